@@ -1,0 +1,18 @@
+"""Strict arrays in every test: no silent rank or dtype promotion, and shapes in signatures are checked at run time."""
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+# Annotations are checked when the packages are imported, so the hook stays installed for the whole run.
+_hook = install_import_hook(["gated_lift", "solvers"], "beartype.beartype")
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture
+def float64():
+    """Runs one test in double precision and leaves the rest of the suite in float32, where training happens."""
+    with jax.enable_x64(True):
+        yield
