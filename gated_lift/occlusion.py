@@ -1,0 +1,106 @@
+"""Simulated long occlusions (Eqs. 10, 11) and the values that stand in for hidden keypoints."""
+
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from scipy.stats import irwinhall
+
+# Masks are drawn inside jitted steps at ratios that are only known there, so quantiles come from a table. Its nodes
+# crowd at both ends (a cosine), where the quantile function of a mean of uniforms is steep.
+_TABLE_RATIOS = (1 - np.cos(np.linspace(0, np.pi, 1025))) / 2
+
+
+@lru_cache(maxsize=64)
+def _bates_quantiles(kernel_frames: int) -> np.ndarray:
+    return irwinhall.ppf(_TABLE_RATIOS, kernel_frames) / kernel_frames
+
+
+def threshold(ratio: Float[Array, "*batch"] | float, kernel_frames: int) -> Float[Array, "*batch"]:
+    """θ of Eq. 10 for a wanted share of hidden joints.
+
+    P̂ of Eq. 11 is the mean of K independent uniforms, which follows the Bates(K) distribution; a joint is hidden where
+    P̂ > θ, so θ is that distribution's (1 − ratio) quantile. ``ratio`` in [0, 1] may be traced; ``kernel_frames`` is
+    K ≥ 1 in frames. Raises ValueError for K < 1 and, where it is concrete, for a ratio outside [0, 1].
+    """
+    if kernel_frames < 1:
+        raise ValueError(f"kernel_frames is {kernel_frames}: the box filter of Eq. 11 needs at least one frame")
+    if not isinstance(ratio, jax.core.Tracer) and not np.all((np.asarray(ratio) >= 0) & (np.asarray(ratio) <= 1)):
+        raise ValueError(f"ratio is {ratio}: give the hidden share as a number from 0 to 1, not in per cent")
+    table = _bates_quantiles(kernel_frames)
+    visible = 1 - jnp.asarray(ratio, jnp.float32)
+    return jnp.interp(visible, jnp.asarray(_TABLE_RATIOS, jnp.float32), jnp.asarray(table, jnp.float32))
+
+
+def sample_mask(
+    key: PRNGKeyArray,
+    shape: tuple[int, ...],
+    ratio: Float[Array, "*batch"] | float,
+    kernel_frames: int,
+    whole_body: Bool[Array, "*batch"] | bool = False,
+) -> Bool[Array, "*batch frames joints"]:
+    """Draws occlusion masks by Eqs. 10 and 11: M = [P̂ > θ], P̂ = box filter of length K over uniform noise.
+
+    shape: (..., frames, joints) of the mask; True means hidden.
+    ratio: expected share of hidden joints in [0, 1], one number or one a mask (leading axes of ``shape``).
+    kernel_frames: K in frames; longer kernels make longer runs (at 50 fps and ratio 0.5, K = 25 gives about 11 frames).
+    whole_body: where True the joints share one noise sequence, so that the person is fully hidden or fully visible.
+
+    The noise is K − 1 frames longer than the mask, so every frame is filtered over K values and edges are not biased.
+    """
+    if len(shape) < 2:
+        raise ValueError(f"shape is {shape}: give (..., frames, joints)")
+    *batch, frames, joints = shape
+    # Sixteen random bits a value are plenty for a mean that is only compared with a threshold, and cost half.
+    bits = jax.random.bits(key, (*batch, frames + kernel_frames - 1, joints), jnp.uint16)
+    # Integer sums are exact, unlike a running float sum, whose rounding would drift along the clip.
+    totals = jnp.cumsum(bits.astype(jnp.uint32), axis=-2)
+    before = jnp.pad(totals, [(0, 0)] * len(batch) + [(1, 0), (0, 0)])[..., :frames, :]
+    sums = totals[..., kernel_frames - 1 :, :] - before
+    filtered = (sums.astype(jnp.float32) / kernel_frames + 0.5) / 2**16
+    whole = jnp.broadcast_to(jnp.asarray(whole_body), tuple(batch))[..., None, None]
+    filtered = jnp.where(whole, jnp.broadcast_to(filtered[..., :1], filtered.shape), filtered)
+    limit = jnp.broadcast_to(threshold(ratio, kernel_frames), tuple(batch))
+    return filtered > limit[..., None, None]
+
+
+def fill_gaps(
+    keypoints: Float[Array, "*batch frames joints coordinates"],
+    occluded: Bool[Array, "*batch frames joints"],
+    causal: bool = False,
+) -> Float[Array, "*batch frames joints coordinates"]:
+    """Replaces hidden keypoints by linear interpolation in time between the nearest visible ones.
+
+    Before the first and after the last visible frame the nearest visible value is held. A joint that is never visible
+    becomes zero, the centre of a normalised screen. With ``causal`` no later frame is read: the last visible value is held,
+    and zero stands before the first. Hidden values are never read: they may be NaN.
+    """
+    frames = occluded.shape[-2]
+    time = jnp.arange(frames, dtype=jnp.int32)[:, None]
+    time = jnp.broadcast_to(time.reshape((1,) * (occluded.ndim - 2) + (frames, 1)), occluded.shape)
+    axis = occluded.ndim - 2
+    previous = jax.lax.cummax(jnp.where(occluded, -1, time), axis=axis)
+    following = jax.lax.cummin(jnp.where(occluded, frames, time), axis=axis, reverse=True)
+    has_previous, has_following = previous >= 0, (following < frames) & (not causal)
+    start = jnp.where(has_previous, previous, following)
+    stop = jnp.where(has_following, following, previous)
+    visible = zero_gaps(keypoints, occluded)
+
+    def value_at(index: Array) -> Array:
+        return jnp.take_along_axis(visible, jnp.clip(index, 0, frames - 1)[..., None], axis=-3)
+
+    span = jnp.maximum(stop - start, 1)
+    weight = ((time - start) / span).astype(keypoints.dtype)[..., None]
+    filled = value_at(start) * (1 - weight) + value_at(stop) * weight
+    filled = jnp.where((start == stop)[..., None], value_at(start), filled)
+    return jnp.where((has_previous | has_following)[..., None], filled, jnp.zeros_like(filled))
+
+
+def zero_gaps(
+    keypoints: Float[Array, "*batch frames joints coordinates"],
+    occluded: Bool[Array, "*batch frames joints"],
+) -> Float[Array, "*batch frames joints coordinates"]:
+    """Replaces hidden keypoints by zero, as in the paper; hidden values are never read and may be NaN."""
+    return jnp.where(occluded[..., None], jnp.zeros_like(keypoints), keypoints)
