@@ -1,6 +1,7 @@
 """Simulated long occlusions (Eqs. 10, 11) and the values that stand in for hidden keypoints."""
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -104,3 +105,40 @@ def zero_gaps(
 ) -> Float[Array, "*batch frames joints coordinates"]:
     """Replaces hidden keypoints by zero, as in the paper; hidden values are never read and may be NaN."""
     return jnp.where(occluded[..., None], jnp.zeros_like(keypoints), keypoints)
+
+
+class MaskDistribution(NamedTuple):
+    """What a training window's mask is drawn from.
+
+    masked_share: share of the windows that get a mask at all; the others teach the fully visible case.
+    ratio: (low, high) of the hidden share, drawn uniformly for every masked window.
+    kernel_frames: K of Eq. 11; a batch is divided evenly among the values.
+    whole_body_share: share of the masked windows whose joints are hidden all together.
+    """
+
+    masked_share: float = 0.85
+    ratio: tuple[float, float] = (0.02, 0.75)
+    kernel_frames: tuple[int, ...] = (25, 75)
+    whole_body_share: float = 0.15
+
+
+def sample_training_masks(
+    key: PRNGKeyArray, shape: tuple[int, int, int], distribution: MaskDistribution
+) -> Bool[Array, "batch frames joints"]:
+    """Draws one mask a window from ``distribution``. shape: (batch, frames, joints)."""
+    batch, frames, joints = shape
+    share_key, ratio_key, whole_key, mask_key = jax.random.split(key, 4)
+    masked = jax.random.bernoulli(share_key, distribution.masked_share, (batch,))
+    low, high = distribution.ratio
+    ratio = jnp.where(masked, jax.random.uniform(ratio_key, (batch,), minval=low, maxval=high), 0.0)
+    whole_body = jax.random.bernoulli(whole_key, distribution.whole_body_share, (batch,))
+    # K fixes the size of the noise, so it belongs to a position in the batch; which window stands there is random.
+    kernels = distribution.kernel_frames
+    bounds = [batch * index // len(kernels) for index in range(len(kernels) + 1)]
+    masks = [
+        sample_mask(part_key, (stop - start, frames, joints), ratio[start:stop], kernel, whole_body[start:stop])
+        for part_key, kernel, start, stop in zip(
+            jax.random.split(mask_key, len(kernels)), kernels, bounds, bounds[1:], strict=False
+        )
+    ]
+    return jnp.concatenate(masks)

@@ -1,0 +1,93 @@
+"""Training configurations. Every name here is a subcommand of ``python -m experiments.train``."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from gated_lift.cameras import VirtualCamera
+from gated_lift.detector import DetectorConfig
+from gated_lift.layers import Gating
+from gated_lift.lifter import TemporalLifter
+from gated_lift.occlusion import MaskDistribution
+
+
+@dataclass(frozen=True)
+class Network:
+    """Settings of `gated_lift.TemporalLifter`."""
+
+    gating: Gating = "two_stream"
+    channels: int = 256
+    filter_widths: tuple[int, ...] = (3, 3, 3, 3)
+    causal: bool = False
+    dropout: float = 0.1
+    fill: Literal["interpolate", "zero"] = "interpolate"
+    mask_per_coordinate: bool = True
+    gate_residual: bool = False
+
+    def build(self, **settings) -> TemporalLifter:
+        return TemporalLifter(**vars(self), **settings)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training run; it is written to the run folder as config.json."""
+
+    data: tuple[Path, ...] = ()
+    """Capture files (.npz). Without any, the generated motion is used: enough for a smoke test, not for results."""
+    exclude_subjects: tuple[str, ...] = ()
+    """Subjects kept out of training besides the validation split, to choose settings on."""
+    network: Network = field(default_factory=Network)
+    masks: MaskDistribution = MaskDistribution()
+    camera: VirtualCamera = VirtualCamera()
+    detector: DetectorConfig = DetectorConfig()
+    epochs: float = 80
+    """An epoch is as many output frames as the training set has."""
+    batch_frames: int = 1024
+    """Output frames a step, over all devices."""
+    chunk_frames: int = 1
+    """Output frames a window: 1 is the paper's strided form; more share the work of overlapping receptive fields."""
+    context_frames: int = 0
+    """Frames beyond either end of a window that only serve to fill its gaps."""
+    learning_rate: float = 1e-3
+    learning_rate_decay: float = 0.95
+    """Factor an epoch."""
+    batch_norm_rate: tuple[float, float] = (0.1, 0.001)
+    """Share of the new batch in the running statistics, at the start and at the end (geometric in between)."""
+    seed: int = 0
+    parallel: Literal["jit", "pmap"] = "jit"
+    """jit shards the batch over all devices of all hosts; pmap is the second way to run the same step."""
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+    log_every: int = 50
+    """Steps between lines of the metrics log."""
+    output: Path = Path("runs/train")
+    """Run folder: config.json, metrics.jsonl, curves.png, checkpoints/."""
+    resume: bool = False
+    """Go on from the newest checkpoint in the run folder."""
+
+
+SMOKE = TrainConfig(
+    network=Network(channels=32, filter_widths=(3, 3, 3)),
+    epochs=3,
+    batch_frames=256,
+    chunk_frames=16,
+    checkpoint_every=20,
+    log_every=5,
+    output=Path("runs/smoke"),
+)
+SMALL = TrainConfig(epochs=40, chunk_frames=32, context_frames=40, output=Path("runs/small"))
+PAPER = replace(
+    SMALL,
+    network=Network(channels=1024, filter_widths=(3, 3, 3, 3, 3), dropout=0.25, fill="zero"),
+    epochs=80,
+    chunk_frames=1,
+    context_frames=0,
+    output=Path("runs/paper"),
+)
+
+CONFIGS = {
+    "smoke": ("A minute on two cores, generated motion only: does everything run?", SMOKE),
+    "small": ("81 frames, 256 channels: under an hour on two cores.", SMALL),
+    "paper": ("The paper's network, 243 frames and 1024 channels, 80 epochs: for a GPU or TPU.", PAPER),
+}
