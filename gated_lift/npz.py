@@ -3,6 +3,7 @@
 import io
 import math
 import pickle
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -23,6 +24,11 @@ _PICKLE_NAMES = {
     ("numpy", "dtype"),
     ("_codecs", "encode"),
 }
+# A damaged pickle is a damaged program: these are what running one was seen to raise.
+_UNPICKLING_ERRORS = (
+    *(pickle.UnpicklingError, LookupError, AttributeError, TypeError, ValueError, OverflowError),
+    *(EOFError, MemoryError, RuntimeError, SystemError),
+)
 
 
 def read_npz(
@@ -37,8 +43,10 @@ def read_npz(
     Each array's declared shape and dtype are compared with the archive's own sizes before anything is
     unpacked, and the arrays together may take `max_bytes`. Arrays of Python objects are pickles: they are
     refused unless `allow_pickle`, and then they may hold arrays, dictionaries, lists, tuples, strings and
-    numbers only; such an array of shape () comes back as the object in it. Raises FileNotFoundError for a
-    missing file and ValueError, with the file's name and the mend, for everything that is wrong inside one.
+    numbers only; such an array of shape () comes back as the object in it. That stops a pickle from calling
+    code, not from crashing NumPy with malformed arrays, so a stranger's pickle stays a risk. Raises
+    FileNotFoundError for a missing file and ValueError, with the file's name and the mend, for everything
+    that is wrong inside one.
     """
     path = Path(path)
     with path.open("rb") as file:
@@ -113,7 +121,8 @@ def _read_header(
             header = np.lib.format.read_array_header_2_0(stream)
         else:
             raise ValueError(f"its format version is {version}")
-    except ValueError as error:
+    # NumPy reads the header as Python text, so a damaged one fails in the tokenizer too.
+    except (ValueError, SyntaxError, tokenize.TokenError) as error:
         raise ValueError(
             f"{path}: {info.filename} is not a NumPy array ({error}): save it again with np.savez"
         ) from error
