@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Shaped
+from jaxtyping import Array, Bool, Float
 
 
 class Skeleton(NamedTuple):
@@ -127,7 +127,8 @@ BODY_25 = Skeleton(
     right=(2, 3, 4, 9, 10, 11, 15, 17, 22, 23, 24),
 )
 
-# A joint that a format lacks is the midpoint of two that it has: COCO and OpenPose name no spine, for example.
+# A joint that a format lacks is the midpoint of two that it has: COCO and OpenPose name no spine, for
+# example.
 MIDPOINTS = {
     "hip": ("left_hip", "right_hip"),
     "thorax": ("left_shoulder", "right_shoulder"),
@@ -139,22 +140,30 @@ MIDPOINTS = {
 
 
 def convert(
-    values: Shaped[Array, "*batch source_joints dims"],
-    occluded: Shaped[Array, "*batch source_joints"],
+    values: Float[Array, "*batch source_joints dims"],
+    occluded: Bool[Array, "*batch source_joints"],
     source: Skeleton,
     target: Skeleton,
-) -> tuple[Shaped[Array, "*batch target_joints dims"], Shaped[Array, "*batch target_joints"]]:
-    """Reorders joints from one format to another by name, with their occlusion bits.
+) -> tuple[Float[Array, "*batch target_joints dims"], Bool[Array, "*batch target_joints"]]:
+    """Reorders joints from one format to another by name, with their occlusion bits (True = hidden).
 
-    A joint that ``source`` lacks is the midpoint of the two joints that `MIDPOINTS` names (recursively) and is hidden
-    when either of them is. Raises ValueError when the joint counts do not match the skeletons or when a joint of
-    ``target`` cannot be built.
+    A joint that ``source`` lacks is the midpoint of the two joints that `MIDPOINTS` names (recursively) and
+    is hidden when either of them is. Units and dtype of ``values`` (pixels, metres) are kept. Raises
+    ValueError when the joint counts do not match the skeletons, the leading axes differ, ``occluded`` is not
+    boolean, or a joint of ``target`` cannot be built.
     """
     if values.shape[-2] != source.num_joints or occluded.shape[-1] != source.num_joints:
         raise ValueError(
             f"values has {values.shape[-2]} joints and occluded {occluded.shape[-1]}, but {source.name} has "
             f"{source.num_joints}: pass the skeleton that the arrays come in"
         )
+    if occluded.shape != values.shape[:-1]:
+        raise ValueError(
+            f"values has shape {values.shape} and occluded {occluded.shape}: pass (..., J, dims) and "
+            "(..., J) with the same leading axes"
+        )
+    if occluded.dtype != jnp.bool_:
+        raise ValueError(f"occluded has dtype {occluded.dtype}: pass booleans, True = hidden")
 
     def joint(name: str) -> tuple[Array, Array]:
         if name in source.names:
@@ -162,8 +171,8 @@ def convert(
             return values[..., index, :], occluded[..., index]
         if name not in MIDPOINTS:
             raise ValueError(
-                f"target {target.name} needs the joint {name!r}, which source {source.name} neither has nor can "
-                "interpolate: add a rule to skeleton.MIDPOINTS or choose another target"
+                f"target {target.name} needs the joint {name!r}, which source {source.name} neither has nor "
+                "can interpolate: add a rule to skeleton.MIDPOINTS or choose another target"
             )
         (first, first_hidden), (second, second_hidden) = (joint(part) for part in MIDPOINTS[name])
         return (first + second) / 2, first_hidden | second_hidden

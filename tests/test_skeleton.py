@@ -1,0 +1,160 @@
+"""Skeletons are trees that mirror onto themselves, and conversion goes by name."""
+
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gated_lift.skeleton import BODY_25, COCO_17, H36M_17, MIDPOINTS, Skeleton, convert
+
+SKELETONS = pytest.mark.parametrize("skeleton", [H36M_17, COCO_17, BODY_25], ids=lambda s: s.name)
+FIXTURE = Path(__file__).parents[2] / "shared" / "data" / "cmu_tiny_pairs.json"
+
+
+def pose(skeleton: Skeleton, dims: int = 3, frames: int = 4) -> jnp.ndarray:
+    return jnp.array(
+        np.random.default_rng(0).normal(size=(2, frames, skeleton.num_joints, dims)), jnp.float32
+    )
+
+
+@SKELETONS
+def test_tree_is_rooted_first_and_ordered(skeleton):
+    assert len(skeleton.names) == len(skeleton.parents) == len(set(skeleton.names)) == skeleton.num_joints
+    assert skeleton.parents[0] == -1
+    assert all(0 <= parent < child for child, parent in enumerate(skeleton.parents) if child > 0)
+    assert len(skeleton.bones) == skeleton.num_joints - 1
+    assert all(skeleton.parents[child] == parent for parent, child in skeleton.bones)
+
+
+@SKELETONS
+def test_mirror_swaps_sides_by_name_and_keeps_the_tree(skeleton):
+    mirror = skeleton.mirror
+    assert [mirror[mirror[joint]] for joint in range(skeleton.num_joints)] == list(range(skeleton.num_joints))
+    other = {"left": "right", "right": "left"}
+    for joint, name in enumerate(skeleton.names):
+        side, _, rest = name.partition("_")
+        expected = f"{other[side]}_{rest}" if side in other else name
+        assert skeleton.names[mirror[joint]] == expected
+        if joint > 0:
+            assert mirror[skeleton.parents[joint]] == skeleton.parents[mirror[joint]]
+    assert all(skeleton.names[joint].startswith("left_") for joint in skeleton.left)
+
+
+@pytest.mark.parametrize(("skeleton", "count"), [(H36M_17, 17), (COCO_17, 17), (BODY_25, 25)])
+def test_joint_counts(skeleton, count):
+    assert skeleton.num_joints == count
+
+
+def test_skeletons_are_immutable_and_hashable():
+    with pytest.raises(AttributeError):
+        H36M_17.names = ()
+    assert len({H36M_17, COCO_17, BODY_25}) == 3
+
+
+def test_published_indices():
+    """Indices as the formats' own papers and code number them, so that a reordering cannot pass unseen."""
+    assert [H36M_17.names.index(n) for n in ("hip", "right_ankle", "left_ankle", "head")] == [0, 3, 6, 10]
+    assert [H36M_17.names.index(n) for n in ("left_shoulder", "left_wrist", "right_wrist")] == [11, 13, 16]
+    assert [COCO_17.names.index(n) for n in ("nose", "left_ear", "left_wrist", "right_ankle")] == [
+        0,
+        3,
+        9,
+        16,
+    ]
+    assert [BODY_25.names.index(n) for n in ("neck_base", "hip", "left_ankle", "right_heel")] == [
+        1,
+        8,
+        14,
+        24,
+    ]
+
+
+def test_h36m_parents_are_those_of_the_captures():
+    if not FIXTURE.exists():
+        pytest.skip("the capture fixtures are not beside this checkout")
+    assert tuple(json.loads(FIXTURE.read_text())["parents"]) == H36M_17.parents
+
+
+@SKELETONS
+def test_conversion_to_itself_changes_nothing(skeleton):
+    values = pose(skeleton)
+    hidden = jnp.array(np.random.default_rng(1).random(values.shape[:-1]) < 0.5)
+    new_values, new_hidden = convert(values, hidden, skeleton, skeleton)
+    np.testing.assert_array_equal(new_values, values)
+    np.testing.assert_array_equal(new_hidden, hidden)
+
+
+@pytest.mark.parametrize("source", [COCO_17, BODY_25], ids=lambda s: s.name)
+def test_conversion_to_h36m_matches_numpy_by_name(source):
+    values = pose(source, dims=2)
+    hidden = jnp.array(np.random.default_rng(2).random(values.shape[:-1]) < 0.3)
+    new_values, new_hidden = convert(values, hidden, source, H36M_17)
+
+    x = {name: np.asarray(values)[..., j, :] for j, name in enumerate(source.names)}
+    h = {name: np.asarray(hidden)[..., j] for j, name in enumerate(source.names)}
+    if "hip" not in x:
+        x["hip"] = 0.5 * (x["left_hip"] + x["right_hip"])
+        h["hip"] = h["left_hip"] | h["right_hip"]
+    x["thorax"] = 0.5 * (x["left_shoulder"] + x["right_shoulder"])
+    h["thorax"] = h["left_shoulder"] | h["right_shoulder"]
+    x["spine"], h["spine"] = 0.5 * (x["hip"] + x["thorax"]), h["hip"] | h["thorax"]
+    x["neck"], h["neck"] = 0.5 * (x["thorax"] + x["nose"]), h["thorax"] | h["nose"]
+    x["head"], h["head"] = 0.5 * (x["left_ear"] + x["right_ear"]), h["left_ear"] | h["right_ear"]
+    for joint, name in enumerate(H36M_17.names):
+        np.testing.assert_allclose(new_values[..., joint, :], x[name], atol=1e-6, err_msg=name)
+        np.testing.assert_array_equal(new_hidden[..., joint], h[name], err_msg=name)
+
+
+def test_conversion_commutes_with_the_mirror():
+    values = pose(BODY_25)
+    hidden = jnp.zeros(values.shape[:-1], bool)
+    direct, _ = convert(values, hidden, BODY_25, H36M_17)
+    mirrored, _ = convert(values[..., BODY_25.mirror, :], hidden, BODY_25, H36M_17)
+    np.testing.assert_allclose(mirrored, direct[..., H36M_17.mirror, :], atol=1e-6)
+
+
+def test_nan_touches_only_the_joints_built_from_it():
+    values = pose(COCO_17)
+    ear = COCO_17.names.index("left_ear")
+    hidden = jnp.zeros(values.shape[:-1], bool).at[..., ear].set(True)
+    new_values, new_hidden = convert(values.at[..., ear, :].set(jnp.nan), hidden, COCO_17, H36M_17)
+    head = H36M_17.names.index("head")
+    only_head = np.arange(17) == head
+    np.testing.assert_array_equal(np.isnan(np.asarray(new_values)).any((0, 1, 3)), only_head)
+    np.testing.assert_array_equal(np.asarray(new_hidden).any((0, 1)), only_head)
+
+
+def test_midpoint_rules_end():
+    """Every rule leads, through other rules, to joints without one; a circle would recurse for ever."""
+
+    def depth(name: str, seen: tuple[str, ...] = ()) -> int:
+        assert name not in seen, f"{name} is built from itself"
+        return 1 + max(depth(part, (*seen, name)) for part in MIDPOINTS[name]) if name in MIDPOINTS else 0
+
+    assert max(depth(name) for name in MIDPOINTS) >= 2
+
+
+def test_a_joint_that_cannot_be_built_is_named():
+    values = pose(H36M_17)
+    with pytest.raises(ValueError, match=r"coco_17 needs the joint 'nose'.*h36m_17.*MIDPOINTS"):
+        convert(values, jnp.zeros(values.shape[:-1], bool), H36M_17, COCO_17)
+
+
+def test_wrong_joint_count_names_both_numbers():
+    values = pose(COCO_17)
+    with pytest.raises(ValueError, match=r"values has 17 joints.*body_25 has 25"):
+        convert(values, jnp.zeros(values.shape[:-1], bool), BODY_25, H36M_17)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "message"),
+    [
+        (jnp.zeros((3, 17), bool), r"values has shape \(4, 17, 2\) and occluded \(3, 17\)"),
+        (jnp.zeros((4, 17)), r"occluded has dtype float32: pass booleans"),
+    ],
+)
+def test_occluded_that_does_not_fit_is_refused_without_the_shape_checker(hidden, message):
+    with pytest.raises(ValueError, match=message):
+        convert.__wrapped__(jnp.zeros((4, 17, 2)), hidden, H36M_17, COCO_17)
