@@ -339,7 +339,9 @@ def sample_handheld_camera(
 
     fps = jnp.asarray(fps, dtype)
     times = jnp.arange(frames, dtype=dtype) / fps
-    decay = jnp.exp(-1 / (fps * lag))
+    # Backward Euler: behind a person at constant speed this filter is late by exactly `lag` at any frame
+    # rate.
+    decay = fps * lag / (1 + fps * lag)
     seen = _low_pass(_low_pass(targets, decay), decay)
 
     ground = seen[:, :2]
