@@ -150,15 +150,7 @@ def _read_objects(
         raise ValueError(f"{path}: {info.filename} mixes objects into {dtype}: save plain arrays instead")
     try:
         objects = _ArrayUnpickler(stream, encoding="latin1").load()
-    except (
-        pickle.UnpicklingError,
-        AttributeError,
-        ImportError,
-        IndexError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _UNPICKLING_ERRORS as error:
         raise ValueError(f"{path}: {info.filename} cannot be unpickled: {error}") from error
     if not isinstance(objects, np.ndarray) or objects.shape != shape:
         raise ValueError(f"{path}: {info.filename} does not hold the array it declares: write it again")

@@ -164,3 +164,16 @@ def test_headers_that_numpy_does_not_write_are_refused(tmp_path):
     path = archive(tmp_path / "x.npz", {"a.npy": member(mixed)})
     with pytest.raises(ValueError, match="mixes objects"):
         read_npz(path, ["a"], allow_pickle=True)
+
+
+def test_a_pickle_that_asks_for_absurd_memory_is_refused(tmp_path):
+    head = member(np.array(None, dtype=object))
+    head = head[: 10 + int.from_bytes(head[8:10], "little")]
+    for absurd in (
+        b"\x80\x04\x8e" + b"\xff" * 8,
+        b"\x80\x04\x8d" + b"\xff" * 8,
+        b"\x80\x04j\xff\xff\xff\xff.",
+    ):
+        path = archive(tmp_path / "x.npz", {"a.npy": head + absurd})
+        with pytest.raises(ValueError, match=r"x\.npz: a\.npy cannot be unpickled"):
+            read_npz(path, ["a"], allow_pickle=True)
