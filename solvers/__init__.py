@@ -1,1 +1,14 @@
+"""Numerics that know nothing of networks, skeletons or files: cameras, banded least squares, trajectories."""
 
+from solvers.block_banded import ChainRows as ChainRows
+from solvers.gauss_newton import BandedGaussNewton as BandedGaussNewton
+from solvers.gauss_newton import Status as Status
+from solvers.gauss_newton import WeightedResiduals as WeightedResiduals
+from solvers.pinhole import Camera as Camera
+from solvers.pinhole import normalize as normalize
+from solvers.pinhole import project as project
+from solvers.pinhole import project_jacobian as project_jacobian
+from solvers.trajectory import TrajectoryConfig as TrajectoryConfig
+from solvers.trajectory import TrajectorySolution as TrajectorySolution
+from solvers.trajectory import describe_status as describe_status
+from solvers.trajectory import solve_trajectory as solve_trajectory
