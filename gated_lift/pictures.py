@@ -207,7 +207,7 @@ def plot_mask(
     axes: Axes,
     occluded: Bool[Array | np.ndarray, "frames joints"],
     skeleton: Skeleton | None = None,
-    fps: float | None = None,
+    fps: float | int | None = None,
     color: str = "black",
     marks: Sequence[int] = (),
 ) -> None:
@@ -473,7 +473,7 @@ def draw_mask(
     occluded: Bool[Array | np.ndarray, "*people frames joints"],
     path: str | PathLike[str],
     skeleton: Skeleton | None = None,
-    fps: float | None = None,
+    fps: float | int | None = None,
 ) -> Path:
     """Writes the mask strip of one person (frames, joints), or one strip per person (people, frames, joints).
 

@@ -1,6 +1,7 @@
 """A 3D player of a recovered scene in one HTML file that needs no network: plotly.js travels inside it."""
 
 import json
+import re
 from html import escape
 from math import ceil
 from os import PathLike
@@ -67,10 +68,10 @@ _SCRIPT = """
 const plot = document.getElementById("scene"), play = document.getElementById("play");
 const slider = document.getElementById("time"), clock = document.getElementById("clock");
 const count = figure.frames.length;
-let playing = false, busy = true, shown = 0, since = 0, first = 0;
+let playing = false, held = false, busy = true, shown = 0, since = 0, first = 0;
 function show(index) {
   clock.textContent = (index / fps).toFixed(2) + " s of " + ((count - 1) / fps).toFixed(2) + " s";
-  if (busy || index === shown) return;
+  if (busy || held || index === shown) return;
   busy = true;
   shown = index;
   const done = () => { busy = false; show(+slider.value); };
@@ -82,7 +83,7 @@ function restart() {
   since = performance.now();
 }
 function tick(now) {
-  if (!playing) return;
+  if (!playing || held) return;
   slider.value = (first + Math.max(0, Math.floor((now - since) / 1000 * fps))) % count;
   show(+slider.value);
   requestAnimationFrame(tick);
@@ -94,6 +95,23 @@ play.onclick = () => {
   if (playing) requestAnimationFrame(tick);
 };
 slider.oninput = () => { restart(); show(+slider.value); };
+// A redraw would undo the turn or the zoom that a hand is making: the motion waits until it rests.
+let resting = 0;
+function release() {
+  if (!held) return;
+  held = false;
+  restart();
+  show(+slider.value);
+  if (playing) requestAnimationFrame(tick);
+}
+plot.addEventListener("pointerdown", () => { held = true; }, true);
+window.addEventListener("pointerup", release, true);
+window.addEventListener("pointercancel", release, true);
+plot.addEventListener("wheel", () => {
+  held = true;
+  clearTimeout(resting);
+  resting = setTimeout(release, 300);
+}, {capture: true, passive: true});
 document.addEventListener("keydown", (event) => {
   if (event.code !== "Space" || event.target === play) return;
   event.preventDefault();
@@ -119,17 +137,17 @@ def write_player(scene: Scene, path: str | PathLike[str], title: str = "", footn
     figure, fps = player_figure(scene)
     # "</" would end the script element wherever a label holds it.
     data = json.dumps(figure, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
-    page = _PAGE
-    for name, text in (
-        ("TITLE", escape(title or "Recovered people in 3D")),
-        ("FOOTNOTE", escape(footnote)),
-        ("LAST", str(len(figure["frames"]) - 1)),
-        ("FPS", repr(fps)),
-        ("SCRIPT", _SCRIPT),
-        ("PLOTLY", get_plotlyjs()),
-        ("FIGURE", data),
-    ):
-        page = page.replace(f"@{name}@", text)
+    parts = {
+        "TITLE": escape(title or "Recovered people in 3D"),
+        "FOOTNOTE": escape(footnote),
+        "LAST": str(len(figure["frames"]) - 1),
+        "FPS": repr(fps),
+        "SCRIPT": _SCRIPT,
+        "PLOTLY": get_plotlyjs(),
+        "FIGURE": data,
+    }
+    # One pass, so that a title that looks like a placeholder stays a title.
+    page = re.sub("@([A-Z]+)@", lambda match: parts[match[1]], _PAGE)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
@@ -153,6 +171,7 @@ def player_figure(scene: Scene) -> tuple[dict[str, Any], float]:
     floor = float(low[2])
     # The camera belongs to the scene, wherever the people are.
     low, high = np.minimum(low, [-0.5, -0.5, 0.0]), np.maximum(high, [0.5, 0.5, 0.5])
+    low[2] -= 0.05  # what lies exactly on the edge of the box is half clipped
     low[:2], high[:2] = np.floor(low[:2]), np.ceil(high[:2])
 
     still = [_grid(low, high, floor), _camera(scene.width / scene.height), *_trails(scene, floor)]
@@ -184,7 +203,13 @@ def player_figure(scene: Scene) -> tuple[dict[str, Any], float]:
         "data": still + moving,
         "layout": _layout(low, high, predicted if truth is None else truth),
         "frames": frames,
-        "config": {"responsive": True, "displayModeBar": False, "displaylogo": False},
+        "config": {
+            "responsive": True,
+            "displayModeBar": False,
+            "displaylogo": False,
+            "showTips": False,
+            "scrollZoom": True,
+        },
     }
     return figure, scene.fps / step
 
@@ -196,8 +221,10 @@ def _layout(low: np.ndarray, high: np.ndarray, people: np.ndarray) -> dict[str, 
     points = points[np.isfinite(points[:, 0])]
     target = (points.min(0) + points.max(0)) / 2 if len(points) else middle
     reach = np.linalg.norm(points.max(0) - points.min(0)) if len(points) else 2.0
-    away = np.array([0.55, -0.85, 0.4])
-    eye = target + away / np.linalg.norm(away) * max(1.25 * reach, 3.0)
+    # From the side, where errors in depth show, and between people and camera, so that both are in view.
+    distance = max(1.1 * reach, 1.05 * np.linalg.norm(target), 3.0)
+    target = target * np.array([1.0, 0.66, 1.0])
+    eye = target + distance * np.array([0.78, -0.5, 0.38])
 
     def place(point: np.ndarray) -> dict[str, float]:
         scaled = (point - middle) / unit
@@ -231,21 +258,24 @@ def _grid(low: np.ndarray, high: np.ndarray, floor: float) -> dict[str, Any]:
     segments = np.full((len(lines), 3, 3), np.nan)
     segments[:, :2, :2] = lines
     segments[:, :2, 2] = floor
-    return _line("ground, 1 m squares", "#D5D5D5", 1.5) | _points(segments.reshape(-1, 3))
+    return (
+        _line("ground, 1 m squares", "#C4C4C4", 2) | {"legendrank": 1002} | _points(segments.reshape(-1, 3))
+    )
 
 
 def _camera(aspect: float) -> dict[str, Any]:
-    """A frustum of nominal size at the origin: it shows where the camera stands and looks, not its field of view."""
+    """A frustum of nominal size at the origin: where the camera stands and looks, not its field of view."""
     half = np.array([0.16 * aspect, 0.16])
     corners = np.array(
         [[x * half[0], 0.4, z * half[1]] for x, z in ((-1, 1), (1, 1), (1, -1), (-1, -1), (-1, 1))]
     )
     spokes = [row for corner in corners[:4] for row in (np.zeros(3), corner, np.full(3, np.nan))]
-    return _line("camera", "#222222", 4) | _points(np.array([*corners, np.full(3, np.nan), *spokes]))
+    mark = _line("camera", "#222222", 5) | {"legendrank": 1001}
+    return mark | _points(np.array([*corners, np.full(3, np.nan), *spokes]))
 
 
 def _trails(scene: Scene, floor: float) -> list[dict[str, Any]]:
-    """Paths on the ground: truth grey, prediction in colour with its hidden stretches broad, the rival on request."""
+    """Ground paths: truth grey, prediction in colour (hidden stretches broad), the rival on request."""
     joint, hidden = path_joint(scene.skeleton), mostly_hidden(scene.occluded)
     # One frame more on either side, so that a stretch of a single frame has a length.
     wide = hidden.copy()
@@ -265,11 +295,16 @@ def _trails(scene: Scene, floor: float) -> list[dict[str, Any]]:
             traces.append(_line("truth", TRUTH_COLOR, 4) | grey | _points(ground(scene.truth, person)))
         traces.append(_line(name, color, 4) | group | _points(path))
         broad = np.where(wide[person][:, None], path, np.nan)
-        traces.append(_line(name, color, 14) | group | {"opacity": 0.45} | _points(broad))
+        traces.append(_line(name, color, 16) | group | _points(broad))
         if scene.rival is not None:
             rival = _line(f"{scene.rival_label} (path)", color, 4) | _points(ground(scene.rival, person))
             rival["line"]["dash"] = "dot"
-            group = {"legendgroup": "rival", "showlegend": person == 0, "visible": "legendonly"}
+            group = {
+                "legendgroup": "rival",
+                "showlegend": person == 0,
+                "visible": "legendonly",
+                "legendrank": 1003,
+            }
             traces.append(rival | group)
     return traces
 
@@ -278,11 +313,11 @@ def _figure(scene: Scene, person: int, color: str | None) -> dict[str, Any]:
     """A stick figure without its points; grey and without rings when ``color`` is None (the truth)."""
     if color is None:
         group = {"legendgroup": "truth", "showlegend": person == 0}
-        marker = {"size": 3, "color": TRUTH_COLOR}
+        marker = {"size": 2.5, "color": TRUTH_COLOR}
         return _line("truth", TRUTH_COLOR, 6) | group | {"mode": "lines+markers", "marker": marker}
     # 0 = seen, filled; 1 = hidden, a ring.
     marker = {
-        "size": 5,
+        "size": 4,
         "cmin": 0,
         "cmax": 1,
         "colorscale": [[0, color], [1, "#FFFFFF"]],
@@ -294,7 +329,7 @@ def _figure(scene: Scene, person: int, color: str | None) -> dict[str, Any]:
 
 def _here(color: str, group: str) -> dict[str, Any]:
     """The marker on the ground under a person."""
-    marker = {"size": 7, "color": color}
+    marker = {"size": 5, "color": color}
     return _line(group, color, 1) | {
         "mode": "markers",
         "marker": marker,
@@ -303,7 +338,7 @@ def _here(color: str, group: str) -> dict[str, Any]:
     }
 
 
-def _line(name: str, color: str, width: float) -> dict[str, Any]:
+def _line(name: str, color: str, width: int) -> dict[str, Any]:
     return {
         "type": "scatter3d",
         "mode": "lines",
@@ -325,7 +360,8 @@ def _points(points: Float[np.ndarray, "points 3"]) -> dict[str, Any]:
 def _bones(joints: Float[np.ndarray, "joints 3"], skeleton: Skeleton) -> dict[str, Any]:
     """Every bone as parent, child, gap."""
     gap = np.full(3, np.nan)
-    return _points(np.array([row for a, b in skeleton.bones for row in (joints[a], joints[b], gap)]))
+    rows = [row for a, b in skeleton.bones for row in (joints[a], joints[b], gap)]
+    return _points(np.array(rows).reshape(-1, 3))
 
 
 def _per_bone(hidden: Bool[np.ndarray, " joints"], skeleton: Skeleton) -> list[int]:
