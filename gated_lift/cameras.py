@@ -207,9 +207,12 @@ def look_at(
     return jnp.stack([cos * right + sin * down, cos * down - sin * right, forward], axis=-2)
 
 
-def _uniform(key: Array, bounds: Range, dtype: jnp.dtype) -> Array:
-    low, high = bounds
-    return jax.random.uniform(key, (), dtype, low, high)
+def _uniforms(key: Array, ranges: tuple[Range, ...], dtype: jnp.dtype) -> list[Array]:
+    """One scalar from each (low, high). A single draw: each costs a training step time, and XLA time to
+    compile.
+    """
+    draws = jax.random.uniform(key, (len(ranges),), dtype)
+    return [low + (high - low) * draws[i] for i, (low, high) in enumerate(ranges)]
 
 
 def _check_view(config: VirtualCamera) -> None:
@@ -228,16 +231,13 @@ def _place(key: Array, config: VirtualCamera, dtype: jnp.dtype) -> tuple[Camera,
     pitch, roll).
     """
     _check_view(config)
-    keys = jax.random.split(key, 6)
-    focal = _uniform(keys[0], config.focal, dtype)
-    azimuth = _uniform(keys[1], (0.0, 2 * math.pi), dtype)
+    uniform_key, roll_key = jax.random.split(key)
+    ranges = (config.focal, config.distance, config.elevation, (0.0, 2 * math.pi), (-1.0, 1.0), (-1.0, 1.0))
+    focal, distance, elevation, azimuth, *offset = _uniforms(uniform_key, ranges, dtype)
     direction = jnp.stack([jnp.cos(azimuth), jnp.sin(azimuth)])
-    distance = _uniform(keys[2], config.distance, dtype)
-    elevation = _uniform(keys[3], config.elevation, dtype)
     half_size = jnp.array([config.width / 2, config.height / 2], dtype)
-    bound = half_size * jnp.array(config.aim_jitter, dtype)
-    aim = jnp.arctan(jax.random.uniform(keys[4], (2,), dtype, -1.0, 1.0) * bound / focal)
-    roll = jax.random.normal(keys[5], (1,), dtype) * config.roll_std
+    aim = jnp.arctan(jnp.stack(offset) * half_size * jnp.array(config.aim_jitter, dtype) / focal)
+    roll = jax.random.normal(roll_key, (1,), dtype) * config.roll_std
     camera = Camera(focal=jnp.stack([focal, focal]), center=half_size)
     return camera, direction, distance, elevation, jnp.concatenate([aim, roll])
 
@@ -270,38 +270,51 @@ NUM_TONES = 6
 
 
 def wander(
-    key: Array, times: Float[Array, "frames"], config: Wander, num_axes: int
-) -> Float[Array, "frames num_axes"]:
+    key: Array, times: Float[Array, "frames"], configs: tuple[Wander, ...], num_axes: int
+) -> Float[Array, "kinds frames axes"]:
     """Σ_k a_k sin(2π f_k t + φ_k): band-limited noise at ``times`` (seconds), independent on every axis.
 
-    A function of time, not of frames: the same key at another frame rate samples the same motion. The peak is
-    at most √(2 · NUM_TONES) times the rms. Raises ValueError when the band is not 0 < low <= high.
+    One block of the result for each of ``configs``. A function of time, not of frames: the same key at
+    another frame rate samples the same motion. The peak is at most √(2 · NUM_TONES) times the rms. Raises
+    ValueError when a band is not 0 < low <= high.
     """
-    low, high = config.band
-    if not 0 < low <= high:
-        raise ValueError(f"config.band is ({low}, {high}): pass (low, high) in hertz with 0 < low <= high")
+    for config in configs:
+        low, high = config.band
+        if not 0 < low <= high:
+            raise ValueError(
+                f"configs has the band ({low}, {high}): pass (low, high) in hertz with 0 < low <= high"
+            )
     dtype = times.dtype
+    lows = jnp.array([config.band[0] for config in configs], dtype)[:, None, None]
+    octaves = jnp.array([math.log(config.band[1] / config.band[0]) for config in configs], dtype)[
+        :, None, None
+    ]
+    falloff = jnp.array([config.falloff for config in configs], dtype)[:, None, None]
+    rms = jnp.array([config.rms for config in configs], dtype)[:, None, None]
+
     # One frequency in each of NUM_TONES slices of the band: every draw fills the band and none leaves it.
-    draws = jax.random.uniform(key, (2, num_axes, NUM_TONES), dtype)
-    slices = jnp.arange(NUM_TONES, dtype=dtype)[None, :]
-    frequency = low * jnp.exp((slices + draws[0]) * (math.log(high / low) / NUM_TONES))
-    weight = frequency**-config.falloff
-    amplitude = config.rms * weight * jnp.sqrt(2 / jnp.sum(weight**2, axis=-1, keepdims=True))
+    draws = jax.random.uniform(key, (2, len(configs), num_axes, NUM_TONES), dtype)
+    slices = jnp.arange(NUM_TONES, dtype=dtype)[None, None, :]
+    relative = jnp.exp((slices + draws[0]) * octaves / NUM_TONES)
+    weight = relative**-falloff
+    amplitude = rms * weight * jnp.sqrt(2 / jnp.sum(weight**2, axis=-1, keepdims=True))
     # Whole turns are dropped before the sine: float32 keeps few digits of the phase of a long clip.
-    turns = (times[:, None, None] * frequency[None] + draws[1][None]) % 1.0
-    return jnp.sum(amplitude[None] * jnp.sin(2 * math.pi * turns), axis=-1)
+    turns = (times[None, :, None, None] * (lows * relative)[:, None] + draws[1][:, None]) % 1.0
+    return jnp.sum(amplitude[:, None] * jnp.sin(2 * math.pi * turns), axis=-1)
 
 
-def _low_pass(values: Array, decay: Array) -> Array:
-    """y_t = d y_{t-1} + (1 − d) x_t over the first axis with y_0 = x_0."""
-    driven = (1 - decay) * values
-    driven = driven.at[0].set(values[0])
+def _follow(path: Array, decay: Array) -> Array:
+    """The path (F, 3) behind two low-pass filters in a row, y_t = d y_{t-1} + (1 − d) x_t, both started on
+    it.
+    """
 
-    def compose(earlier: tuple[Array, Array], later: tuple[Array, Array]) -> tuple[Array, Array]:
-        return earlier[0] * later[0], later[0] * earlier[1] + later[1]
+    def step(state: tuple[Array, Array], point: Array) -> tuple[tuple[Array, Array], Array]:
+        once = decay * state[0] + (1 - decay) * point
+        twice = decay * state[1] + (1 - decay) * once
+        return (once, twice), twice
 
-    decays = jnp.full((values.shape[0], 1), 1.0, values.dtype) * decay
-    return jax.lax.associative_scan(compose, (decays, driven))[1]
+    # Not an associative scan: that takes XLA ten times as long to compile and is no faster on short windows.
+    return jax.lax.scan(step, (path[0], path[0]), path)[1]
 
 
 def sample_handheld_camera(
@@ -325,24 +338,23 @@ def sample_handheld_camera(
     if isinstance(fps, float | int) and not fps > 0:
         raise ValueError(f"fps is {fps}: pass frames a second, above zero")
     dtype = targets.dtype
-    place_key, motion_key, drift_key, aim_key, tremor_key = jax.random.split(key, 5)
+    place_key, walk_key, gait_key, wander_key = jax.random.split(key, 4)
     camera, direction, distance, elevation, angles = _place(place_key, config.view, dtype)
 
-    keys = jax.random.split(motion_key, 7)
-    walking = jax.random.bernoulli(keys[0], config.walking).astype(dtype)
-    follow = walking * _uniform(keys[1], config.follow, dtype)
-    step_rate = _uniform(keys[2], config.step_rate, dtype)
-    bob = walking * _uniform(keys[3], config.bob, dtype)
-    sway = walking * _uniform(keys[4], config.sway, dtype)
-    phase = jax.random.uniform(keys[5], (2,), dtype)
-    lag = _uniform(keys[6], config.lag, dtype)
+    walking = jax.random.bernoulli(walk_key, config.walking).astype(dtype)
+    ranges = (config.follow, config.step_rate, config.bob, config.sway, config.lag, (0.0, 1.0), (0.0, 1.0))
+    follow, step_rate, bob, sway, lag, bob_phase, sway_phase = _uniforms(gait_key, ranges, dtype)
+    follow, bob, sway = walking * follow, walking * bob, walking * sway
 
     fps = jnp.asarray(fps, dtype)
     times = jnp.arange(frames, dtype=dtype) / fps
     # Backward Euler: behind a person at constant speed this filter is late by exactly `lag` at any frame
     # rate.
     decay = fps * lag / (1 + fps * lag)
-    seen = _low_pass(_low_pass(targets, decay), decay)
+    behind = _follow(targets, decay) - targets
+    bound = config.max_lag * distance
+    behind = behind * bound * jax.lax.rsqrt(bound**2 + jnp.sum(behind**2, axis=-1, keepdims=True))
+    seen = targets + behind
 
     ground = seen[:, :2]
     middle = (jnp.max(ground, axis=0, keepdims=True) + jnp.min(ground, axis=0, keepdims=True)) / 2
@@ -356,15 +368,12 @@ def sample_handheld_camera(
     def steps(rate: Array, offset: Array) -> Array:
         return jnp.sin(2 * math.pi * ((times * rate + offset) % 1.0))[:, None]
 
+    drift, aim_drift, tremor = wander(wander_key, times, (config.drift, config.aim_drift, config.tremor), 3)
     position = (
         base
-        + wander(drift_key, times, config.drift, 3)
-        + bob * steps(step_rate, phase[0]) * up
-        + sway * steps(step_rate / 2, phase[1]) * lateral
+        + drift
+        + bob * steps(step_rate, bob_phase) * up
+        + sway * steps(step_rate / 2, sway_phase) * lateral
     )
 
-    behind = seen - targets
-    bound = config.max_lag * distance
-    behind = behind * bound * jax.lax.rsqrt(bound**2 + jnp.sum(behind**2, axis=-1, keepdims=True))
-    unsteady = wander(aim_key, times, config.aim_drift, 3) + wander(tremor_key, times, config.tremor, 3)
-    return camera, Extrinsics(_aim(position, targets + behind, angles[None] + unsteady), position)
+    return camera, Extrinsics(_aim(position, seen, angles[None] + aim_drift + tremor), position)
