@@ -1,7 +1,7 @@
 """The lifter: windows of 2D keypoints and their occlusion mask to root-relative 3D joints."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, DTypeLike, Float
 
 from gated_lift.layers import Gating, TemporalLayer, joint_bits
-from gated_lift.occlusion import fill_gaps, zero_gaps
+from gated_lift.occlusion import Fill, fill
 from gated_lift.skeleton import Skeleton
 
 GATINGS = ("none", "mask_input", "single_stream", "two_stream")
@@ -41,7 +41,7 @@ class TemporalLifter(nn.Module):
     num_joints: int = 17
     causal: bool = False
     dropout: float = 0.25
-    fill: Literal["interpolate", "zero"] = "interpolate"
+    fill: Fill = "interpolate"
     mask_per_coordinate: bool = True
     gate_residual: bool = False
     batch_norm_momentum: float = 0.9
@@ -66,28 +66,24 @@ class TemporalLifter(nn.Module):
         *,
         train: bool = False,
         strided: bool = False,
-        context_frames: int = 0,
+        filled: bool = False,
     ) -> Float[Array, "B S J 3"]:
-        """Lifts windows to S = T − RF + 1 − 2·context_frames poses, metres in camera axes, relative to the root.
+        """Lifts windows to S = T − RF + 1 poses, metres in camera axes, relative to the root.
 
         keypoints: screen-normalised (`cameras.normalize_screen`); hidden ones are never read and may be NaN.
         occluded: True where a joint is hidden.
         train: batch statistics and dropout (needs the ``dropout`` rng and ``mutable=["batch_stats"]``).
         strided: strides replace dilation, with the same weights; computes the first output only, at the least cost, and
-            needs T = RF + 2·context_frames.
-        context_frames: frames at either end that serve only to fill gaps, and are cropped afterwards.
+            needs T = RF.
+        filled: the caller has filled the gaps already (from frames beyond the window, say): hidden values are read.
 
         Raises ValueError for another joint count, for windows that are too short, and for an unknown setting.
         """
-        self._check(keypoints, occluded, strided, context_frames)
-        if self.fill == "interpolate":
-            filled = fill_gaps(keypoints, occluded, causal=self.causal)
-        else:
-            filled = zero_gaps(keypoints, occluded)
-        frames = keypoints.shape[1]
-        kept = slice(context_frames, frames - context_frames)
-        features = filled[:, kept].reshape(keypoints.shape[0], frames - 2 * context_frames, -1)
-        gates = joint_bits(occluded[:, kept], self.mask_per_coordinate, features.dtype)
+        self._check(keypoints, occluded, strided)
+        if not filled:
+            keypoints = fill(keypoints, occluded, self.fill, self.causal)
+        features = keypoints.reshape(*keypoints.shape[:2], -1)
+        gates = joint_bits(occluded, self.mask_per_coordinate, features.dtype)
         if self.gating in ("mask_input", "single_stream"):
             features = jnp.concatenate([features, gates], axis=-1)
 
@@ -129,11 +125,9 @@ class TemporalLifter(nn.Module):
         start = tap * dilation
         return slice(start, start + frames - (width - 1) * dilation)
 
-    def _check(self, keypoints: Array, occluded: Array, strided: bool, context_frames: int) -> None:
+    def _check(self, keypoints: Array, occluded: Array, strided: bool) -> None:
         if self.gating not in GATINGS:
             raise ValueError(f"gating is {self.gating!r}: choose one of {', '.join(GATINGS)}")
-        if self.fill not in ("interpolate", "zero"):
-            raise ValueError(f"fill is {self.fill!r}: choose 'interpolate' or 'zero'")
         if not self.filter_widths or any(width < 1 or width % 2 == 0 for width in self.filter_widths):
             raise ValueError(f"filter_widths is {self.filter_widths}: give one or more odd widths, such as (3, 3, 3)")
         check_keypoints(keypoints, occluded, self.num_joints)
@@ -141,12 +135,12 @@ class TemporalLifter(nn.Module):
             raise ValueError(
                 f"keypoints has shape {keypoints.shape}: the network takes (batch, frames, joints, 2); add a batch axis"
             )
-        needed = self.receptive_field + 2 * context_frames
+        needed = self.receptive_field
         frames = keypoints.shape[1]
         if frames < needed or (strided and frames != needed):
             raise ValueError(
                 f"keypoints has {frames} frames, the network needs {'exactly' if strided else 'at least'} {needed} "
-                f"(receptive field {self.receptive_field}, context {context_frames}): use lift_clip, which pads clips"
+                "(its receptive field): use lift_clip, which pads clips"
             )
 
 

@@ -1,13 +1,15 @@
 """Simulated long occlusions (Eqs. 10, 11) and the values that stand in for hidden keypoints."""
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from scipy.stats import irwinhall
+
+Fill = Literal["interpolate", "zero"]
 
 # Masks are drawn inside jitted steps at ratios that are only known there, so quantiles come from a table. Its nodes
 # crowd at both ends (a cosine), where the quantile function of a mean of uniforms is steep.
@@ -71,29 +73,30 @@ def fill_gaps(
     keypoints: Float[Array, "*batch frames joints coordinates"],
     occluded: Bool[Array, "*batch frames joints"],
     causal: bool = False,
+    times: Int[Array, "frames"] | None = None,
 ) -> Float[Array, "*batch frames joints coordinates"]:
     """Replaces hidden keypoints by linear interpolation in time between the nearest visible ones.
 
     Before the first and after the last visible frame the nearest visible value is held. A joint that is never visible
     becomes zero, the centre of a normalised screen. With ``causal`` no later frame is read: the last visible value is held,
-    and zero stands before the first. Hidden values are never read: they may be NaN.
+    and zero stands before the first. ``times`` are the frames' rising time stamps where they are not evenly spaced. Hidden values are never read: they may be NaN.
     """
     frames = occluded.shape[-2]
-    time = jnp.arange(frames, dtype=jnp.int32)[:, None]
-    time = jnp.broadcast_to(time.reshape((1,) * (occluded.ndim - 2) + (frames, 1)), occluded.shape)
     axis = occluded.ndim - 2
-    previous = jax.lax.cummax(jnp.where(occluded, -1, time), axis=axis)
-    following = jax.lax.cummin(jnp.where(occluded, frames, time), axis=axis, reverse=True)
+    here = jax.lax.broadcasted_iota(jnp.int32, occluded.shape, axis)
+    previous = jax.lax.cummax(jnp.where(occluded, -1, here), axis=axis)
+    following = jax.lax.cummin(jnp.where(occluded, frames, here), axis=axis, reverse=True)
     has_previous, has_following = previous >= 0, (following < frames) & (not causal)
-    start = jnp.where(has_previous, previous, following)
-    stop = jnp.where(has_following, following, previous)
+    start = jnp.clip(jnp.where(has_previous, previous, following), 0, frames - 1)
+    stop = jnp.clip(jnp.where(has_following, following, previous), 0, frames - 1)
     visible = zero_gaps(keypoints, occluded)
 
     def value_at(index: Array) -> Array:
-        return jnp.take_along_axis(visible, jnp.clip(index, 0, frames - 1)[..., None], axis=-3)
+        return jnp.take_along_axis(visible, index[..., None], axis=-3)
 
-    span = jnp.maximum(stop - start, 1)
-    weight = ((time - start) / span).astype(keypoints.dtype)[..., None]
+    stamps = jnp.arange(frames, dtype=jnp.int32) if times is None else times
+    since, span = stamps[here] - stamps[start], jnp.maximum(stamps[stop] - stamps[start], 1)
+    weight = (since / span).astype(keypoints.dtype)[..., None]
     filled = value_at(start) * (1 - weight) + value_at(stop) * weight
     filled = jnp.where((start == stop)[..., None], value_at(start), filled)
     return jnp.where((has_previous | has_following)[..., None], filled, jnp.zeros_like(filled))
@@ -105,6 +108,21 @@ def zero_gaps(
 ) -> Float[Array, "*batch frames joints coordinates"]:
     """Replaces hidden keypoints by zero, as in the paper; hidden values are never read and may be NaN."""
     return jnp.where(occluded[..., None], jnp.zeros_like(keypoints), keypoints)
+
+
+def fill(
+    keypoints: Float[Array, "*batch frames joints coordinates"],
+    occluded: Bool[Array, "*batch frames joints"],
+    how: Fill,
+    causal: bool = False,
+    times: Int[Array, "frames"] | None = None,
+) -> Float[Array, "*batch frames joints coordinates"]:
+    """`fill_gaps` for ``interpolate``, `zero_gaps` for ``zero``; raises ValueError for another name."""
+    if how == "interpolate":
+        return fill_gaps(keypoints, occluded, causal, times)
+    if how == "zero":
+        return zero_gaps(keypoints, occluded)
+    raise ValueError(f"fill is {how!r}: choose 'interpolate' or 'zero'")
 
 
 class MaskDistribution(NamedTuple):

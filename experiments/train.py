@@ -1,0 +1,355 @@
+"""Trains a lifter: world-space motion stays on the device, and every step draws new cameras, noise and masks.
+
+    python -m experiments.train smoke
+    python -m experiments.train small --data cmu_single.npz cmu_pairs.npz
+    python -m experiments.train paper --data cmu_single.npz cmu_pairs.npz --network.gating single_stream
+
+Any field of a configuration is a flag (`--help` after a configuration's name lists them). A run is decided by its
+configuration and seed alone: step n draws from fold_in(seed, n), so `--resume` continues exactly where the newest checkpoint
+stopped. On a pod, start the same command on every host; `jax.distributed` finds the others by itself.
+"""
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tyro
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from experiments.configs import CONFIGS, TrainConfig
+from gated_lift import captures, checkpoints, generated, pictures
+from gated_lift.cameras import normalize_screen, sample_static_camera
+from gated_lift.clips import MotionClip, concatenate_people
+from gated_lift.lifter import TemporalLifter, mirror, mirror_mask, parameter_count
+from gated_lift.losses import squared_joint_error
+from gated_lift.metrics import mpjpe
+from gated_lift.occlusion import fill, sample_training_masks
+from gated_lift.skeleton import H36M_17 as SKELETON
+from gated_lift.views import view
+
+FPS = 50.0
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became NaN or infinite; the message names the step and what to try."""
+
+
+# ---------------------------------------------------------------------------------------------------------------- data
+
+
+class Bank(NamedTuple):
+    """poses: (N, J, 3) world metres. first, last: (N,) bounds of the stretch that each frame belongs to."""
+
+    poses: jax.Array
+    first: jax.Array
+    last: jax.Array
+
+
+class Batch(NamedTuple):
+    """keypoints: (B, T, J, 2) screen-normalised, gaps filled. occluded: (B, T, J). target: (B, n, J, 3) root-relative metres.
+    weight: (B, n), zero for frames beyond the end of a clip.
+    """
+
+    keypoints: jax.Array
+    occluded: jax.Array
+    target: jax.Array
+    weight: jax.Array
+
+
+def read_motion(config: TrainConfig) -> tuple[MotionClip, ...]:
+    """Training clips: the training split of every capture file, or generated motion where there is none."""
+    if not config.data:
+        return tuple(generated.crossing_pair(frames=300, fps=FPS, seed=seed) for seed in range(4))
+    clips = [clip for path in config.data for clip in captures.read_captures(path)]
+    training, _ = captures.split(clips)
+    excluded = set(config.exclude_subjects)
+    kept = tuple(clip for clip in training if not excluded & set(clip.subject.split("+")))
+    if not kept:
+        raise ValueError(f"data {config.data} leaves no training clip after exclude_subjects {config.exclude_subjects}")
+    wrong = {clip.fps for clip in kept} - {FPS}
+    if wrong:
+        raise ValueError(f"data holds clips at {sorted(wrong)} frames/s, training runs at {FPS:g}: use clips.resample")
+    return kept
+
+
+def make_bank(clips: tuple[MotionClip, ...]) -> Bank:
+    stretches = concatenate_people(clips)
+    first = np.repeat(stretches.start, stretches.length).astype(np.int32)
+    last = np.repeat(stretches.start + stretches.length - 1, stretches.length).astype(np.int32)
+    return Bank(jnp.asarray(stretches.poses), jnp.asarray(first), jnp.asarray(last))
+
+
+def draw_batch(key: jax.Array, bank: Bank, lifter: TemporalLifter, config: TrainConfig, size: int) -> Batch:
+    """``size`` windows at random frames, each seen by a camera, a detector and a mask of its own."""
+    frame_key, camera_key, detector_key, mask_key, flip_key = jax.random.split(key, 5)
+    chunk = config.chunk_frames
+    before, after = lifter.padding
+    window = np.arange(-before, chunk + after, dtype=np.int32)
+    # Gaps are filled from frames beyond the window too, a few of them: the network reads none of these.
+    margin = np.arange(1, config.context_frames // config.context_stride + 1, dtype=np.int32) * config.context_stride
+    times = np.concatenate([window[0] - margin[::-1], window, window[-1] + margin])
+    inside = slice(len(margin), len(margin) + len(window))
+
+    frame = jax.random.randint(frame_key, (size,), 0, len(bank.poses))
+    first, last = bank.first[frame], bank.last[frame]
+    # A chunk starts inside its clip and stays there where the clip is long enough.
+    start = jnp.clip(frame - chunk // 2, first, jnp.maximum(first, last - chunk + 1))
+    poses = bank.poses[jnp.clip(start[:, None] + times, first[:, None], last[:, None])]
+    weight = (start[:, None] + jnp.arange(chunk, dtype=jnp.int32) <= last[:, None]).astype(jnp.float32)
+
+    def look(camera_key: jax.Array, detector_key: jax.Array, poses: jax.Array) -> tuple[jax.Array, ...]:
+        camera, extrinsics = sample_static_camera(camera_key, poses[len(poses) // 2, 0], config.camera)
+        seen = view(detector_key, poses, camera, extrinsics, config.detector, FPS, SKELETON)
+        keypoints = normalize_screen(seen.keypoints, config.camera.width, config.camera.height)
+        return keypoints, seen.occluded, seen.joints
+
+    keypoints, missed, joints = jax.vmap(look)(
+        jax.random.split(camera_key, size), jax.random.split(detector_key, size), poses
+    )
+    shape = (size, int(times[-1] - times[0]) + 1, SKELETON.num_joints)
+    occluded = missed | sample_training_masks(mask_key, shape, config.masks)[:, times - times[0]]
+    keypoints = fill(keypoints, occluded, lifter.fill, lifter.causal, jnp.asarray(times))[:, inside]
+    occluded = occluded[:, inside]
+    target = joints[:, inside][:, before : before + chunk]
+    target = target - target[..., :1, :]
+
+    flip = jax.random.bernoulli(flip_key, 0.5, (size,))[:, None, None]
+    keypoints = jnp.where(flip[..., None], mirror(keypoints, SKELETON), keypoints)
+    occluded = jnp.where(flip, mirror_mask(occluded, SKELETON), occluded)
+    target = jnp.where(flip[..., None], mirror(target, SKELETON), target)
+    return Batch(keypoints, occluded, target, weight)
+
+
+# --------------------------------------------------------------------------------------------------------------- model
+
+
+class State(NamedTuple):
+    """step counts finished steps. variables: {"params", "batch_stats"}."""
+
+    step: jax.Array
+    variables: Any
+    optimizer: Any
+
+
+def make_schedules(config: TrainConfig, frames: int) -> tuple[int, int, optax.Schedule, Callable]:
+    """Steps an epoch, steps in all, learning rate by step, and batch-norm rate by step."""
+    per_epoch = max(1, round(frames / config.batch_frames))
+    steps = max(1, round(per_epoch * config.epochs))
+    learning_rate = optax.exponential_decay(
+        config.learning_rate, per_epoch, config.learning_rate_decay, staircase=True
+    )
+    begin, end = config.batch_norm_rate
+
+    def batch_norm_rate(step: jax.Array) -> jax.Array:
+        return begin * jnp.exp(step.astype(jnp.float32) / steps * math.log(end / begin))
+
+    return per_epoch, steps, learning_rate, batch_norm_rate
+
+
+def make_lifter(config: TrainConfig) -> TemporalLifter:
+    # Momentum 0 hands back each batch's own statistics; the step blends them in at the scheduled rate.
+    return config.network.build(
+        batch_norm_momentum=0.0,
+        axis_name="devices" if config.parallel == "pmap" else None,
+        dtype=jnp.bfloat16 if config.compute_dtype == "bfloat16" else None,
+    )
+
+
+def init_state(config: TrainConfig, lifter: TemporalLifter, optimizer: optax.GradientTransformation) -> State:
+    keypoints = jnp.zeros((1, lifter.receptive_field, SKELETON.num_joints, 2))
+    variables = lifter.init(jax.random.key(config.seed), keypoints, jnp.zeros(keypoints.shape[:-1], bool))
+    return State(jnp.zeros((), jnp.int32), variables, optimizer.init(variables["params"]))
+
+
+# ---------------------------------------------------------------------------------------------------------------- step
+
+
+def make_step(
+    config: TrainConfig,
+    lifter: TemporalLifter,
+    optimizer: optax.GradientTransformation,
+    batch_norm_rate: Callable,
+    place: Callable[[Batch], Batch] = lambda batch: batch,
+) -> Callable[[State, Bank], tuple[State, dict[str, jax.Array]]]:
+    """One training step. ``place`` shards a batch under jit; under pmap the lifter's axis_name joins the devices."""
+    axis = lifter.axis_name
+    devices = jax.device_count() if axis else 1
+    size = config.batch_frames // config.chunk_frames // devices
+    # One output a window takes the strided form: the same weights and outputs, at a fraction of the cost.
+    strided = config.chunk_frames == 1
+
+    def step(state: State, bank: Bank) -> tuple[State, dict[str, jax.Array]]:
+        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+        if axis:
+            key = jax.random.fold_in(key, jax.lax.axis_index(axis))
+        draw_key, dropout_key = jax.random.split(key)
+        batch = place(draw_batch(draw_key, bank, lifter, config, size))
+
+        def loss(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
+            poses, updated = lifter.apply(
+                {"params": params, "batch_stats": state.variables["batch_stats"]},
+                batch.keypoints,
+                batch.occluded,
+                train=True,
+                strided=strided,
+                filled=True,
+                rngs={"dropout": dropout_key},
+                mutable=["batch_stats"],
+            )
+            per_frame = squared_joint_error(poses, batch.target).mean(-1)
+            value = jnp.sum(per_frame * batch.weight) / jnp.sum(batch.weight)
+            return value, (poses, updated["batch_stats"])
+
+        params = state.variables["params"]
+        (value, (poses, statistics)), gradients = jax.value_and_grad(loss, has_aux=True)(params)
+        error = mpjpe(poses, batch.target).mean(-1)
+        metrics = {"loss": value, "train_mpjpe_m": jnp.sum(error * batch.weight) / jnp.sum(batch.weight)}
+        if axis:
+            gradients, metrics = jax.lax.pmean((gradients, metrics), axis)
+        updates, moments = optimizer.update(gradients, state.optimizer, params)
+        rate = batch_norm_rate(state.step)
+        blended = jax.tree.map(
+            lambda old, new: (1 - rate) * old + rate * new, state.variables["batch_stats"], statistics
+        )
+        variables = {"params": optax.apply_updates(params, updates), "batch_stats": blended}
+        return State(state.step + 1, variables, moments), metrics
+
+    return step
+
+
+def distribute(
+    config: TrainConfig, make: Callable[..., Callable], state: State, bank: Bank
+) -> tuple[Callable, State, Bank, Callable[[Any], Any]]:
+    """Compiles the step for all devices. Returns it with the placed state and data, and a way to read one copy back."""
+    devices = jax.device_count()
+    windows = config.batch_frames // config.chunk_frames
+    if windows == 0 or windows % devices:
+        raise ValueError(
+            f"batch_frames {config.batch_frames} in chunks of {config.chunk_frames} makes {windows} windows, which "
+            f"{devices} devices cannot share evenly: choose a batch of a multiple of {config.chunk_frames * devices}"
+        )
+    if config.parallel == "pmap":
+        compiled = jax.pmap(make(), axis_name="devices", donate_argnums=0)
+
+        def replicate(tree: Any) -> Any:
+            count = jax.local_device_count()
+            return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), tree)
+
+        return compiled, replicate(state), replicate(bank), lambda tree: jax.tree.map(lambda leaf: leaf[0], tree)
+    mesh = jax.make_mesh((devices,), ("batch",), axis_types=(AxisType.Auto,))
+    shared = NamedSharding(mesh, PartitionSpec())
+    split = NamedSharding(mesh, PartitionSpec("batch"))
+    step = make(place=lambda batch: jax.lax.with_sharding_constraint(batch, split))
+    compiled = jax.jit(step, donate_argnums=0, out_shardings=(shared, shared))
+    return compiled, jax.device_put(state, shared), jax.device_put(bank, shared), lambda tree: tree
+
+
+# ---------------------------------------------------------------------------------------------------------------- loop
+
+
+def train(config: TrainConfig, console: Console | None = None) -> Path:
+    """Runs a configuration to its end and returns its checkpoint folder."""
+    console = console or Console()
+    output = config.output
+    folder = output / "checkpoints"
+    if not config.resume and checkpoints.newest_step(folder) is not None:
+        raise ValueError(f"output {output} holds a finished or stopped run: add --resume or choose another folder")
+    output.mkdir(parents=True, exist_ok=True)
+    described = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    (output / "config.json").write_text(json.dumps(described, indent=1) + "\n")
+
+    clips = read_motion(config)
+    bank = make_bank(clips)
+    per_epoch, steps, learning_rate, batch_norm_rate = make_schedules(config, len(bank.poses))
+    lifter = make_lifter(config)
+    optimizer = optax.amsgrad(learning_rate)
+    state = init_state(config, lifter, optimizer)
+    if config.resume and checkpoints.newest_step(folder) is not None:
+        step, variables, moments = checkpoints.restore_training(folder, lifter, state.optimizer)
+        state = State(jnp.asarray(step, jnp.int32), variables, moments)
+    begin = int(state.step)
+    description = {
+        "network": checkpoints.describe_lifter(lifter),
+        "skeleton": SKELETON.name,
+        "config": described,
+        "licences": sorted({clip.licence for clip in clips}),
+    }
+
+    def make(**settings: Any) -> Callable:
+        return make_step(config, lifter, optimizer, batch_norm_rate, **settings)
+
+    compiled, state, bank, one_copy = distribute(config, make, state, bank)
+    console.print(
+        f"{parameter_count(one_copy(state).variables):,} weights, receptive field {lifter.receptive_field} frames; "
+        f"{len(clips)} clips, {len(one_copy(bank).poses):,} frames; {steps:,} steps of {config.batch_frames} frames "
+        f"({per_epoch} an epoch) on {jax.device_count()} {jax.default_backend()} device(s)"
+    )
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]} samples/s, {task.fields[error]} mm"),
+        TimeRemainingColumn(),
+    )
+    log_path = output / "metrics.jsonl"
+    _drop_later_lines(log_path, begin)
+    with Progress(*columns, console=console) as progress, log_path.open("a") as log:
+        task = progress.add_task("train", total=steps, completed=begin, rate="–", error="–")
+        mark, marked = time.perf_counter(), begin
+        for index in range(begin, steps):
+            state, metrics = compiled(state, bank)
+            done = index + 1
+            if done % config.log_every and done != steps and done % config.checkpoint_every:
+                continue
+            values = {name: float(value) for name, value in one_copy(metrics).items()}
+            if not math.isfinite(values["loss"]):
+                raise NonFiniteLossError(
+                    f"the loss is {values['loss']} at step {done}: the data or the learning rate "
+                    f"({config.learning_rate:g}) is at fault; the newest checkpoint in {folder} is from before"
+                )
+            now = time.perf_counter()
+            rate = (done - marked) * config.batch_frames / (now - mark)
+            mark, marked = now, done
+            line = {"step": done, "epoch": done / per_epoch, **values, "samples_per_second": rate, "time": time.time()}
+            log.write(json.dumps(line) + "\n")
+            log.flush()
+            progress.update(task, completed=done, rate=f"{rate:,.0f}", error=f"{1000 * values['train_mpjpe_m']:.1f}")
+            if done % config.checkpoint_every == 0 or done == steps:
+                saved = one_copy(state)
+                checkpoints.save(folder, done, saved.variables, description, saved.optimizer)
+    draw_curves(log_path, output / "curves.png")
+    console.print(f"wrote {folder}, {log_path} and {output / 'curves.png'}")
+    return folder
+
+
+def _drop_later_lines(log_path: Path, step: int) -> None:
+    """Lines that a resumed run will write again are dropped, so that the log has each step once."""
+    if log_path.exists():
+        kept = [line for line in log_path.read_text().splitlines() if json.loads(line)["step"] <= step]
+        log_path.write_text("".join(line + "\n" for line in kept))
+
+
+def draw_curves(log_path: Path, path: Path) -> None:
+    lines = [json.loads(line) for line in log_path.read_text().splitlines()]
+    epochs = np.array([line["epoch"] for line in lines])
+    errors = 1000 * np.array([line["train_mpjpe_m"] for line in lines])
+    pictures.draw_curves({"training MPJPE": (epochs, errors)}, path, xlabel="epoch", ylabel="MPJPE (mm)")
+
+
+def main() -> None:
+    config = tyro.extras.overridable_config_cli(CONFIGS, description=__doc__)
+    train(config)
+
+
+if __name__ == "__main__":
+    main()

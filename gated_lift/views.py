@@ -1,0 +1,48 @@
+"""World-space motion as a camera and a detector see it."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gated_lift.cameras import Extrinsics, world_to_camera
+from gated_lift.detector import DetectorConfig, detect, hidden_by_confidence
+from gated_lift.skeleton import Skeleton
+from solvers import Camera, project
+
+BODY_HEIGHT = 1.7  # metres; only scales the detector's noise with the person's size in the image
+
+
+class View(NamedTuple):
+    """keypoints: (..., F, J, 2) detected, pixels. occluded: (..., F, J), True where the detector's confidence is too low.
+    joints: (..., F, J, 3) true camera-space joints, metres.
+    """
+
+    keypoints: Array
+    occluded: Array
+    joints: Array
+
+
+def view(
+    key: Array,
+    poses: Float[Array, "*batch frames joints 3"],
+    camera: Camera,
+    extrinsics: Extrinsics,
+    detector: DetectorConfig,
+    fps: float,
+    skeleton: Skeleton,
+    coverage: Float[Array, "*batch frames joints"] | None = None,
+) -> View:
+    """Moves world-space joints (metres) into a camera, projects them and lets a detector find them.
+
+    ``coverage`` says how far other bodies hide each joint (`bodies.body_occlusion`); none by default. ``extrinsics`` is one
+    pose a frame, or one for all. Deterministic per key.
+    """
+    joints = world_to_camera(poses, extrinsics)
+    coverage = jnp.zeros(joints.shape[:-1], joints.dtype) if coverage is None else coverage
+    focal = jnp.asarray(camera.focal, joints.dtype)[..., 1]
+    # Nobody is larger in the image than at arm's length: a person who brushes past the lens has finite noise.
+    depth = jnp.maximum(joints[..., 0, 2], 0.5)
+    height = jnp.broadcast_to(focal * BODY_HEIGHT, depth.shape) / depth
+    found = detect(key, project(joints, camera), coverage, height, detector, fps, skeleton.mirror)
+    return View(found.keypoints, hidden_by_confidence(found.confidence), joints)
