@@ -276,6 +276,7 @@ def plot_pose(axes: Axes3D, scene: Scene, frame: int) -> None:
     for axis, label in ((axes.xaxis, "x (m)"), (axes.yaxis, "depth (m)"), (axes.zaxis, "up (m)")):
         axis.set_major_locator(MaxNLocator(4))
         axis.set_label_text(label, fontsize=_SMALL)
+        axis.labelpad = -2
         axis.set_tick_params(labelsize=_SMALL - 1, pad=-1)
         axis.set_pane_color((0.97, 0.97, 0.97, 1.0))
         axis.line.set_color("0.6")
@@ -411,7 +412,7 @@ def draw_demo(scene: Scene, path: str | PathLike[str], title: str = "", footnote
     figure = Figure(figsize=(13, 8.9), dpi=_DPI)
     heading = figure.text(0.5, 0.972, title, ha="center", va="center", fontsize=12.5, weight="bold")
 
-    top = figure.add_gridspec(1, len(moments), left=0.045, right=0.985, top=0.865, bottom=0.575, wspace=0.16)
+    top = figure.add_gridspec(1, len(moments), left=0.055, right=0.985, top=0.865, bottom=0.575, wspace=0.16)
     axes_row = [figure.add_subplot(top[column]) for column in range(len(moments))]
     box = axes_row[0].get_window_extent()
     window = _window(scene, moments, box.width / box.height)
@@ -438,14 +439,16 @@ def draw_demo(scene: Scene, path: str | PathLike[str], title: str = "", footnote
             axes.set_xlabel("")
             axes.tick_params(labelbottom=False)
 
-    plot_pose(figure.add_axes((0.385, 0.055, 0.315, 0.435), projection="3d"), scene, middle)
+    plot_pose(figure.add_axes((0.385, 0.08, 0.315, 0.405), projection="3d"), scene, middle)
     above = figure.add_axes((0.75, 0.085, 0.235, 0.38))
     plot_paths(above, scene, middle)
 
+    hides = mostly_hidden(scene.occluded)[:, middle].any()
+    around, within = (", before, inside and after the hidden stretch", " while hidden") if hides else ("", "")
     for x, y, letter, words in (
-        (0.012, 0.902, "a", "On the image, before, during and after the crossing"),
+        (0.012, 0.902, "a", f"On the image{around}"),
         (0.012, 0.492, "b", "Mask over time: white = hidden; ▾ frames of (a)"),
-        (0.405, 0.492, "c", f"In 3D while hidden, t = {middle / scene.fps:.2f} s"),
+        (0.405, 0.492, "c", f"In 3D{within}, t = {middle / scene.fps:.2f} s"),
         (0.715, 0.492, "d", "Paths from above; • = moment of (c)"),
     ):
         figure.text(x, y, letter, fontsize=_TITLE + 1, weight="bold", va="center")
@@ -599,9 +602,8 @@ def _places(scene: Scene) -> Float[np.ndarray, "people frames joints 2"]:
 def _moments(scene: Scene) -> list[int]:
     """Up to four frames: before the hidden stretch, twice inside it, and after it."""
     start, stop = hidden_stretch(scene.occluded)
-    length = max(stop - start, scene.fps / 2)
-    centre = (start + stop - 1) / 2
-    wanted = centre + length * np.array([-1.0, -0.25, 0.25, 1.0])
+    centre, inside, outside = (start + stop - 1) / 2, (stop - start) / 4, max(stop - start, scene.fps / 2)
+    wanted = centre + np.array([-outside, -inside, inside, outside])
     return sorted({int(frame) for frame in np.clip(np.rint(wanted), 0, scene.occluded.shape[1] - 1)})
 
 
