@@ -28,7 +28,7 @@ LICENCE = (
 LAYOUTS = {"h36m": H36M_17, "coco": COCO_17}
 
 
-class Detections(NamedTuple):
+class KeypointView(NamedTuple):
     """2D keypoints of one person in one view of one take.
 
     keypoints: (frames, joints, 2) float32 pixels, origin top left; NaN where the detector gave nothing.
@@ -46,14 +46,14 @@ class Detections(NamedTuple):
     resolution: tuple[int, int] | None
 
 
-class DetectionFile(NamedTuple):
-    """All detections of a file with their joint layout.
+class KeypointFile(NamedTuple):
+    """All views of a file with their joint layout.
 
     skeleton: the skeleton of ``layout``, None when the layout is not one of `LAYOUTS`.
     left, right: indices of paired joints, in matching order.
     """
 
-    detections: tuple[Detections, ...]
+    views: tuple[KeypointView, ...]
     layout: str
     skeleton: Skeleton | None
     left: tuple[int, ...]
@@ -113,7 +113,7 @@ def read_positions_2d(
     allow_pickle: bool = False,
     subjects: Collection[str] | None = None,
     max_bytes: int = MAX_BYTES,
-) -> DetectionFile:
+) -> KeypointFile:
     """Reads ``positions_2d``: {subject: {action: [(frames, joints, 2) pixels, one a view]}} and its
     ``metadata``.
 
@@ -126,16 +126,16 @@ def read_positions_2d(
     arrays = read_npz(path, ["positions_2d", "metadata"], allow_pickle=allow_pickle, max_bytes=max_bytes)
     layout, joints, left, right = _metadata(path, arrays["metadata"])
     videos = arrays["metadata"].get("video_metadata", {})
-    detections = []
+    read = []
     for subject, action, views in _takes(path, "positions_2d", arrays["positions_2d"], subjects):
-        if not isinstance(views, list | tuple | np.ndarray):
+        if not isinstance(views, list | tuple | np.ndarray) or getattr(views, "ndim", 1) == 0:
             raise ValueError(f"{path}: {subject}/{action} is {type(views).__name__}, not a list of views")
         for view, keypoints in enumerate(views):
             array = _array(path, f"{subject}/{action} view {view}", keypoints, joints, (2, 3))
             hidden = ~np.isfinite(array).all(axis=-1)
             confidence = array[..., 2] if array.shape[-1] == 3 else np.ones(hidden.shape, np.float32)
-            detections.append(
-                Detections(
+            read.append(
+                KeypointView(
                     keypoints=np.where(hidden[..., None], np.float32(np.nan), array[..., :2]),
                     confidence=np.where(hidden, np.float32(0), confidence),
                     occluded=hidden,
@@ -145,23 +145,23 @@ def read_positions_2d(
                     resolution=_resolution(path, subject, videos),
                 )
             )
-    if not detections:
-        raise ValueError(f"{path} has no detections: give a file with at least one view")
-    return DetectionFile(tuple(detections), layout, LAYOUTS.get(layout), left, right)
+    if not read:
+        raise ValueError(f"{path} has no keypoints: give a file with at least one view")
+    return KeypointFile(tuple(read), layout, LAYOUTS.get(layout), left, right)
 
 
 def match_captures(
-    detections: Sequence[Detections], clips: Sequence[MotionClip]
-) -> tuple[tuple[Detections, MotionClip], ...]:
+    views: Sequence[KeypointView], clips: Sequence[MotionClip]
+) -> tuple[tuple[KeypointView, MotionClip], ...]:
     """Pairs each view with the capture of its take and cuts the 2D that outruns it.
 
-    The videos run on for some frames after the capture has ended; the first frames coincide. Detections whose
+    The videos run on for some frames after the capture has ended; the first frames coincide. Views whose
     take is not among the clips are left out. Raises ValueError when a video is shorter than its capture, for
     then the two do not belong together, and when nothing matches.
     """
     by_take = {(clip.subject, clip.action): clip for clip in clips}
     pairs = []
-    for each in detections:
+    for each in views:
         clip = by_take.get((each.subject, each.action))
         if clip is None:
             continue
@@ -179,7 +179,7 @@ def match_captures(
         pairs.append((cut, clip))
     if not pairs:
         raise ValueError(
-            "no take of detections is among clips: check that subjects and actions have the same names"
+            "no take of views is among those of clips: check that subjects and actions have the same names"
         )
     return tuple(pairs)
 
@@ -216,6 +216,8 @@ def _array(path: str | Path, name: str, value: Any, joints: int, widths: tuple[i
             f"{path}: {name} has shape {value.shape}, expected (frames, {joints}, "
             f"{' or '.join(map(str, widths))}): give VideoPose3D's layout"
         )
+    if len(value) == 0:
+        raise ValueError(f"{path}: {name} has no frames: leave it out of the file")
     return value.astype(np.float32)
 
 

@@ -80,8 +80,8 @@ def test_detections_are_read(tmp_path):
     file = read_positions_2d(write(tmp_path, positions_2d=data, metadata=metadata()), allow_pickle=True)
     assert file.layout == "h36m" and file.skeleton == H36M_17
     assert (file.left, file.right) == (H36M_17.left, H36M_17.right)
-    assert len(file.detections) == 16
-    third = file.detections[2]
+    assert len(file.views) == 16
+    third = file.views[2]
     assert (third.subject, third.action, third.view, third.resolution) == ("S9", "Directions", 2, None)
     np.testing.assert_allclose(third.keypoints, data["S9"]["Directions"][2], rtol=1e-6)
     assert third.keypoints.dtype == np.float32 and not third.occluded.any() and (third.confidence == 1).all()
@@ -95,7 +95,7 @@ def test_detections_in_ones_own_videos_are_read(tmp_path):
     about = metadata("coco", symmetry=COCO_SYMMETRY, video_metadata={"a.mp4": {"w": 1920, "h": 1080}})
     file = read_positions_2d(write(tmp_path, positions_2d=data, metadata=about), allow_pickle=True)
     assert file.skeleton == COCO_17
-    first, second = file.detections
+    first, second = file.views
     assert first.resolution == (1920, 1080) and second.resolution is None
     hidden = np.zeros((7, 17), bool)
     hidden[2, 5] = hidden[3, 6] = True
@@ -117,7 +117,7 @@ def test_detections_that_outrun_the_capture_are_cut(tmp_path):
     )
     clips = read_positions_3d(path, allow_pickle=True)
     file = read_positions_2d(path, allow_pickle=True)
-    pairs = match_captures(file.detections, clips)
+    pairs = match_captures(file.views, clips)
     assert len(pairs) == 12  # three takes in four views; the damaged take has no capture
     data = positions_2d(extra=3)
     for cut, clip in pairs:
@@ -134,9 +134,9 @@ def test_detections_that_end_early_are_refused(tmp_path):
     clips = read_positions_3d(path, allow_pickle=True)
     file = read_positions_2d(path, allow_pickle=True)
     with pytest.raises(ValueError, match="S9/Directions view 0 has 4 frames of keypoints, its capture 5"):
-        match_captures(file.detections, clips)
-    with pytest.raises(ValueError, match="no take of detections"):
-        match_captures(file.detections, [clips[0]._replace(action="Phoning")])
+        match_captures(file.views, clips)
+    with pytest.raises(ValueError, match="no take of views"):
+        match_captures(file.views, [clips[0]._replace(action="Phoning")])
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_detections_that_end_early_are_refused(tmp_path):
             r"S1/Walk has shape \(3, 17, 3\), expected \(frames, 32, 3\)",
         ),
         ({"S1": {"Walk": np.zeros((3, 32, 2))}}, r"S1/Walk has shape \(3, 32, 2\)"),
-        ({"S1": {"Walk": np.zeros((0, 32, 3))}}, "leave out clips without people or frames"),
+        ({"S1": {"Walk": np.zeros((0, 32, 3))}}, "S1/Walk has no frames"),
         (
             {"S1": {"Walk": np.full((3, 32, 3), np.nan)}},
             "'S1/Walk' are not finite at person 0, frame 0, joint 0",
@@ -186,7 +186,13 @@ def test_wrong_captures_are_refused(tmp_path, positions, message):
         ),
         ({"metadata": metadata(video_metadata=[1])}, "video_metadata is list"),
         ({"positions_2d": {"S9": {"Walk": 3}}}, "S9/Walk is int, not a list of views"),
-        ({"positions_2d": {"S9": {"Walk": []}}}, "has no detections"),
+        ({"positions_2d": {"S9": {"Walk": np.zeros(())}}}, "S9/Walk is ndarray, not a list of views"),
+        ({"positions_2d": {"S9": {"Walk": [np.zeros((0, 17, 2))]}}}, "S9/Walk view 0 has no frames"),
+        (
+            {"positions_2d": {"S9": {"Walk": [np.zeros((4, 25, 2))]}}},
+            r"shape \(4, 25, 2\), expected \(frames, 17",
+        ),
+        ({"positions_2d": {"S9": {"Walk": []}}}, "has no keypoints"),
     ],
 )
 def test_wrong_detections_are_refused(tmp_path, changes, message):
