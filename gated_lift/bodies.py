@@ -130,17 +130,17 @@ def _frame_coverage(
 
     # Every `where` below replaces the input of a division or root, because its gradient would be NaN
     # otherwise.
+    finite = jnp.all(jnp.isfinite(pose), axis=-1)
+    pose = jnp.where(finite[..., None], pose, 0)
     square = jnp.sum(pose**2, axis=-1)
-    target = jnp.isfinite(square) & (square > 1e-12)
+    target = square > 1e-12
     length = jnp.sqrt(jnp.where(target, square, 1))
-    ray = jnp.where(target[..., None], pose, 0) / length[..., None]
+    ray = pose / length[..., None]
 
     parents, children = (jnp.array(ends) for ends in zip(*bones, strict=True))
-    start, end = pose[:, parents], pose[:, children]
-    solid = jnp.all(jnp.isfinite(start) & jnp.isfinite(end), axis=-1)
-    start, end = jnp.where(solid[..., None], start, 0), jnp.where(solid[..., None], end, 0)
     index = jnp.array(others)
-    solid, start, bone = solid[index], start[index], (end - start)[index]
+    solid = (finite[:, parents] & finite[:, children])[index]
+    start, bone = pose[:, parents][index], (pose[:, children] - pose[:, parents])[index]
 
     # From here on (P, others, J, bones), one array a coordinate: the compiler fuses them into one pass.
     a = [start[:, :, None, :, axis] for axis in range(3)]
