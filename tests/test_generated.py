@@ -69,6 +69,13 @@ def test_planted_feet_do_not_slide(speed, turn_rate, ankle, lag):
     assert checked >= 4
 
 
+@pytest.mark.parametrize("turn_rate", [0.0, 1.0])
+def test_nothing_jumps_between_steps(turn_rate):
+    """A jump of any size would be a huge speed at a thousand frames a second."""
+    poses = walk(3000, fps=1000.0, speed=1.3, turn_rate=turn_rate).astype(float)
+    assert np.linalg.norm(np.diff(poses, axis=0), axis=-1).max() * 1000 < 6.0
+
+
 def test_the_path_is_the_one_asked_for():
     straight = walk(501, start=(1.0, -2.0), heading=0.5, speed=1.2)[:, 0]
     expected = np.array([1.0, -2.0]) + 12.0 * np.array([math.cos(0.5), math.sin(0.5)])

@@ -198,12 +198,12 @@ def test_degenerate_frames_are_finite():
     np.testing.assert_allclose(
         metrics.pa_mpjpe(jnp.asarray(flat), jnp.asarray(target)), about_mean, atol=1e-6
     )
-    valid = (
-        jnp.arange(17)[None, None] < 16
-    )  # an unseen joint must not be thrown away by a scale made of rounding
-    strayed = flat.copy()
-    strayed[..., 16, :] = 1.0
-    assert metrics.pa_mpjpe(jnp.asarray(strayed), jnp.asarray(target), valid).max() < 10.0
+    # An unseen joint must not be thrown away by a scale that is made of rounding.
+    valid = jnp.arange(17)[None, None] < 16
+    for place in np.random.default_rng(15).normal(size=(20, 3)):
+        strayed = np.broadcast_to(place, target.shape).astype(np.float32).copy()
+        strayed[..., 16, :] += 1.0
+        assert metrics.pa_mpjpe(jnp.asarray(strayed), jnp.asarray(target), valid).max() < 10.0
     # A target without extent is met by a scale of zero.
     np.testing.assert_allclose(metrics.pa_mpjpe(jnp.asarray(target), jnp.asarray(flat)), 0.0, atol=1e-6)
     np.testing.assert_allclose(metrics.pa_mpjpe(jnp.asarray(flat), jnp.asarray(flat)), 0.0, atol=1e-6)
