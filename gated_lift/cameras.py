@@ -286,7 +286,7 @@ def wander(
             )
     dtype = times.dtype
     lows = jnp.array([config.band[0] for config in configs], dtype)[:, None, None]
-    octaves = jnp.array([math.log(config.band[1] / config.band[0]) for config in configs], dtype)[
+    widths = jnp.array([math.log(config.band[1] / config.band[0]) for config in configs], dtype)[
         :, None, None
     ]
     falloff = jnp.array([config.falloff for config in configs], dtype)[:, None, None]
@@ -295,12 +295,13 @@ def wander(
     # One frequency in each of NUM_TONES slices of the band: every draw fills the band and none leaves it.
     draws = jax.random.uniform(key, (2, len(configs), num_axes, NUM_TONES), dtype)
     slices = jnp.arange(NUM_TONES, dtype=dtype)[None, None, :]
-    relative = jnp.exp((slices + draws[0]) * octaves / NUM_TONES)
-    weight = relative**-falloff
+    exponent = (slices + draws[0]) * widths / NUM_TONES
+    relative, weight = jnp.exp(exponent), jnp.exp(-falloff * exponent)
     amplitude = rms * weight * jnp.sqrt(2 / jnp.sum(weight**2, axis=-1, keepdims=True))
     # Whole turns are dropped before the sine: float32 keeps few digits of the phase of a long clip.
-    turns = (times[None, :, None, None] * (lows * relative)[:, None] + draws[1][:, None]) % 1.0
-    return jnp.sum(amplitude[:, None] * jnp.sin(2 * math.pi * turns), axis=-1)
+    turns = times[None, :, None, None] * (lows * relative)[:, None] + draws[1][:, None]
+    tones = jnp.sin(2 * math.pi * (turns - jnp.floor(turns)))
+    return jnp.sum(amplitude[:, None] * tones, axis=-1)
 
 
 def _follow(path: Array, decay: Array) -> Array:

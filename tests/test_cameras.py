@@ -45,11 +45,6 @@ def assert_rotations(rotation):
     np.testing.assert_allclose(np.linalg.det(rotation), 1.0, atol=3e-6)
 
 
-def image(camera, extrinsics, targets):
-    """Pixels (F, 2) of one point a frame."""
-    return np.asarray(project(world_to_camera(targets[:, None], extrinsics), camera)[:, 0])
-
-
 # Screen normalisation
 
 
@@ -254,120 +249,108 @@ def test_wander_refuses_an_empty_band(band):
         wander(jax.random.key(0), jnp.zeros(3), (Wander(1.0, band, 1.0),), 1)
 
 
-# Hand-held cameras
+# Hand-held cameras. One shape for all tests, because compiling costs more than running.
 
-handheld = jax.jit(sample_handheld_camera, static_argnums=3)
+KEYS, FRAMES = 40, 300
+handheld = jax.jit(jax.vmap(sample_handheld_camera, in_axes=(0, None, None, None)), static_argnums=3)
 
 
-def walk(seconds, fps, speed=1.4):
-    times = jnp.arange(int(seconds * fps), dtype=jnp.float32) / fps
+def film(path, fps, config, seed=0):
+    return handheld(jax.random.split(jax.random.key(seed), KEYS), path, fps, config)
+
+
+def walk(fps, speed=1.4):
+    times = jnp.arange(FRAMES, dtype=jnp.float32) / fps
     return jnp.stack([speed * times, jnp.zeros_like(times), jnp.ones_like(times)], axis=-1)
+
+
+def image(camera, extrinsics, path):
+    """Depths (KEYS, F) and pixels (KEYS, F, 2) of the path."""
+    local = world_to_camera(jnp.broadcast_to(path[:, None], (KEYS, FRAMES, 1, 3)), extrinsics)
+    return np.asarray(local[:, :, 0, 2]), np.asarray(project(local, camera)[:, :, 0])
 
 
 def peak(signal, fps):
     """Frequency and amplitude of the strongest sinusoid."""
     signal = signal - signal.mean()
     window = np.hanning(len(signal))
-    spectrum = np.abs(np.fft.rfft(signal * window, 8 * len(signal))) * 2 / window.sum()
-    return np.fft.rfftfreq(8 * len(signal), 1 / fps)[spectrum.argmax()], spectrum.max()
+    spectrum = np.abs(np.fft.rfft(signal * window, 16 * len(signal))) * 2 / window.sum()
+    return np.fft.rfftfreq(16 * len(signal), 1 / fps)[spectrum.argmax()], spectrum.max()
 
 
 @pytest.mark.parametrize("speed", [0.0, 1.4, 8.0])
 def test_handheld_keeps_the_person_in_view_and_at_a_distance(speed):
-    path = walk(6, 50, speed)
-    keys = jax.random.split(jax.random.key(1), 40)
-    camera, extrinsics = jax.vmap(handheld, in_axes=(0, None, None, None))(keys, path, 50.0, HandheldCamera())
-    assert extrinsics.rotation.shape == (40, 300, 3, 3)
+    path = walk(50, speed)
+    camera, extrinsics = film(path, 50.0, HandheldCamera())
+    assert extrinsics.rotation.shape == (KEYS, FRAMES, 3, 3)
     assert_rotations(extrinsics.rotation)
-    local = world_to_camera(jnp.broadcast_to(path[:, None], (40, 300, 1, 3)), extrinsics)
-    pixels = np.asarray(project(local, camera))
+    depth, pixels = image(camera, extrinsics, path)
     assert pixels.min() > 30 and pixels.max() < 970
-    assert np.asarray(local)[..., 2].min() > 2.0
+    assert depth.min() > 2.0
 
 
 @pytest.mark.parametrize("fps", [25.0, 50.0, 60.0])
 def test_walking_sway_has_its_frequencies_and_amplitudes(fps):
-    config = QUIET._replace(walking=1.0)
-    target = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0]), (int(20 * fps), 3))
-    for seed in range(4):
-        _, extrinsics = handheld(jax.random.key(seed), target, fps, config)
-        position = np.asarray(extrinsics.position, np.float64)
+    _, extrinsics = film(walk(fps, 0.0), fps, QUIET._replace(walking=1.0))
+    for position in np.asarray(extrinsics.position[:8], np.float64):
         bob_hertz, bob = peak(position[:, 2], fps)
-        assert 1.68 < bob_hertz < 1.92 and 0.0195 < bob < 0.0305
+        assert 1.67 < bob_hertz < 1.93 and 0.0195 < bob < 0.0305
         spread = position[:, :2] - position[:, :2].mean(axis=0)
         _, sizes, axes = np.linalg.svd(spread, full_matrices=False)
         sway_hertz, sway = peak(spread @ axes[0], fps)
-        assert abs(sway_hertz - bob_hertz / 2) < 0.02 and 0.0145 < sway < 0.0255
+        assert abs(sway_hertz - bob_hertz / 2) < 0.03 and 0.0145 < sway < 0.0255
         # All of it is across the line of sight.
         assert sizes[1] < 1e-3 * sizes[0]
         assert abs(axes[0] @ position[0, :2]) < 0.05 * np.linalg.norm(position[0, :2])
 
 
-def test_an_operator_who_stands_does_not_sway_and_one_who_walks_follows():
-    path = walk(4, 50)
-    _, standing = handheld(jax.random.key(0), path, 50.0, QUIET)
-    assert np.ptp(np.asarray(standing.position), axis=0).max() < 1e-5
-    _, following = handheld(jax.random.key(0), path, 50.0, QUIET._replace(walking=1.0, follow=(1.0, 1.0)))
-    offset = np.asarray(following.position - path)[50:]
-    assert np.ptp(offset, axis=0).max() < 0.07
-
-
-def test_half_of_the_operators_walk():
-    path = walk(4, 50)
-    keys = jax.random.split(jax.random.key(0), 200)
-    run = jax.vmap(handheld, in_axes=(0, None, None, None))
-    _, extrinsics = run(keys, path, 50.0, QUIET._replace(walking=0.5))
-    moved = np.ptp(np.asarray(extrinsics.position[:, :, 0]), axis=1) > 1.0
-    assert 0.4 < moved.mean() < 0.6
+def test_half_of_the_operators_walk_with_the_person_and_the_others_stand():
+    path = walk(50)
+    _, extrinsics = film(path, 50.0, QUIET._replace(walking=0.5, follow=(1.0, 1.0)))
+    walked = np.ptp(np.asarray(extrinsics.position), axis=1).max(axis=-1) > 1.0
+    assert 0.25 < walked.mean() < 0.75
+    assert np.ptp(np.asarray(extrinsics.position)[~walked], axis=1).max() < 1e-5
+    offset = np.asarray(extrinsics.position - path[None])[walked, 60:]
+    assert np.ptp(offset, axis=1).max() < 0.07
 
 
 @pytest.mark.parametrize("fps", [10.0, 50.0, 200.0])
 def test_aim_is_late_by_twice_the_lag_at_constant_speed(fps):
     """Two first-order filters in a row trail a ramp by the sum of their time constants."""
-    config = QUIET._replace(lag=(0.15, 0.15), max_lag=1000.0)
-    path = walk(5, fps, speed=1.0)
-    _, extrinsics = handheld(jax.random.key(0), path, fps, config)
-    position, forward = np.asarray(extrinsics.position[-1]), np.asarray(extrinsics.rotation[-1, 2])
-    # Where the optical axis meets the plane y = 0 in which the person walks.
-    aimed = position - forward * (position[1] / forward[1])
-    np.testing.assert_allclose(np.asarray(path)[-1, 0] - aimed[0], 0.3, atol=2e-3)
+    path = walk(fps, speed=1.0)
+    _, extrinsics = film(path, fps, QUIET._replace(lag=(0.15, 0.15), max_lag=1000.0))
+    position, forward = np.asarray(extrinsics.position[:, -1]), np.asarray(extrinsics.rotation[:, -1, 2])
+    # Where the optical axis meets the plane y = 0 in which the person walks; not for those who look along it.
+    across = np.abs(forward[:, 1]) > 0.3
+    aimed = position[:, 0] - forward[:, 0] * (position[:, 1] / forward[:, 1])
+    assert across.sum() > 20
+    np.testing.assert_allclose((np.asarray(path)[-1, 0] - aimed)[across], 0.3, atol=3e-3)
 
 
 def test_tremor_and_aim_drift_turn_the_camera_by_their_rms():
+    path = walk(25, 0.0)
     config = QUIET._replace(tremor=HandheldCamera().tremor, aim_drift=HandheldCamera().aim_drift)
-    target = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0]), (2000, 3))
-    keys = jax.random.split(jax.random.key(0), 20)
-    run = jax.vmap(handheld, in_axes=(0, None, None, None))
-    camera, extrinsics = run(keys, target, 50.0, config)
-    pixels = np.asarray(
-        project(
-            world_to_camera(jnp.broadcast_to(target[:, None], (20, 2000, 1, 3)), extrinsics),
-            camera,
-        )
-    )[:, :, 0]
+    _, pixels = image(*film(path, 25.0, config), path)
     angle = np.degrees(np.arctan((pixels - 500) / 1145))
     spectrum = np.fft.rfft(angle, axis=1)
-    hertz = np.fft.rfftfreq(2000, 1 / 50)
-    spectrum[:, hertz < 3] = 0
-    fast = np.fft.irfft(spectrum, 2000, axis=1)
+    spectrum[:, np.fft.rfftfreq(FRAMES, 1 / 25) < 3] = 0
+    fast = np.fft.irfft(spectrum, FRAMES, axis=1)
     assert 0.12 < np.sqrt((fast**2).mean()) < 0.18
-    assert 0.85 < np.sqrt((angle**2).mean()) < 1.15
+    assert 0.8 < np.sqrt((angle**2).mean()) < 1.2
 
 
 def test_the_motion_is_a_function_of_time_not_of_frames():
-    target = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0]), (200, 3))
-    config = HandheldCamera(walking=1.0)
-    _, fast = handheld(jax.random.key(4), target, 50.0, config)
-    _, slow = handheld(jax.random.key(4), target[:100], 25.0, config)
-    np.testing.assert_allclose(fast.position[::2], slow.position, atol=2e-5)
-    np.testing.assert_allclose(fast.rotation[::2], slow.rotation, atol=2e-5)
+    path = walk(50, 0.0)
+    _, fast = film(path, 50.0, HandheldCamera())
+    _, slow = film(path, 25.0, HandheldCamera())
+    np.testing.assert_allclose(fast.position[:, ::2], slow.position[:, :150], atol=5e-5)
+    np.testing.assert_allclose(fast.rotation[:, ::2], slow.rotation[:, :150], atol=5e-5)
 
 
 def test_handheld_is_deterministic_per_key():
-    path = walk(1, 50)
-    first, again, other = (handheld(jax.random.key(seed), path, 50.0, HandheldCamera()) for seed in (7, 7, 8))
+    first, again, other = (film(walk(50), 50.0, HandheldCamera(), seed) for seed in (7, 7, 8))
     jax.tree.map(np.testing.assert_array_equal, first, again)
-    assert np.abs(np.asarray(first[1].position - other[1].position)).max() > 0.1
+    assert np.abs(np.asarray(first[1].position - other[1].position)).max(axis=(1, 2)).min() > 0.01
 
 
 @pytest.mark.parametrize("frames", [1, 30])
@@ -383,10 +366,10 @@ def test_handheld_gradients_are_finite(frames):
 
 
 def test_handheld_in_double_precision(float64):
-    path = walk(1, 50).astype(jnp.float64)
-    camera, extrinsics = sample_handheld_camera(jax.random.key(0), path, 50, HandheldCamera())
+    path = jnp.zeros((2, 3), jnp.float64)
+    run = jax.jit(sample_handheld_camera, static_argnums=(2, 3))
+    camera, extrinsics = run(jax.random.key(0), path, 50, HandheldCamera())
     assert {leaf.dtype for leaf in jax.tree.leaves((camera, extrinsics))} == {jnp.dtype("float64")}
-    assert image(camera, extrinsics, path).dtype == np.float64
 
 
 def test_handheld_refuses_no_frames_and_no_frame_rate():
