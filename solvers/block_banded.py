@@ -2,11 +2,14 @@
 
     minimise  sum_k |A_k x_k - a_k|^2  +  sum_k |L_k x_k + R_k x_{k+1} - c_k|^2
 
-Every block x_k holds a few unknowns (two frames of a path, say) and meets its neighbours only. Householder reflections
-of the rows themselves never square the condition number, as the normal equations would: over 200 hidden frames that
-is the difference between an answer and a NaN in float32.
+Every block x_k holds a few unknowns (two frames of a path, say) and meets its neighbours only. Householder
+reflections of the rows themselves never square the condition number, as the normal equations would: over 200
+hidden frames that is the difference between an answer and a NaN in float32.
 
-The last axis of every array counts independent problems ("lanes": people). The work is elementwise over it, so one
+The chain is eliminated from both ends at once and the two halves meet in its middle block, so that even one problem
+keeps two lanes of a vector unit busy and the loop is half as long.
+
+The last axis of every array counts independent problems ("lanes": people). The work is elementwise over it: one
 person's numbers cannot touch another's, and a CPU's vector units run along it.
 """
 
@@ -18,137 +21,162 @@ from jaxtyping import Array, Float
 
 
 class ChainRows(NamedTuple):
-    """Rows of the least-squares problem, each with its right-hand side as the last column.
+    """Rows of the least-squares problem for blocks of n unknowns, each row with its right-hand side as last column.
 
-    own (blocks, rows, n + 1, lanes): [A_k | a_k].
-    coupling (blocks - 1, rows, 2n + 1, lanes): [L_k R_k | c_k].
+    own (blocks, n, n + 1, lanes): [A_k | a_k], upper triangular in A_k. `compress` makes it from any rows.
+    inner (blocks, any, n + 1, lanes): further rows of the same block, of any form.
+    coupling (blocks - 1, any, 2n + 1, lanes): [L_k R_k | c_k].
     """
 
-    own: Float[Array, "blocks rows columns lanes"]
+    own: Float[Array, "blocks n columns lanes"]
+    inner: Float[Array, "blocks inner_rows columns lanes"]
     coupling: Float[Array, "links link_rows link_columns lanes"]
 
 
 class ChainFactor(NamedTuple):
-    """The triangular factor: block row k reads diagonal_k x_k + upper_k x_{k+1} = rhs_k."""
+    """The triangular factor, in the order of elimination: halves from the ends to the middle, then the middle.
 
-    diagonal: Float[Array, "blocks n n lanes"]
-    upper: Float[Array, "blocks n n lanes"]
-    rhs: Float[Array, "blocks n lanes"]
+    The first half of the doubled lanes runs from block 0 upwards, the second from the last block downwards; when the
+    number of blocks is even, the second begins with an empty block. Row k reads
+    diagonal_k x_k + upper_k x_{next k} = rhs_k.
+    """
+
+    diagonal: Float[Array, "half n n two_lanes"]
+    upper: Float[Array, "half n n two_lanes"]
+    rhs: Float[Array, "half n two_lanes"]
+    middle: Float[Array, "n n lanes"]
+    middle_rhs: Float[Array, "n lanes"]
 
 
 def absorb(
     triangle: Float[Array, "n columns lanes"], rows: Float[Array, "rows columns lanes"]
-) -> tuple[Float[Array, "n columns lanes"], Float[Array, "rows columns lanes"]]:
-    """QR of [triangle; rows] by n Householder reflections; returns the new triangle and what is left of the rows.
+) -> tuple[Float[Array, "n columns lanes"], Float[Array, "rows rest lanes"]]:
+    """QR of [triangle; rows] by n Householder reflections: the new triangle, and the last columns of what is left.
 
-    The first n columns of ``triangle`` must be upper triangular: reflection k then moves only its row k and ``rows``.
-    The first n columns of the rest are zero up to rounding and are set to zero.
+    The first n columns of ``triangle`` must be upper triangular: reflection k then moves only its row k and
+    ``rows``. The first n columns of the rest are zero and are dropped.
     """
-    size = triangle.shape[0]
     done = []
-    for k in range(size):
+    for k in range(triangle.shape[0]):
         pivot_row = triangle[k, k:]
         pivot = pivot_row[0]
         norm = jnp.sqrt(pivot * pivot + _total(rows[:, 0] * rows[:, 0]))
-        # H = I - v v^T / (norm (norm + |pivot|)) with v = (pivot - beta, column); an empty column needs no reflection.
+        # H = I - v v^T / scale with v = (pivot - beta, column); an empty column needs no reflection.
         beta = jnp.where(pivot > 0, -norm, norm)
         head = pivot - beta
         scale = norm * (norm + jnp.abs(pivot))
         weights = head[None] * pivot_row[1:]
         for row in rows:
             weights = weights + row[:1] * row[1:]
-        # XLA stores the result of a true division instead of computing it again for every row below; a division by a
-        # broadcast would become a cheap product, hence the zeros, which make the divisor a matrix.
+        # XLA stores the result of a true division instead of computing it again for every row below. A division by
+        # a broadcast would become a cheap product, hence the zeros, which make the divisor a matrix.
         weights = weights / (jnp.where(scale == 0, jnp.ones_like(scale), scale)[None] + 0 * pivot_row[1:])
         done.append(jnp.concatenate([beta[None], pivot_row[1:] - head[None] * weights], axis=0))
         rows = rows[:, 1:] - rows[:, :1] * weights[None]
-    triangle = jnp.stack(
-        [
-            jnp.concatenate([jnp.zeros((k, *row.shape[1:]), row.dtype), row], axis=0)
-            for k, row in enumerate(done)
-        ]
-    )
-    return triangle, rows
+    padded = [jnp.concatenate([jnp.zeros((k, *row.shape[1:]), row.dtype), row]) for k, row in enumerate(done)]
+    return jnp.stack(padded), rows
+
+
+def compress(rows: Float[Array, "blocks rows columns lanes"]) -> Float[Array, "blocks n columns lanes"]:
+    """The upper triangular rows [R | Q^T b] of every block's rows [A | b]: `ChainRows.own` from rows of any form."""
+    _, _, columns, lanes = rows.shape
+    empty = jnp.zeros((columns - 1, columns, lanes), rows.dtype)
+    return jax.vmap(lambda block: absorb(empty, block)[0])(rows)
 
 
 def factor(problem: ChainRows) -> ChainFactor:
-    """Eliminates the blocks from first to last."""
-    own, coupling = problem
-    size = own.shape[2] - 1
-    # The last block couples to nothing: a link of zeros keeps the loop uniform.
-    coupling = jnp.concatenate([coupling, jnp.zeros((1, *coupling.shape[1:]), own.dtype)], axis=0)
-    empty = jnp.zeros((size, *own.shape[2:]), own.dtype)
-    triangles = jax.vmap(lambda rows: absorb(empty, rows)[0])(own)
+    """Eliminates the blocks from both ends towards the middle one."""
+    own, inner, coupling = problem
+    blocks, size, _, lanes = own.shape
+    half = blocks // 2
+    swapped = jnp.concatenate(
+        [coupling[:, :, size : 2 * size], coupling[:, :, :size], coupling[:, :, 2 * size :]], axis=2
+    )
+    halves = (
+        _from_ends(own, half),
+        _from_ends(inner, half),
+        jnp.concatenate([coupling[:half], _pad_front(swapped[half:][::-1], half)], axis=-1),
+    )
 
-    def eliminate(carried: Array, block: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array, Array]]:
-        triangle, link = block
-        triangle, _ = absorb(triangle, carried)
-        widened = jnp.concatenate(
-            [triangle[:, :size], jnp.zeros_like(triangle[:, :size]), triangle[:, size:]], axis=1
-        )
-        widened, carried = absorb(widened, link)
+    def eliminate(
+        carried: Array, block: tuple[Array, Array, Array]
+    ) -> tuple[Array, tuple[Array, Array, Array]]:
+        triangle, extra, link = block
+        triangle, _ = absorb(triangle, jnp.concatenate([carried, extra]))
+        left, right = triangle[:, :size], triangle[:, size:]
+        widened, carried = absorb(jnp.concatenate([left, jnp.zeros_like(left), right], axis=1), link)
         return carried, (widened[:, :size], widened[:, size : 2 * size], widened[:, 2 * size])
 
-    start = jnp.zeros((coupling.shape[1], *own.shape[2:]), own.dtype)
-    _, (diagonal, upper, rhs) = jax.lax.scan(eliminate, start, (triangles, coupling))
-    return ChainFactor(diagonal, upper, rhs)
+    start = jnp.zeros((coupling.shape[1], size + 1, 2 * lanes), own.dtype)
+    carried, (diagonal, upper, rhs) = jax.lax.scan(eliminate, start, halves)
+    meeting = jnp.concatenate([carried[..., :lanes], carried[..., lanes:], inner[half]])
+    middle, _ = absorb(own[half], meeting)
+    return ChainFactor(diagonal, upper, rhs, middle[:, :size], middle[:, size])
 
 
-def back_substitute(chain: ChainFactor) -> Float[Array, "blocks n lanes"]:
-    """x_k = diagonal_k^-1 (rhs_k - upper_k x_{k+1}), from last to first."""
+def back_substitute(chain: ChainFactor, blocks: int) -> Float[Array, "blocks n lanes"]:
+    """The x that the factor's rows define, from the middle to both ends.
 
-    def step(after: Array, block: ChainFactor) -> tuple[Array, Array]:
-        rhs = block.rhs - _total(jnp.swapaxes(block.upper, 0, 1) * after[:, None])
-        solution = _solve_upper(block.diagonal, rhs)
+    An unknown that no row determines is left at 0 where its pivot is exactly 0.
+    """
+
+    def step(after: Array, block: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        diagonal, upper, rhs = block
+        solution = _solve_upper(diagonal, rhs - _total(jnp.swapaxes(upper, 0, 1) * after[:, None]))
         return solution, solution
 
-    return jax.lax.scan(step, jnp.zeros_like(chain.rhs[0]), chain, reverse=True)[1]
+    middle = _solve_upper(chain.middle, chain.middle_rhs)
+    start = jnp.concatenate([middle, middle], axis=-1)
+    halves = jax.lax.scan(step, start, (chain.diagonal, chain.upper, chain.rhs), reverse=True)[1]
+    return _from_halves(halves, middle, blocks)
 
 
 def solve(problem: ChainRows) -> Float[Array, "blocks n lanes"]:
-    """The minimiser. An unknown that no row determines is left at 0 where the elimination meets an exact zero pivot."""
-    return back_substitute(factor(problem))
+    """The minimiser; see `back_substitute` for unknowns that no row determines."""
+    return back_substitute(factor(problem), problem.own.shape[0])
 
 
-def damp(problem: ChainRows, strength: Float[Array, " lanes"]) -> ChainRows:
-    """Adds the rows strength * x_k = 0 of Levenberg's method to every block."""
-    blocks, _, columns, lanes = problem.own.shape
-    identity = jnp.eye(columns - 1, columns, dtype=problem.own.dtype)[None, :, :, None]
-    rows = jnp.broadcast_to(identity * strength[None, None, None], (blocks, columns - 1, columns, lanes))
-    return problem._replace(own=jnp.concatenate([problem.own, rows], axis=1))
-
-
-def minus_gradient(problem: ChainRows) -> Float[Array, "blocks n lanes"]:
-    """A^T b over all rows: minus the gradient, at x = 0, of half the sum of squares."""
-    size = problem.own.shape[2] - 1
-    own = jnp.sum(problem.own[:, :, :size] * problem.own[:, :, size:], axis=1)
-    links = jnp.sum(problem.coupling[:, :, : 2 * size] * problem.coupling[:, :, 2 * size :], axis=1)
-    empty = jnp.zeros((1, *own.shape[1:]), own.dtype)
-    return own + jnp.concatenate([links[:, :size], empty]) + jnp.concatenate([empty, links[:, size:]])
-
-
-def stiffness(problem: ChainRows) -> Float[Array, " lanes"]:
-    """The largest column norm of the own rows: the scale that damping is measured against."""
-    size = problem.own.shape[2] - 1
-    return jnp.sqrt(jnp.max(jnp.sum(problem.own[:, :, :size] ** 2, axis=1), axis=(0, 1)))
+def explained(chain: ChainFactor) -> Float[Array, " lanes"]:
+    """|b|^2 minus the least sum of squares: how much the minimiser gains over x = 0."""
+    both = jnp.sum(chain.rhs**2, axis=(0, 1))
+    lanes = both.shape[0] // 2
+    return both[:lanes] + both[lanes:] + jnp.sum(chain.middle_rhs**2, axis=0)
 
 
 def solve_normal(
     chain: ChainFactor, vector: Float[Array, "blocks n lanes"]
 ) -> Float[Array, "blocks n lanes"]:
     """x with (R^T R) x = vector for the triangular factor R: the inverse of A^T A without forming A^T A."""
+    half, lanes = chain.rhs.shape[0], vector.shape[-1]
 
-    def step(
-        before: tuple[Array, Array], block: tuple[Array, Array, Array]
-    ) -> tuple[tuple[Array, Array], Array]:
-        last_upper, last = before
+    def step(passed: Array, block: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         diagonal, upper, right = block
-        value = _solve_lower(jnp.swapaxes(diagonal, 0, 1), right - _total(last_upper * last[:, None]))
-        return (upper, value), value
+        value = _solve_lower(jnp.swapaxes(diagonal, 0, 1), right - passed)
+        return _total(upper * value[:, None]), value
 
-    start = (jnp.zeros_like(chain.upper[0]), jnp.zeros_like(vector[0]))
-    forward = jax.lax.scan(step, start, (chain.diagonal, chain.upper, vector))[1]
-    return back_substitute(chain._replace(rhs=forward))
+    start = jnp.zeros((vector.shape[1], 2 * lanes), vector.dtype)
+    halves = (chain.diagonal, chain.upper, _from_ends(vector, half))
+    passed, forward = jax.lax.scan(step, start, halves)
+    meeting = vector[half] - passed[..., :lanes] - passed[..., lanes:]
+    middle = _solve_lower(jnp.swapaxes(chain.middle, 0, 1), meeting)
+    return back_substitute(chain._replace(rhs=forward, middle_rhs=middle), vector.shape[0])
+
+
+def _from_ends(values: Array, half: int) -> Array:
+    """(blocks, ..., lanes) -> (half, ..., 2 lanes): the two ends side by side, both running towards the middle."""
+    return jnp.concatenate([values[:half], _pad_front(values[half + 1 :][::-1], half)], axis=-1)
+
+
+def _pad_front(values: Array, length: int) -> Array:
+    missing = length - values.shape[0]
+    return jnp.concatenate([jnp.zeros((missing, *values.shape[1:]), values.dtype), values])
+
+
+def _from_halves(halves: Array, middle: Array, blocks: int) -> Array:
+    """The reverse of `_from_ends`, with the middle block in its place."""
+    lanes = middle.shape[-1]
+    down = halves[..., lanes:][::-1]
+    return jnp.concatenate([halves[..., :lanes], middle[None], down[: blocks - 1 - len(halves)]])
 
 
 def _solve_upper(triangle: Array, rhs: Array) -> Array:
@@ -166,10 +194,8 @@ def _solve_lower(triangle: Array, rhs: Array) -> Array:
 
 
 def _divide(numerator: Array, denominator: Array) -> Array:
-    zero = denominator == 0
-    return jnp.where(
-        zero, jnp.zeros_like(numerator), numerator / jnp.where(zero, jnp.ones_like(denominator), denominator)
-    )
+    empty = denominator == 0
+    return jnp.where(empty, jnp.zeros_like(numerator), numerator / jnp.where(empty, 1, denominator))
 
 
 def _total(terms: Array) -> Array:

@@ -8,19 +8,21 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import jaxopt
+import jaxopt.loop
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from solvers import block_banded
 
-# Damping is relative to the stiffest unknown. The first rejected step starts it; below the floor it is dropped.
+# Damping is what Levenberg adds to the diagonal of J^T J. The first rejected step sets it to this share of the
+# largest entry there; below the floor it is dropped, so that the last steps are pure Gauss-Newton.
 FIRST_DAMPING = 1e-6
 DAMPING_UP = 10.0
 DAMPING_DOWN = 0.1
 DAMPING_FLOOR = 1e-7
 
-# Rounds of conjugate gradients in the implicit solve. Preconditioned with the Gauss-Newton factor they gain more than
-# a digit a round unless residuals are huge.
+# Rounds of conjugate gradients in the implicit solve. Preconditioned with the Gauss-Newton factor they gain more
+# than a digit a round unless residuals are huge.
 IMPLICIT_ROUNDS = 60
 
 
@@ -37,9 +39,9 @@ class Status(IntEnum):
 class WeightedResiduals(NamedTuple):
     """cost = 1/2 sum w r^2, as arrays whose last axis counts lanes.
 
-    values, weights: tuples of arrays that match or broadcast, pair by pair. Weights stay outside the residuals so that
-        the cost is differentiable in a weight of zero.
-    magnitude (lanes,): size of the numbers whose difference the residuals are. It tells how finely floating point
+    values, weights: tuples of arrays that match or broadcast, pair by pair. Weights stay outside the residuals so
+        that the cost is differentiable in a weight of zero.
+    magnitude (lanes,): size of the numbers whose differences the residuals are. It tells how finely floating point
         can resolve the cost.
     """
 
@@ -49,16 +51,16 @@ class WeightedResiduals(NamedTuple):
 
 
 class BandedState(NamedTuple):
-    """jaxopt's state with one entry a lane, plus damping, status and the count of steps that each lane took.
+    """One entry a lane, as far as lanes differ.
 
-    error is the largest change of any unknown in the last accepted step. status reads MAX_STEPS until it is settled.
+    iter_num: trial steps so far; num_steps: those that the lane took part in, rejected ones included.
+    value: 1/2 sum w r^2 at the parameters; error: the largest change of an unknown in the last accepted step.
+    damping: what was added to the diagonal of J^T J; status: MAX_STEPS until it is settled.
     """
 
     iter_num: Int[Array, ""]
     value: Float[Array, " lanes"]
     error: Float[Array, " lanes"]
-    delta: Float[Array, "blocks n lanes"]
-    gradient: Float[Array, "blocks n lanes"]
     damping: Float[Array, " lanes"]
     status: Int[Array, " lanes"]
     num_steps: Int[Array, " lanes"]
@@ -67,26 +69,27 @@ class BandedState(NamedTuple):
 
 @dataclass(eq=False)
 class BandedGaussNewton(jaxopt.GaussNewton):
-    """argmin_x 1/2 sum w r(x, *args)^2 over a chain x of shape (blocks, n, lanes); each lane is a problem of its own.
+    """argmin_x 1/2 sum w r(x, *args)^2 over a chain x of shape (blocks, n, lanes), every lane a problem of its own.
 
     residual_fun: ``residual_fun(x, *args) -> WeightedResiduals``.
-    linearize: ``linearize(x, *args) -> ChainRows``, the rows [sqrt(w) J | -sqrt(w) r]. Rows of the same block may be
-        compressed by any orthogonal transformation.
+    linearize: ``linearize(x, damping, *args) -> ChainRows``, the rows [sqrt(w) J | -sqrt(w) r] with the rows
+        [sqrt(damping) I | 0] among them; damping has shape (lanes,). Rows of one block may be reduced by any
+        orthogonal transformation.
     maxiter, tol: most steps, and the change of an unknown below which a lane has converged (in its own unit).
     implicit_diff: derivatives of the solution by the implicit function theorem with the exact Hessian of the cost,
-        forward and reverse; otherwise by unrolling the steps.
+        forward and reverse; otherwise by unrolling the steps (reverse only).
     implicit_diff_solve: ``solve(matvec, b)`` in place of the banded solve of the implicit system.
 
-    What differs from `jaxopt.GaussNewton`, whose `run`, `init_state`, `update` and `optimality_fun` it keeps: the step
-    solves the banded rows by QR (no normal equations); Levenberg damping rejects every step that would raise the cost
-    (in the last steps, to within the rounding of the cost); each lane has its own status and stops by itself.
+    `run`, `init_state`, `update` and `optimality_fun` are those of `jaxopt.GaussNewton`. What differs: a step solves
+    the banded rows by QR (no normal equations); Levenberg's damping rejects every step that would raise the cost (in
+    the last steps, to within the rounding of the cost); every lane stops by itself and has its own status.
     """
 
     linearize: Callable[..., block_banded.ChainRows] | None = None
 
     def __post_init__(self) -> None:
         if self.linearize is None:
-            raise ValueError("linearize is needed: pass a function (params, *args) -> ChainRows")
+            raise ValueError("linearize is missing: pass a function (params, damping, *args) -> ChainRows")
         super().__post_init__()
         self.optimality_fun = jax.grad(
             lambda params, *args, **kwargs: self.cost(params, *args, **kwargs).sum()
@@ -101,60 +104,50 @@ class BandedGaussNewton(jaxopt.GaussNewton):
     ) -> BandedState:
         """The state before the first step; a lane whose cost is not finite stops here."""
         value = self.cost(init_params, *args, **kwargs)
-        lanes = value.shape
         finite = jnp.isfinite(value) & jnp.all(jnp.isfinite(init_params), axis=(0, 1))
+        status = jnp.where(finite, int(Status.MAX_STEPS), int(Status.NON_FINITE))
         return BandedState(
             iter_num=jnp.asarray(0),
             value=value,
-            error=jnp.full(lanes, jnp.inf, value.dtype),
-            delta=jnp.zeros_like(init_params),
-            gradient=jnp.zeros_like(init_params),
-            damping=jnp.zeros(lanes, value.dtype),
-            status=jnp.where(finite, int(Status.MAX_STEPS), int(Status.NON_FINITE)),
-            num_steps=jnp.zeros(lanes, jnp.asarray(0).dtype),
+            error=jnp.full_like(value, jnp.inf),
+            damping=jnp.zeros_like(value),
+            status=status,
+            num_steps=jnp.zeros_like(status),
         )
 
     def update(
         self, params: Float[Array, "blocks n lanes"], state: BandedState, *args: Any, **kwargs: Any
-    ) -> Any:
-        """One trial step of every lane that has not settled; a step that raises the cost only raises the damping."""
-        assert self.linearize is not None
-        residuals = self.residual_fun(params, *args, **kwargs)
-        rows = self.linearize(params, *args, **kwargs)
-        downhill = block_banded.minus_gradient(rows)
-        stiffness = block_banded.stiffness(rows)
-        step = block_banded.solve(block_banded.damp(rows, jnp.sqrt(state.damping) * stiffness))
+    ) -> jaxopt.OptStep:
+        """One trial step of every lane that has not settled; one that raises the cost only raises the damping."""
+        rows = self._rows(params, state.damping, *args, **kwargs)
+        chain = block_banded.factor(rows)
+        step = block_banded.back_substitute(chain, params.shape[0])
         trial = params + step
-        trial_residuals = self.residual_fun(trial, *args, **kwargs)
+        before = self.residual_fun(params, *args, **kwargs)
+        after = self.residual_fun(trial, *args, **kwargs)
+        decrease = _decrease(before, after)
 
-        decrease = _decrease(residuals, trial_residuals)
-        moved = state.damping * stiffness**2 * _lane_sum(step * step)
-        predicted = (_lane_sum(downhill * step) + moved) / 2
-        noise = _cost_rounding(residuals, state.value)
-        undamped = state.damping == 0
-        in_noise = undamped & (predicted <= noise)
         running = state.status == int(Status.MAX_STEPS)
-        accepted = running & ((decrease > 0) | (in_noise & (decrease >= -noise)))
-
+        undamped = state.damping == 0
+        noise = _rounding(before, state.value)
+        in_noise = undamped & (block_banded.explained(chain) / 2 <= noise)
         size = jnp.max(jnp.abs(step), axis=(0, 1))
         resolution = 2 * jnp.finfo(params.dtype).eps * jnp.max(jnp.abs(params), axis=(0, 1))
         small = size <= jnp.maximum(jnp.asarray(self.tol, params.dtype), resolution)
-        # At the rounding floor of the cost a Gauss-Newton step no longer shrinks: nothing is left to gain.
-        stalled = in_noise & (size > state.error / 2)
-        settled = running & undamped & (small | stalled)
-        accepted = accepted | (settled & small & jnp.isfinite(size))
+        # Below the rounding of the cost a comparison tells nothing: there the step counts, which shrinks until its
+        # own rounding is all that is left of it.
+        settled = running & undamped & (small | (in_noise & (size > state.error / 2)))
+        accepted = running & ((decrease > 0) | (in_noise & (decrease >= -noise)))
 
-        raised = jnp.maximum(state.damping * DAMPING_UP, FIRST_DAMPING)
-        lowered = jnp.where(state.damping * DAMPING_DOWN < DAMPING_FLOOR, 0.0, state.damping * DAMPING_DOWN)
+        stiffest = jnp.max(jnp.sum(rows.own[:, :, :-1] ** 2, axis=1), axis=(0, 1))
+        raised = jnp.maximum(state.damping * DAMPING_UP, FIRST_DAMPING * stiffest)
+        lowered = state.damping * DAMPING_DOWN
+        lowered = jnp.where(lowered < DAMPING_FLOOR * stiffest, jnp.zeros_like(lowered), lowered)
         new_state = BandedState(
             iter_num=state.iter_num + 1,
-            value=jnp.where(accepted, _cost(trial_residuals), state.value),
+            value=jnp.where(accepted, _cost(after), state.value),
             error=jnp.where(accepted, size, state.error),
-            delta=jnp.where(accepted[None, None], step, state.delta),
-            gradient=jnp.where(running[None, None], -downhill, state.gradient),
-            damping=jnp.where(running, jnp.where(accepted, lowered, raised), state.damping).astype(
-                params.dtype
-            ),
+            damping=jnp.where(running, jnp.where(accepted, lowered, raised), state.damping),
             status=jnp.where(settled, int(Status.CONVERGED), state.status),
             num_steps=state.num_steps + running.astype(state.num_steps.dtype),
         )
@@ -190,9 +183,25 @@ class BandedGaussNewton(jaxopt.GaussNewton):
 
         return solved(init_params, (args, kwargs))
 
+    def _run(self, init_params: Array, *args: Any, **kwargs: Any) -> jaxopt.OptStep:
+        # jaxopt traces its first step outside the loop, which would compile the elimination twice.
+        start = jaxopt.OptStep(init_params, self.init_state(init_params, *args, **kwargs))
+        return jaxopt.loop.while_loop(
+            cond_fun=self._cond_fun,
+            body_fun=self._body_fun,
+            init_val=(start, (args, kwargs)),
+            maxiter=self.maxiter,
+            jit=self.jit,
+            unroll=self._get_unroll_option(),
+        )[0]
+
     def _cond_fun(self, inputs: Any) -> Array:
         _, state = inputs[0]
         return jnp.any(state.status == int(Status.MAX_STEPS))
+
+    def _rows(self, params: Array, damping: Array, *args: Any, **kwargs: Any) -> block_banded.ChainRows:
+        assert self.linearize is not None  # __post_init__ has made sure
+        return self.linearize(params, damping, *args, **kwargs)
 
     def _implicit_solve(self, params: Array, given: Any, force: Array) -> Array:
         """H^-1 force with the exact Hessian H of the cost, by conjugate gradients on the Gauss-Newton factor."""
@@ -200,8 +209,8 @@ class BandedGaussNewton(jaxopt.GaussNewton):
         _, hessian = jax.linearize(lambda p: self.optimality_fun(p, *args, **kwargs), params)
         if self.implicit_diff_solve is not None:
             return self.implicit_diff_solve(hessian, force)
-        assert self.linearize is not None
-        chain = block_banded.factor(self.linearize(params, *args, **kwargs))
+        rows = self._rows(params, jnp.zeros(params.shape[-1], params.dtype), *args, **kwargs)
+        chain = block_banded.factor(rows)
 
         def solve(matvec: Callable[[Array], Array], b: Array) -> Array:
             return _conjugate_gradients(matvec, lambda v: block_banded.solve_normal(chain, v), b)
@@ -262,7 +271,7 @@ def _decrease(before: WeightedResiduals, after: WeightedResiduals) -> Array:
     return sum(terms[1:], terms[0]) / 2
 
 
-def _cost_rounding(residuals: WeightedResiduals, value: Array) -> Array:
+def _rounding(residuals: WeightedResiduals, value: Array) -> Array:
     """Error of a cost whose residuals are each off by half a unit in the last place of their magnitude."""
     slip = jnp.finfo(value.dtype).eps * residuals.magnitude
     count = sum(values.size // values.shape[-1] for values in residuals.values)

@@ -1,6 +1,7 @@
 """Where people stand: the root trajectory of Eq. 9 from root-relative poses, 2D keypoints and an occlusion mask."""
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -61,6 +62,9 @@ class TrajectoryConfig(NamedTuple):
     window: int | None = None
 
 
+DEFAULT_CONFIG = TrajectoryConfig()
+
+
 class TrajectorySolution(NamedTuple):
     """root (..., F, 3): metres, camera axes. NaN where the status is not CONVERGED or MAX_STEPS.
     status (...): a `Status` for each person; over several windows the gravest.
@@ -84,45 +88,200 @@ def solve_trajectory(
     keypoints: Shaped[Any, "..."],
     occluded: Shaped[Any, "..."],
     camera: Camera,
-    config: TrajectoryConfig = TrajectoryConfig(),
+    config: TrajectoryConfig = DEFAULT_CONFIG,
     initial_root: Shaped[Any, "..."] | None = None,
 ) -> TrajectorySolution:
+    """Eq. 9 with the masks of Eq. 7, for every person by itself:
+
+        min_C  sum_t sum_{i visible} |rho(X_it + C_t) - x_it|^2
+               + lambda_1 sum |C_t - C_{t-1}|^2 + lambda_2 sum |C_{t-1} - 2 C_t + C_{t+1}|^2
+
+    Pixels for the first sum and millimetres for the others; arguments and results are in metres.
+
+    poses (..., F, J, 3): root-relative joints, metres, camera axes (x right, y down, z forward).
+    keypoints (..., F, J, 2): pixels, origin top left. What stands at a hidden joint does not matter: NaN is fine.
+    occluded (..., F, J): boolean, True = hidden.
+    camera: one, or one for each of the leading axes, or one for each of those and each frame.
+    config: weights, limits and window. The weights may be traced and differentiated; the rest is fixed.
+    initial_root (..., F, 3): a first guess. Without one the start is the solution of the linear problem
+        f (X + C)_xy = (x - c) (Z + C_z), with lens distortion undone first.
+
+    Leading axes are people (or batch); the function may be jitted and vmapped. Derivatives are implicit, forward and
+    reverse, with respect to poses, keypoints, camera and weights; initial_root has none. Arithmetic is that of the
+    dtype of ``poses``. See `TrajectorySolution` for what comes back and `describe_status` for what to do about it.
+
+    A person gets NaN as root and the status
+    NON_FINITE when a visible keypoint or its joint, the camera or a weight is NaN or infinite, or when a traced focal
+        length or weight is out of range;
+    TOO_FEW_OBSERVATIONS unless enough frames show two joints (one joint fixes a ray, two the distance): one frame if
+        lambda_1 > 0, two if only lambda_2 > 0, all of them if both weights are zero;
+    BEHIND_CAMERA when most visible joints of the linear start lie behind the camera;
+    and nobody else's answer changes by a bit.
+
+    Raises ValueError for wrong ranks, dtypes or shapes, empty clips, and concrete focal lengths or weights that are
+    out of range.
+    """
     poses, keypoints, occluded = jnp.asarray(poses), jnp.asarray(keypoints), jnp.asarray(occluded)
-    dtype = poses.dtype
+    _check_arrays(poses, keypoints, occluded)
+    _check_config(config)
     *people, frames, joints, _ = poses.shape
-    count = int(np.prod(people))
+    dtype = poses.dtype
+    if initial_root is not None:
+        initial_root = jnp.asarray(initial_root).astype(dtype)
+        if initial_root.shape != (*people, frames, 3):
+            raise ValueError(
+                f"initial_root has shape {initial_root.shape}, poses {poses.shape}: "
+                f"pass one root a frame, {(*people, frames, 3)}"
+            )
+    intrinsics = split_camera(camera, dtype)
+    _check_camera(intrinsics, (*people, frames))
+    weights = tuple(
+        as_array(weight, dtype) for weight in (config.velocity_weight, config.acceleration_weight)
+    )
+    return _solve_people(
+        poses,
+        keypoints.astype(dtype),
+        occluded,
+        intrinsics,
+        weights,
+        initial_root,
+        max_steps=config.max_steps,
+        tolerance=config.tolerance,
+        window=config.window,
+    )
+
+
+def _check_arrays(poses: Array, keypoints: Array, occluded: Array) -> None:
+    wanted = "poses (..., F, J, 3), keypoints (..., F, J, 2), occluded (..., F, J)"
+    if poses.ndim < 3 or poses.shape[-1] != 3:
+        raise ValueError(f"poses has shape {poses.shape}: pass {wanted}")
+    if keypoints.ndim < 3 or keypoints.shape[-1] != 2:
+        raise ValueError(f"keypoints has shape {keypoints.shape}: pass {wanted}, without confidences")
+    for name, values in (("poses", poses), ("keypoints", keypoints)):
+        if not jnp.issubdtype(values.dtype, jnp.floating):
+            raise ValueError(f"{name} has dtype {values.dtype}: pass floating point numbers")
+    if occluded.dtype != jnp.bool_:
+        raise ValueError(f"occluded has dtype {occluded.dtype}: pass booleans, True = hidden")
+    if 0 in poses.shape:
+        raise ValueError(
+            f"poses has shape {poses.shape}, which is empty: pass a person, a frame and a joint at least"
+        )
+    for name, shape in (("keypoints", keypoints.shape[:-1]), ("occluded", occluded.shape)):
+        if shape == poses.shape[:-1]:
+            continue
+        if len(shape) == poses.ndim - 1:
+            for axis, what in ((-1, "joints"), (-2, "frames")):
+                if shape[axis] != poses.shape[axis - 1]:
+                    raise ValueError(
+                        f"{name} has {shape[axis]} {what}, poses has {poses.shape[axis - 1]}: "
+                        f"bring both to the same {what}"
+                    )
+        raise ValueError(f"{name} has leading axes {shape}, poses has {poses.shape[:-1]}: pass {wanted}")
+
+
+def _check_config(config: TrajectoryConfig) -> None:
+    for name in ("velocity_weight", "acceleration_weight"):
+        weight = getattr(config, name)
+        if np.shape(weight) != ():
+            raise ValueError(f"config.{name} has shape {np.shape(weight)}: pass one number")
+        if not isinstance(weight, jax.core.Tracer) and not (np.isfinite(weight) and weight >= 0):
+            raise ValueError(f"config.{name} is {weight}: pass a finite number that is not negative")
+    if config.max_steps < 1 or not config.tolerance > 0:
+        raise ValueError(
+            f"config.max_steps is {config.max_steps} and config.tolerance {config.tolerance}: both must be positive"
+        )
+    if config.window is not None and config.window < 1:
+        raise ValueError(
+            f"config.window is {config.window}: pass a number of frames, or None for the whole clip"
+        )
+
+
+def _check_camera(camera: Intrinsics, lead: tuple[int, ...]) -> None:
+    for values in jax.tree.leaves(camera):
+        if values.ndim > len(lead) or values.shape != lead[: values.ndim]:
+            raise ValueError(
+                f"camera has leading axes {values.shape}, poses has {lead}: "
+                "pass one camera, or one for each of the first axes of poses"
+            )
+    for name, values in (("fx", camera.fx), ("fy", camera.fy)):
+        if not isinstance(values, jax.core.Tracer) and not bool(
+            np.all(np.isfinite(values) & (np.asarray(values) > 0))
+        ):
+            raise ValueError(f"camera.focal has {name} = {values}: pass positive pixels")
+
+
+@functools.partial(jax.jit, static_argnames=("max_steps", "tolerance", "window"))
+def _solve_people(
+    poses: Array,
+    keypoints: Array,
+    occluded: Array,
+    camera: Intrinsics,
+    weights: tuple[Array, Array],
+    initial_root: Array | None,
+    *,
+    max_steps: int,
+    tolerance: float,
+    window: int | None,
+) -> TrajectorySolution:
+    *people, frames, joints, _ = poses.shape
+    count = math.prod(people)
 
     def lanes_last(values: Array) -> Array:
-        # (people, frames, joints) -> (joints, frames, people)
         return jnp.transpose(values.reshape(count, frames, joints), (2, 1, 0))
 
-    keypoints = keypoints.astype(dtype)
-    intrinsics = jax.tree.map(
-        lambda value: _camera_lanes(value, tuple(people), frames), split_camera(camera, dtype)
-    )
     clip = _Clip(
         *(lanes_last(poses[..., i]) for i in range(3)),
         *(lanes_last(keypoints[..., i]) for i in range(2)),
         lanes_last(occluded),
-        intrinsics,
+        jax.tree.map(lambda value: _camera_lanes(value, tuple(people), frames), camera),
     )
-    weights = (as_array(config.velocity_weight, dtype), as_array(config.acceleration_weight, dtype))
     start = None
     if initial_root is not None:
-        start = jnp.transpose(jnp.asarray(initial_root).astype(dtype).reshape(count, frames, 3), (1, 2, 0))
-    root, status, cost, num_steps = _solve_lanes(clip, weights, start, config.max_steps, config.tolerance)
+        start = jnp.transpose(initial_root.reshape(count, frames, 3), (2, 1, 0))
+
+    # Windows of equal length are lanes like people; a shorter last one is a problem of its own shape.
+    length = min(window or frames, frames)
+    whole = frames - frames % length
+    parts = []
+    for begin, end in ((0, whole), (whole, frames)):
+        if begin == end:
+            continue
+        folded = functools.partial(_fold, begin=begin, end=end, length=min(length, end - begin))
+        root, *statistics = _solve_lanes(
+            jax.tree.map(folded, clip),
+            weights,
+            None if start is None else folded(start),
+            max_steps,
+            tolerance,
+        )
+        windows = (end - begin) // min(length, end - begin)
+        root = jnp.moveaxis(root.reshape(-1, 3, windows, count), (3, 2), (0, 1)).reshape(
+            count, end - begin, 3
+        )
+        parts.append((root, *(value.reshape(windows, count) for value in statistics)))
+    roots, status, cost, num_steps = (list(part) for part in zip(*parts, strict=True))
     return TrajectorySolution(
-        jnp.transpose(root, (2, 0, 1)).reshape(*people, frames, 3),
-        status.reshape(people),
-        cost.reshape(people),
-        num_steps.reshape(people),
+        jnp.concatenate(roots, axis=1).reshape(*people, frames, 3),
+        jnp.max(jnp.concatenate(status), axis=0).reshape(people),
+        jnp.sum(jnp.concatenate(cost), axis=0).reshape(people),
+        jnp.max(jnp.concatenate(num_steps), axis=0).reshape(people),
     )
+
+
+def _fold(values: Array, begin: int, end: int, length: int) -> Array:
+    """(any, frames or 1, people) -> (any, length or 1, windows * people)."""
+    first, frames, people = values.shape
+    windows = (end - begin) // length
+    if frames == 1 and end - begin > 1:
+        return jnp.tile(values, (1, 1, windows))
+    values = values[:, begin:end].reshape(first, windows, length, people)
+    return jnp.swapaxes(values, 1, 2).reshape(first, length, windows * people)
 
 
 def _camera_lanes(value: Array, people: tuple[int, ...], frames: int) -> Array:
-    """One number of the camera, with leading axes (), people or (people, frames), as (1, frames or 1, people)."""
+    """One number of the camera, with the leading axes of the people and perhaps frames, as (1, frames or 1, people)."""
     if value.ndim > len(people):
-        return jnp.broadcast_to(value, (*people, frames)).reshape(-1, frames).T[None]
+        return value.reshape(-1, frames).T[None]
     value = value.reshape(value.shape + (1,) * (len(people) - value.ndim))
     return jnp.broadcast_to(value, people).reshape(1, 1, -1)
 
@@ -139,10 +298,10 @@ class _Clip(NamedTuple):
     camera: Intrinsics
 
 
-@functools.partial(jax.jit, static_argnames=("max_steps", "tolerance"))
 def _solve_lanes(
     clip: _Clip, weights: tuple[Array, Array], start: Array | None, max_steps: int, tolerance: float
 ) -> tuple[Array, Array, Array, Array]:
+    """Root (frames, 3, lanes), status, cost and steps of every lane: a person, or a person's window."""
     status = _prior_status(clip, weights)
     # A person who cannot be solved becomes one without observations at the origin: the masks stand before any
     # arithmetic, so that neither values nor gradients meet a NaN.
@@ -169,7 +328,7 @@ def _solve_lanes(
     depth = terms.z + linear[None, :, 2]
     behind = jnp.sum(visible & (depth <= MIN_DEPTH), axis=(0, 1)) * 2 > jnp.sum(visible, axis=(0, 1))
     status = jnp.where(usable & behind, int(Status.BEHIND_CAMERA), status)
-    begin = linear if start is None else start
+    begin = linear if start is None else jnp.swapaxes(start, 0, 1)
     # Every joint has to start before the camera, where the cost has a slope.
     nearest = jnp.min(jnp.where(visible, terms.z, jnp.inf), axis=0)
     floor = jnp.where(jnp.isfinite(nearest), 0.1 - nearest, -jnp.inf)
@@ -269,53 +428,80 @@ def _points(root: Array, terms: _Terms) -> tuple[Array, Array, Array]:
     return x, y, z
 
 
-def _linearize(params: Array, terms: _Terms) -> ChainRows:
-    """The rows of Eq. 9 at ``params``: every frame's joints are reduced to three rows before the chain sees them."""
+def _linearize(params: Array, damping: Array, terms: _Terms) -> ChainRows:
+    """The rows of Eq. 9 at ``params``: each frame's joints are reduced to three rows before the chain sees them."""
     root = _frames(params, terms.x.shape[1])
     points = _points(root, terms)
     u, v = project_components(*points, terms.camera)
     u_row, v_row = jacobian_components(*points, terms.camera)
-    columns = [jnp.stack([terms.visible * a, terms.visible * b]) for a, b in zip(u_row, v_row, strict=True)]
-    columns.append(jnp.stack([terms.visible * (terms.u - u), terms.visible * (terms.v - v)]))
-    return _chain(params, _reduce_rows(columns), terms)
+    columns = [_Column(terms.visible * a, terms.visible * b) for a, b in zip(u_row, v_row, strict=True)]
+    columns.append(_Column(terms.visible * (terms.u - u), terms.visible * (terms.v - v)))
+    return _chain(params, _reduce_rows(columns, jnp.sqrt(damping)), terms)
 
 
 def _linear_rows(terms: _Terms) -> ChainRows:
-    """f (X + C)_xy = (u - c) (Z + C_z): reprojection made linear by clearing the depth, with the smoothness of Eq. 9."""
+    """f (X + C)_xy = (u - c) (Z + C_z): reprojection with the depth cleared, and the smoothness of Eq. 9."""
     a, b = normalize_components(terms.u, terms.v, terms.camera)
     zero = jnp.zeros_like(a)
     scale_x = terms.visible * terms.camera.fx / USUAL_DEPTH
     scale_y = terms.visible * terms.camera.fy / USUAL_DEPTH
     columns = [
-        jnp.stack([scale_x, zero]),
-        jnp.stack([zero, scale_y]),
-        jnp.stack([-scale_x * a, -scale_y * b]),
-        jnp.stack([scale_x * (a * terms.z - terms.x), scale_y * (b * terms.z - terms.y)]),
+        _Column(scale_x, zero),
+        _Column(zero, scale_y),
+        _Column(-scale_x * a, -scale_y * b),
+        _Column(scale_x * (a * terms.z - terms.x), scale_y * (b * terms.z - terms.y)),
     ]
     _, frames, people = terms.x.shape
-    return _chain(_blocks(jnp.zeros((frames, 3, people), a.dtype)), _reduce_rows(columns), terms)
+    start = _blocks(jnp.zeros((frames, 3, people), a.dtype))
+    return _chain(start, _reduce_rows(columns, jnp.zeros(people, a.dtype)), terms)
 
 
-def _reduce_rows(columns: list[Array]) -> list[list[Array]]:
-    """QR of every frame's rows [J | r] by modified Gram-Schmidt, which solves least squares as stably as reflections
-    do when the right-hand side is carried along as a column.
+class _Column(NamedTuple):
+    """One column of every frame's rows: those of u, those of v (joints, frames, people), and those of damping."""
 
-    columns: the three of J and r, each (2, joints, frames, people). Returns R's entries: row k holds columns k to 3.
+    u: Array
+    v: Array
+    damping: tuple[Array, ...] = ()
+
+    def dot(self, other: "_Column") -> Array:
+        # Joints are added one by one: XLA's reductions do not vectorise along frames and people on a CPU.
+        products = self.u * other.u + self.v * other.v
+        return sum(
+            [*products, *(a * b for a, b in zip(self.damping, other.damping, strict=True))][1:], products[0]
+        )
+
+    def minus(self, unit: "_Column", overlap: Array) -> "_Column":
+        return _Column(
+            self.u - unit.u * overlap[None],
+            self.v - unit.v * overlap[None],
+            tuple(a - b * overlap for a, b in zip(self.damping, unit.damping, strict=True)),
+        )
+
+    def times(self, factor: Array) -> "_Column":
+        return _Column(self.u * factor[None], self.v * factor[None], tuple(a * factor for a in self.damping))
+
+
+def _reduce_rows(columns: list[_Column], damping_root: Array) -> list[list[Array]]:
+    """QR of every frame's rows [J | r], with [sqrt(damping) I | 0] below, by modified Gram-Schmidt: with the
+    right-hand side carried along as a column it solves least squares as stably as reflections do.
+
+    columns: the three of J and r. Returns R's entries (frames, people): row k holds columns k to 3.
     """
-    columns = list(columns)
+    frames = jnp.zeros(columns[0].u.shape[1:], damping_root.dtype)
+    strength = frames + damping_root[None]
+    columns = [
+        column._replace(damping=tuple(strength if row == k else frames for row in range(3)))
+        for k, column in enumerate(columns)
+    ]
     triangle = []
     for k in range(3):
-        pivot = columns[k]
-        square = jnp.sum(pivot * pivot, axis=(0, 1))
-        norm = jnp.sqrt(square)
-        unit = (
-            pivot
-            * jnp.where(square > 0, 1 / jnp.where(square > 0, norm, jnp.ones_like(norm)), 0.0)[None, None]
-        )
+        norm = jnp.sqrt(columns[k].dot(columns[k]))
+        empty = norm == 0
+        unit = columns[k].times(jnp.where(empty, jnp.zeros_like(norm), 1 / jnp.where(empty, 1, norm)))
         row = [norm]
         for j in range(k + 1, 4):
-            overlap = jnp.sum(unit * columns[j], axis=(0, 1))
-            columns[j] = columns[j] - unit * overlap[None, None]
+            overlap = unit.dot(columns[j])
+            columns[j] = columns[j].minus(unit, overlap)
             row.append(overlap)
         triangle.append(row)
     return triangle
@@ -366,4 +552,4 @@ def _chain(params: Array, triangle: list[list[Array]], terms: _Terms) -> ChainRo
         if blocks > 1:
             last = jnp.zeros((1, *between[2].shape[1:]), dtype)
             between[2] = jnp.concatenate([between[2][:-1], last])
-    return ChainRows(jnp.concatenate([first, second, within], axis=1), jnp.concatenate(between, axis=1))
+    return ChainRows(jnp.concatenate([first, second], axis=1), within, jnp.concatenate(between, axis=1))
