@@ -79,11 +79,11 @@ SMOKE = TrainConfig(
     output=Path("runs/smoke"),
 )
 # Fewer epochs than the paper's 80, so the rate falls faster, to about the same end.
-SMALL = TrainConfig(epochs=30, learning_rate_decay=0.9, output=Path("runs/small"))
+SMALL = TrainConfig(epochs=18, learning_rate_decay=0.85, output=Path("runs/small"))
 # Settings that the paper leaves open are chosen with this one: smaller, shorter, and judged on two training subjects that it
 # does not see, so that the validation split decides nothing.
 ABLATION = replace(
-    SMALL, network=Network(channels=128), epochs=10, learning_rate_decay=0.7, exclude_subjects=("35", "135"), output=Path("runs/ablation")
+    SMALL, network=Network(channels=128), epochs=4, learning_rate_decay=0.5, batch_frames=512, exclude_subjects=("35", "135"), output=Path("runs/ablation")
 )
 PAPER = replace(
     SMALL,

@@ -1,0 +1,340 @@
+"""Judges lifters on held-out people: occlusion ratios × box lengths K × every metric, as a table and a figure.
+
+    python -m experiments.evaluate --checkpoint runs/small/checkpoints --data cmu_single.npz cmu_pairs.npz
+    python -m experiments.evaluate --checkpoint A/checkpoints B/checkpoints --data FILE --subjects 35 135
+
+By default the validation split of the files is judged; ``--subjects`` names others. Every network sees the same clips, cameras,
+detections and masks, which the seed alone decides. Clips are cut into stretches of 400, 200 and 100 frames (a shorter rest is
+left out). Masks hide joints one by one, as in the paper, and, in rows of their own, whole bodies, which is what the error inside
+full occlusions needs. The lifted poses are placed by `solve_trajectory` before absolute errors are taken.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from gated_lift import captures, checkpoints, metrics, pictures
+from gated_lift.cameras import VirtualCamera, normalize_screen, sample_static_camera
+from gated_lift.clips import MotionClip
+from gated_lift.detector import DetectorConfig
+from gated_lift.lifter import TemporalLifter, lift_clip
+from gated_lift.occlusion import sample_mask
+from gated_lift.skeleton import H36M_17 as SKELETON
+from gated_lift.views import view
+from solvers import Camera, Status, TrajectoryConfig, solve_trajectory
+
+STRETCHES = (400, 200, 100)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """Settings of one evaluation."""
+
+    checkpoint: tuple[Path, ...]
+    """Checkpoint folders, one a network."""
+    data: tuple[Path, ...]
+    """Capture files (.npz)."""
+    subjects: tuple[str, ...] = ()
+    """Subjects to judge on; the validation split where none is named."""
+    names: tuple[str, ...] = ()
+    """What to call the networks, in the order of the checkpoints; their run folders' names by default."""
+    ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)
+    kernel_frames: tuple[int, ...] = (25, 75, 150)
+    seed: int = 0
+    flip: bool = True
+    """Average over each clip and its mirror image."""
+    trajectory: TrajectoryConfig = TrajectoryConfig()
+    camera: VirtualCamera = VirtualCamera()
+    detector: DetectorConfig = DetectorConfig()
+    batch_people: int = 32
+    """People lifted and placed at once; only memory depends on it."""
+    output: Path = Path("runs/evaluate")
+    """Folder for rows.json, table.md and pa_mpjpe.png."""
+
+
+class Stretches(NamedTuple):
+    """People of one stretch length. keypoints: (N, F, J, 2) px. missed: (N, F, J). joints: (N, F, J, 3) camera metres.
+    focal, center: (N, 2). subjects: N names.
+    """
+
+    keypoints: jax.Array
+    missed: jax.Array
+    joints: jax.Array
+    focal: jax.Array
+    center: jax.Array
+    subjects: tuple[str, ...]
+
+
+class Condition(NamedTuple):
+    """masks: ``joints`` hides joints one by one (Eqs. 10, 11), ``body`` the whole person at a time."""
+
+    masks: str
+    ratio: float
+    kernel_frames: int
+
+
+class Row(NamedTuple):
+    """One network under one condition on one subject ("all": every frame of every subject). Errors in mm, mm/s, mm/s²."""
+
+    network: str
+    masks: str
+    ratio: float
+    kernel_frames: int
+    subject: str
+    frames: int
+    hidden: float
+    pa_mpjpe: float
+    mpjpe: float
+    n_mpjpe_absolute: float
+    mpjve: float
+    acceleration_error: float
+    pck: float
+    auc: float
+    root_error: float
+    root_error_fully_hidden: float
+    unsolved: float
+
+
+COLUMNS = {
+    "hidden": ("hidden %", 100.0),
+    "pa_mpjpe": ("PA-MPJPE", 1000.0),
+    "mpjpe": ("MPJPE", 1000.0),
+    "n_mpjpe_absolute": ("N-MPJPE absolute", 1000.0),
+    "mpjve": ("MPJVE mm/s", 1000.0),
+    "acceleration_error": ("accel. mm/s²", 1000.0),
+    "pck": ("PCK@150 %", 100.0),
+    "auc": ("AUC %", 100.0),
+    "root_error": ("root", 1000.0),
+    "root_error_fully_hidden": ("root in full occlusion", 1000.0),
+    "unsolved": ("unsolved %", 100.0),
+}
+
+
+def read_people(config: EvaluateConfig) -> list[MotionClip]:
+    clips = [clip for path in config.data for clip in captures.read_captures(path)]
+    if config.subjects:
+        chosen = [clip for clip in clips if set(config.subjects) & set(clip.subject.split("+"))]
+    else:
+        chosen = list(captures.split(clips)[1])
+    if not chosen:
+        raise ValueError(f"data {config.data} holds no clip of subjects {config.subjects or 'of the validation split'}")
+    return chosen
+
+
+def cut(clips: Sequence[MotionClip]) -> dict[int, list[tuple[str, np.ndarray]]]:
+    """Every person's clip as stretches of the lengths in STRETCHES, longest first: {length: [(subject, poses), ...]}."""
+    found: dict[int, list[tuple[str, np.ndarray]]] = {length: [] for length in STRETCHES}
+    for clip in clips:
+        subjects = clip.subject.split("+")
+        for person, poses in enumerate(clip.poses):
+            subject = subjects[person] if len(subjects) == len(clip.poses) else clip.subject
+            start = 0
+            for length in STRETCHES:
+                while len(poses) - start >= length:
+                    found[length].append((subject, poses[start : start + length]))
+                    start += length
+    return {length: stretches for length, stretches in found.items() if stretches}
+
+
+def see(config: EvaluateConfig, length: int, stretches: list[tuple[str, np.ndarray]], fps: float) -> Stretches:
+    """A camera and a detector of its own for every stretch."""
+    poses = jnp.asarray(np.stack([poses for _, poses in stretches]))
+    key = jax.random.fold_in(jax.random.key(config.seed), length)
+
+    @jax.jit
+    @jax.vmap
+    def look(key: jax.Array, poses: jax.Array) -> tuple[Any, ...]:
+        camera_key, detector_key = jax.random.split(key)
+        target = poses[:, 0].mean(axis=0)
+        camera, extrinsics = sample_static_camera(camera_key, target, config.camera)
+        seen = view(detector_key, poses, camera, extrinsics, config.detector, fps, SKELETON)
+        return seen.keypoints, seen.occluded, seen.joints, camera.focal, camera.center
+
+    keypoints, missed, joints, focal, center = look(jax.random.split(key, len(poses)), poses)
+    return Stretches(keypoints, missed, joints, focal, center, tuple(subject for subject, _ in stretches))
+
+
+def conditions(config: EvaluateConfig) -> list[Condition]:
+    """Ratio 0 once, then every ratio at every K, joint by joint and whole bodies."""
+    hidden = [ratio for ratio in config.ratios if ratio > 0]
+    grid = [
+        Condition(masks, ratio, kernel) for masks in ("joints", "body") for kernel in config.kernel_frames for ratio in hidden
+    ]
+    visible = [Condition("joints", 0.0, config.kernel_frames[0])] if 0.0 in config.ratios else []
+    return visible + grid
+
+
+@partial(jax.jit, static_argnames=("lifter", "fps", "flip", "trajectory", "size"))
+def judge(
+    lifter: TemporalLifter,
+    variables: Any,
+    keypoints: jax.Array,
+    occluded: jax.Array,
+    joints: jax.Array,
+    camera: Camera,
+    size: tuple[int, int],
+    fps: float,
+    flip: bool,
+    trajectory: TrajectoryConfig,
+) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """(sum, count) of every metric for each person: the frames that it is defined on are added up by the caller."""
+    screen = normalize_screen(keypoints, *size)
+    poses = lift_clip(lifter, variables, screen, occluded, SKELETON, flip)
+    truth = joints - joints[..., :1, :]
+    solution = solve_trajectory(poses, keypoints, occluded, camera, trajectory)
+    solved = solution.status <= int(Status.MAX_STEPS)
+    root = jnp.where(solved[:, None, None], solution.root, 0)
+    absolute = poses + root[..., None, :]
+    placed = jnp.broadcast_to(solved[:, None], occluded.shape[:2])
+    root_error = metrics.root_error(root, joints[..., 0, :])
+
+    def total(values: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        axes = tuple(range(1, values.ndim))
+        where = jnp.ones(values.shape, bool) if where is None else jnp.broadcast_to(where, values.shape)
+        return jnp.sum(jnp.where(where, values, 0), axes), jnp.sum(where, axes)
+
+    return {
+        "hidden": total(occluded.astype(jnp.float32)),
+        "pa_mpjpe": total(metrics.pa_mpjpe(poses, truth)),
+        "mpjpe": total(metrics.mpjpe(poses, truth)),
+        "n_mpjpe_absolute": total(metrics.n_mpjpe(absolute, joints), placed[..., None]),
+        "mpjve": total(metrics.mpjve(poses, truth, fps)),
+        "acceleration_error": total(metrics.acceleration_error(poses, truth, fps)),
+        "pck": total(metrics.pck(poses, truth).astype(jnp.float32)),
+        "auc": total(metrics.auc(poses, truth)),
+        "root_error": total(root_error, placed),
+        "root_error_fully_hidden": total(root_error, placed & metrics.fully_hidden(occluded)),
+        "unsolved": total(1 - solved.astype(jnp.float32)[:, None]),
+    }
+
+
+def evaluate(
+    config: EvaluateConfig, name: str, loaded: checkpoints.LoadedLifter, seen: dict[int, Stretches], fps: float, console: Console
+) -> list[Row]:
+    """One network under every condition: a row a subject and one for all of them."""
+    rows = []
+    for index, condition in track(list(enumerate(conditions(config))), description=name, console=console):
+        totals: dict[str, dict[str, np.ndarray]] = {}
+        frames: dict[str, int] = {}
+        for length, people in seen.items():
+            mask_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed + 1), index), length)
+            mask = sample_mask(
+                mask_key, people.missed.shape, condition.ratio, condition.kernel_frames, condition.masks == "body"
+            )
+            for part in _parts(len(people.subjects), config.batch_people):
+                camera = Camera(people.focal[part], people.center[part])
+                sums = judge(
+                    loaded.lifter,
+                    loaded.variables,
+                    people.keypoints[part],
+                    people.missed[part] | mask[part],
+                    people.joints[part],
+                    camera,
+                    (config.camera.width, config.camera.height),
+                    fps,
+                    config.flip,
+                    config.trajectory,
+                )
+                for person, subject in enumerate(people.subjects[part]):
+                    for group in (subject, "all"):
+                        frames[group] = frames.get(group, 0) + length
+                        for metric, (value, count) in sums.items():
+                            entry = totals.setdefault(group, {}).setdefault(metric, np.zeros(2))
+                            entry += (float(value[person]), float(count[person]))
+        for subject in sorted(totals):
+            means = {
+                metric: scale * totals[subject][metric][0] / count if (count := totals[subject][metric][1]) else float("nan")
+                for metric, (_, scale) in COLUMNS.items()
+            }
+            rows.append(Row(name, *condition, subject, frames[subject], **means))
+    return rows
+
+
+def _parts(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Rows of all subjects together as a Markdown table; errors in mm."""
+    head = ["network", "masks", "K", "ratio %", *(title for title, _ in COLUMNS.values())]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in rows:
+        if row.subject == "all":
+            cells = [row.network, row.masks, str(row.kernel_frames), f"{100 * row.ratio:.0f}"]
+            cells += [f"{getattr(row, metric):.1f}" for metric in COLUMNS]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def print_table(rows: Sequence[Row], console: Console) -> None:
+    """PA-MPJPE of every network against ratio and K, and what the trajectory adds at each."""
+    table = Table(title="All subjects, mm: PA-MPJPE / N-MPJPE absolute / root error in full occlusions")
+    for title in ("network", "masks", "K", "0 %", *(f"{100 * ratio:.0f} %" for ratio in sorted({row.ratio for row in rows} - {0.0}))):
+        table.add_column(title, no_wrap=True)
+    everyone = [row for row in rows if row.subject == "all"]
+
+    def cell(row: Row | None) -> str:
+        return f"{row.pa_mpjpe:.1f} / {row.n_mpjpe_absolute:.1f} / {row.root_error_fully_hidden:.0f}" if row else "–"
+
+    for network in dict.fromkeys(row.network for row in rows):
+        own = {(row.masks, row.kernel_frames, row.ratio): row for row in everyone if row.network == network}
+        visible = next((row for key, row in own.items() if key[2] == 0), None)
+        for masks, kernel in sorted({key[:2] for key in own if key[2] > 0}, reverse=True):
+            ratios = sorted({key[2] for key in own if key[2] > 0})
+            table.add_row(network, masks, str(kernel), cell(visible), *(cell(own.get((masks, kernel, ratio))) for ratio in ratios))
+    console.print(table)
+
+
+def main() -> None:
+    config = tyro.cli(EvaluateConfig, description=__doc__)
+    console = Console()
+    names = config.names or tuple(_run_name(path) for path in config.checkpoint)
+    if len(names) != len(config.checkpoint) or len(set(names)) != len(names):
+        raise ValueError(f"names {names}: give one name a checkpoint ({len(config.checkpoint)}), each once")
+    clips = read_people(config)
+    fps = clips[0].fps
+    if any(clip.fps != fps for clip in clips):
+        raise ValueError(f"data holds clips at {sorted({clip.fps for clip in clips})} frames/s: judge each rate by itself")
+    seen = {length: see(config, length, stretches, fps) for length, stretches in cut(clips).items()}
+    total = sum(length * len(people.subjects) for length, people in seen.items())
+    left_out = sum(clip.poses.shape[0] * clip.poses.shape[1] for clip in clips) - total
+    console.print(f"{len(clips)} clips, {total:,} frames of one person each ({left_out:,} in rests of clips are left out)")
+
+    rows = []
+    for name, path in zip(names, config.checkpoint, strict=True):
+        rows += evaluate(config, name, checkpoints.load_lifter(path), seen, fps, console)
+    print_table(rows, console)
+    config.output.mkdir(parents=True, exist_ok=True)
+    (config.output / "rows.json").write_text(json.dumps([row._asdict() for row in rows], indent=1) + "\n")
+    (config.output / "table.md").write_text(markdown(rows))
+    figure = pictures.draw_error_by_ratio(
+        [
+            pictures.ErrorRow(row.network, kernel, row.ratio, row.pa_mpjpe)
+            for row in rows
+            for kernel in (config.kernel_frames if row.ratio == 0 else (row.kernel_frames,))
+            if row.subject == "all" and row.masks == "joints"
+        ],
+        config.output / "pa_mpjpe.png",
+    )
+    console.print(f"wrote {config.output / 'rows.json'}, {config.output / 'table.md'} and {figure}")
+
+
+def _run_name(path: Path) -> str:
+    """runs/small/two_stream/checkpoints is called two_stream."""
+    path = path.absolute()
+    return path.parent.name if path.name == "checkpoints" else path.name
+
+
+if __name__ == "__main__":
+    main()
