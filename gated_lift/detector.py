@@ -173,7 +173,10 @@ def _words_in_time(key: Array, shape: tuple[int, ...], config: DetectorConfig, f
 
     shapes = (shape, shape, shape[:-1], shape, shape[:-1])
     keys = jax.random.split(key, len(shapes))
-    fresh = [jax.random.bits(k, s, jnp.uint32) for k, s in zip(keys, shapes, strict=True)]
+    # Drawn flat: XLA takes several times as long to compile the same draw of an array of many dimensions.
+    fresh = [
+        jax.random.bits(k, (math.prod(s),), jnp.uint32).reshape(s) for k, s in zip(keys, shapes, strict=True)
+    ]
     noise, outlier, swap = (draw[0] for draw in fresh[:3])
     first = (_normal(noise, 16, dtype), _normal(noise, 0, dtype), outlier, swap)
     _, rest = jax.lax.scan(step, first, [draw[1:] for draw in fresh])

@@ -187,16 +187,15 @@ def test_detections_are_deterministic_per_key_and_batch_under_vmap():
     assert np.abs(np.asarray(first.keypoints - other.keypoints)).max() > 1
 
     keys = jax.random.split(jax.random.key(0), 2)
-    batched = jax.vmap(lambda k, x, c, h: detect(k, x, c, h, DEFAULT, 50.0))(
-        keys, keypoints, coverage, height
-    )
-    alone = detect(keys[1], keypoints[1], coverage[1], height[1], DEFAULT, 50.0)
+    batch = jax.jit(jax.vmap(lambda k, x, c, h: detect(k, x, c, h, DEFAULT, 50.0)))
+    batched = batch(keys, keypoints, coverage, height)
+    alone = run(keys[1], keypoints[1], coverage[1], height[1], DEFAULT, 50.0)
     np.testing.assert_allclose(batched.keypoints[1], alone.keypoints, rtol=1e-6)
 
 
 def test_one_frame_and_double_precision(float64):
     keypoints = jnp.ones((1, JOINTS, 2), jnp.float64)
-    found = detect(jax.random.key(0), keypoints, jnp.zeros((1, JOINTS)), jnp.full((1,), HEIGHT), DEFAULT, 50)
+    found = run(jax.random.key(0), keypoints, jnp.zeros((1, JOINTS)), jnp.full((1,), HEIGHT), DEFAULT, 50)
     assert found.keypoints.dtype == found.confidence.dtype == jnp.float64
     assert found.keypoints.shape == (1, JOINTS, 2)
 
