@@ -195,7 +195,7 @@ def test_detections_are_deterministic_per_key_and_batch_under_vmap():
 
 def test_one_frame_and_double_precision(float64):
     keypoints = jnp.ones((1, JOINTS, 2), jnp.float64)
-    found = run(jax.random.key(0), keypoints, jnp.zeros((1, JOINTS)), jnp.full((1,), HEIGHT), DEFAULT, 50)
+    found = run(jax.random.key(0), keypoints, jnp.zeros((1, JOINTS)), jnp.full((1,), HEIGHT), DEFAULT, 50.0)
     assert found.keypoints.dtype == found.confidence.dtype == jnp.float64
     assert found.keypoints.shape == (1, JOINTS, 2)
 
