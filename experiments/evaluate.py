@@ -24,15 +24,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from gated_lift import captures, checkpoints, metrics, pictures
-from gated_lift.cameras import VirtualCamera, normalize_screen, sample_static_camera
+from gated_lift import captures, checkpoints, metrics, pictures, pipeline
+from gated_lift.cameras import VirtualCamera, sample_static_camera
 from gated_lift.clips import MotionClip
 from gated_lift.detector import DetectorConfig
-from gated_lift.lifter import TemporalLifter, lift_clip
+from gated_lift.lifter import TemporalLifter
 from gated_lift.occlusion import sample_mask
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.views import view
-from solvers import Camera, Status, TrajectoryConfig, solve_trajectory
+from solvers import Camera, TrajectoryConfig
 
 STRETCHES = (400, 200, 100)
 
@@ -175,7 +175,7 @@ def conditions(config: EvaluateConfig) -> list[Condition]:
     return visible + grid
 
 
-@partial(jax.jit, static_argnames=("lifter", "fps", "flip", "trajectory", "size"))
+@partial(jax.jit, static_argnames=("lifter", "fps", "flip", "trajectory", "focal"))
 def judge(
     lifter: TemporalLifter,
     variables: Any,
@@ -183,18 +183,16 @@ def judge(
     occluded: jax.Array,
     joints: jax.Array,
     camera: Camera,
-    size: tuple[int, int],
+    focal: float,
     fps: float,
     flip: bool,
     trajectory: TrajectoryConfig,
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """(sum, count) of every metric for each person: the frames that it is defined on are added up by the caller."""
-    screen = normalize_screen(keypoints, *size)
-    poses = lift_clip(lifter, variables, screen, occluded, SKELETON, flip)
-    truth = joints - joints[..., :1, :]
-    solution = solve_trajectory(poses, keypoints, occluded, camera, trajectory)
-    solved = solution.status <= int(Status.MAX_STEPS)
-    root = jnp.where(solved[:, None, None], solution.root, 0)
+    found = pipeline.recover(lifter, variables, keypoints, occluded, camera, SKELETON, trajectory, flip, focal)
+    poses, truth = found.poses, joints - joints[..., :1, :]
+    solved = pipeline.solved(found.status)
+    root = jnp.where(solved[:, None, None], found.root, 0)
     absolute = poses + root[..., None, :]
     placed = jnp.broadcast_to(solved[:, None], occluded.shape[:2])
     root_error = metrics.root_error(root, joints[..., 0, :])
@@ -241,7 +239,7 @@ def evaluate(
                     people.missed[part] | mask[part],
                     people.joints[part],
                     camera,
-                    (config.camera.width, config.camera.height),
+                    pipeline.screen_focal(config.camera),
                     fps,
                     config.flip,
                     config.trajectory,

@@ -1,0 +1,13 @@
+"""Weights that ship with the project, trained on motion capture by ``experiments.train small`` (docs/results.md has the commands)."""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).with_name("weights")
+
+TWO_STREAM = _FOLDER / "two_stream"
+PLAIN = _FOLDER / "plain"
+
+LICENCE_SENTENCE = (
+    "The data used in this project was obtained from mocap.cs.cmu.edu. "
+    "The database was created with funding from NSF EIA-0196217."
+)
