@@ -11,8 +11,8 @@ from scipy.stats import irwinhall
 
 Fill = Literal["interpolate", "zero"]
 
-# Masks are drawn inside jitted steps at ratios that are only known there, so quantiles come from a table. Its nodes
-# crowd at both ends (a cosine), where the quantile function of a mean of uniforms is steep.
+# Masks are drawn inside jitted steps at ratios that are only known there, so quantiles come from a table. Its
+# nodes crowd at both ends (a cosine), where the quantile function of a mean of uniforms is steep.
 _TABLE_RATIOS = (1 - np.cos(np.linspace(0, np.pi, 1025))) / 2
 
 
@@ -24,38 +24,59 @@ def _bates_quantiles(kernel_frames: int) -> np.ndarray:
 def threshold(ratio: Float[Array, "*batch"] | float, kernel_frames: int) -> Float[Array, "*batch"]:
     """θ of Eq. 10 for a wanted share of hidden joints.
 
-    P̂ of Eq. 11 is the mean of K independent uniforms, which follows the Bates(K) distribution; a joint is hidden where
-    P̂ > θ, so θ is that distribution's (1 − ratio) quantile. ``ratio`` in [0, 1] may be traced; ``kernel_frames`` is
-    K ≥ 1 in frames. Raises ValueError for K < 1 and, where it is concrete, for a ratio outside [0, 1].
+    P̂ of Eq. 11 is the mean of K independent uniforms, which follows the Bates(K) distribution; a joint is
+    hidden where P̂ > θ, so θ is that distribution's (1 − ratio) quantile. ``ratio`` in [0, 1] may be traced;
+    ``kernel_frames`` is K ≥ 1 in frames. Raises ValueError for K < 1 and, where it is concrete, for a ratio
+    outside [0, 1].
     """
-    if kernel_frames < 1:
-        raise ValueError(f"kernel_frames is {kernel_frames}: the box filter of Eq. 11 needs at least one frame")
-    if not isinstance(ratio, jax.core.Tracer) and not np.all((np.asarray(ratio) >= 0) & (np.asarray(ratio) <= 1)):
-        raise ValueError(f"ratio is {ratio}: give the hidden share as a number from 0 to 1, not in per cent")
+    _check_kernel(kernel_frames)
+    if not isinstance(ratio, jax.core.Tracer):
+        shares = np.asarray(ratio)
+        if not np.all((shares >= 0) & (shares <= 1)):
+            raise ValueError(
+                f"ratio is {ratio}: give the hidden share as a number from 0 to 1, not in per cent"
+            )
     table = _bates_quantiles(kernel_frames)
     visible = 1 - jnp.asarray(ratio, jnp.float32)
     return jnp.interp(visible, jnp.asarray(_TABLE_RATIOS, jnp.float32), jnp.asarray(table, jnp.float32))
 
 
+def _check_kernel(kernel_frames: int) -> None:
+    if kernel_frames < 1:
+        raise ValueError(
+            f"kernel_frames is {kernel_frames}: the box filter of Eq. 11 needs at least one frame"
+        )
+
+
 def sample_mask(
     key: PRNGKeyArray,
     shape: tuple[int, ...],
-    ratio: Float[Array, "*batch"] | float,
+    ratio: Float[Array, "..."] | float,
     kernel_frames: int,
-    whole_body: Bool[Array, "*batch"] | bool = False,
+    whole_body: Bool[Array, "..."] | bool = False,
 ) -> Bool[Array, "*batch frames joints"]:
     """Draws occlusion masks by Eqs. 10 and 11: M = [P̂ > θ], P̂ = box filter of length K over uniform noise.
 
     shape: (..., frames, joints) of the mask; True means hidden.
     ratio: expected share of hidden joints in [0, 1], one number or one a mask (leading axes of ``shape``).
-    kernel_frames: K in frames; longer kernels make longer runs (at 50 fps and ratio 0.5, K = 25 gives about 11 frames).
-    whole_body: where True the joints share one noise sequence, so that the person is fully hidden or fully visible.
+    kernel_frames: K; longer kernels make longer runs (at 50 fps and ratio 0.5, K = 25 gives about 11 frames).
+    whole_body: where True the joints share one noise sequence, so that the person is fully hidden or fully
+    visible; one boolean or one a mask.
 
-    The noise is K − 1 frames longer than the mask, so every frame is filtered over K values and edges are not biased.
+    The noise is K − 1 frames longer than the mask, so every frame is filtered over K values and edges are not
+    biased. Raises ValueError as `threshold` does, for a ``shape`` without frames and joints, and for a
+    ``ratio`` or ``whole_body`` that is neither one value nor one a mask.
     """
     if len(shape) < 2:
         raise ValueError(f"shape is {shape}: give (..., frames, joints)")
+    _check_kernel(kernel_frames)
     *batch, frames, joints = shape
+    for name, value in (("ratio", ratio), ("whole_body", whole_body)):
+        if jnp.shape(value) not in ((), tuple(batch)):
+            raise ValueError(
+                f"{name} has shape {jnp.shape(value)}, shape is {shape}: give one value, or one a mask "
+                f"{tuple(batch)}"
+            )
     # Sixteen random bits a value are plenty for a mean that is only compared with a threshold, and cost half.
     bits = jax.random.bits(key, (*batch, frames + kernel_frames - 1, joints), jnp.uint16)
     # Integer sums are exact, unlike a running float sum, whose rounding would drift along the clip.
@@ -77,9 +98,10 @@ def fill_gaps(
 ) -> Float[Array, "*batch frames joints coordinates"]:
     """Replaces hidden keypoints by linear interpolation in time between the nearest visible ones.
 
-    Before the first and after the last visible frame the nearest visible value is held. A joint that is never visible
-    becomes zero, the centre of a normalised screen. With ``causal`` no later frame is read: the last visible value is held,
-    and zero stands before the first. ``times`` are the frames' rising time stamps where they are not evenly spaced. Hidden values are never read: they may be NaN.
+    Before the first and after the last visible frame the nearest visible value is held. A joint that is never
+    visible becomes zero, the centre of a normalised screen. With ``causal`` no later frame is read: the last
+    visible value is held, and zero stands before the first. ``times`` are the frames' rising time stamps
+    where they are not evenly spaced. Hidden values are never read: they may be NaN.
     """
     frames = occluded.shape[-2]
     axis = occluded.ndim - 2
@@ -150,11 +172,13 @@ def sample_training_masks(
     low, high = distribution.ratio
     ratio = jnp.where(masked, jax.random.uniform(ratio_key, (batch,), minval=low, maxval=high), 0.0)
     whole_body = jax.random.bernoulli(whole_key, distribution.whole_body_share, (batch,))
-    # K fixes the size of the noise, so it belongs to a position in the batch; which window stands there is random.
+    # K fixes the noise's size, so it belongs to a position in the batch; which window is there is random.
     kernels = distribution.kernel_frames
     bounds = [batch * index // len(kernels) for index in range(len(kernels) + 1)]
     masks = [
-        sample_mask(part_key, (stop - start, frames, joints), ratio[start:stop], kernel, whole_body[start:stop])
+        sample_mask(
+            part_key, (stop - start, frames, joints), ratio[start:stop], kernel, whole_body[start:stop]
+        )
         for part_key, kernel, start, stop in zip(
             jax.random.split(mask_key, len(kernels)), kernels, bounds, bounds[1:], strict=False
         )
