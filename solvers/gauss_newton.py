@@ -85,6 +85,11 @@ class BandedGaussNewton(jaxopt.GaussNewton):
     the last steps, to within the rounding of the cost); every lane stops by itself and has its own status.
     """
 
+    # jaxopt's own fields, spelt in today's types.
+    residual_fun: Callable[..., WeightedResiduals]
+    implicit_diff_solve: Callable[..., Any] | None = None
+    verbose: bool | int = False
+    unroll: bool | str = "auto"
     linearize: Callable[..., block_banded.ChainRows] | None = None
 
     def __post_init__(self) -> None:

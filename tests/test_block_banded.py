@@ -1,0 +1,108 @@
+"""Chains of blocks against dense least squares in NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from solvers import block_banded
+from solvers.block_banded import ChainRows
+
+
+def random_chain(blocks, lanes=2, size=4, inner=2, links=5, dtype=np.float64, seed=0):
+    rng = np.random.default_rng(seed)
+    own = np.triu(rng.normal(size=(blocks, lanes, size, size + 1))).transpose(0, 2, 3, 1)
+    parts = (
+        own,
+        rng.normal(size=(blocks, inner, size + 1, lanes)),
+        rng.normal(size=(blocks - 1, links, 2 * size + 1, lanes)),
+    )
+    return ChainRows(*(jnp.asarray(part, dtype) for part in parts))
+
+
+def dense(problem, lane):
+    """The same rows as one dense matrix and right-hand side."""
+    own, inner, coupling = (np.asarray(part, np.float64)[..., lane] for part in problem)
+    blocks, size = own.shape[:2]
+    matrix, right = [], []
+    for k in range(blocks):
+        for row in [*own[k], *inner[k]]:
+            matrix.append(np.zeros(blocks * size))
+            matrix[-1][k * size : (k + 1) * size] = row[:size]
+            right.append(row[size])
+    for k in range(blocks - 1):
+        for row in coupling[k]:
+            matrix.append(np.zeros(blocks * size))
+            matrix[-1][k * size : (k + 2) * size] = row[: 2 * size]
+            right.append(row[2 * size])
+    return np.array(matrix), np.array(right)
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3, 4, 9])
+def test_solves_like_dense_least_squares(float64, blocks):
+    problem = random_chain(blocks)
+    solution = jax.jit(block_banded.solve)(problem)
+    for lane in range(2):
+        matrix, right = dense(problem, lane)
+        expected = np.linalg.lstsq(matrix, right, rcond=None)[0]
+        np.testing.assert_allclose(solution[..., lane].ravel(), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("blocks", [1, 4, 5])
+def test_factor_inverts_the_normal_matrix_and_tells_the_gain(float64, blocks):
+    problem = random_chain(blocks)
+    vector = np.random.default_rng(1).normal(size=(blocks, 4, 2))
+    chain = jax.jit(block_banded.factor)(problem)
+    solution = jax.jit(block_banded.solve_normal)(chain, jnp.asarray(vector))
+    for lane in range(2):
+        matrix, right = dense(problem, lane)
+        expected = np.linalg.solve(matrix.T @ matrix, vector[..., lane].ravel())
+        np.testing.assert_allclose(solution[..., lane].ravel(), expected, rtol=1e-9, atol=1e-11)
+        best = np.linalg.lstsq(matrix, right, rcond=None)[0]
+        gain = right @ right - np.sum((matrix @ best - right) ** 2)
+        np.testing.assert_allclose(block_banded.explained(chain)[lane], gain, rtol=1e-10)
+
+
+def test_compress_keeps_least_squares(float64):
+    rows = jnp.asarray(np.random.default_rng(2).normal(size=(3, 11, 5, 2)))
+    short = jax.jit(block_banded.compress)(rows)
+    assert short.shape == (3, 4, 5, 2)
+    np.testing.assert_array_equal(np.tril(np.moveaxis(short, (0, 3), (0, 1))[..., :4], -1), 0)
+
+    def gram(values):
+        return np.einsum("brcl,brdl->bcdl", values[:, :, :4], values)
+
+    np.testing.assert_allclose(gram(short), gram(rows), atol=1e-12)
+
+
+def test_float32_keeps_the_digits_that_normal_equations_lose():
+    # A stretch of 60 blocks that only second differences hold: the condition number of A^T A is beyond float32.
+    frames, weight = 120, 1e3
+    own = np.zeros((frames, 2, 3, 1))
+    own[[0, 1, -2, -1], 0, 0] = 1.0
+    own[[0, 1, -2, -1], 0, 2] = np.array([0.0, 0.1, 5.0, 5.2])[:, None]
+    # Block k holds position k and k + 1; the first link row ties the copies, the second is the second difference.
+    links = np.zeros((frames - 1, 2, 5, 1))
+    links[:, 0, [1, 2]] = np.array([weight, -weight])[None, :, None]
+    links[:, 1, [0, 1, 3]] = weight * np.array([1.0, -2.0, 1.0])[None, :, None]
+    problem = [own, np.zeros((frames, 1, 3, 1)), links]
+    matrix, right = dense(problem, 0)
+    expected = np.linalg.lstsq(matrix, right, rcond=None)[0]
+    assert np.linalg.cond(matrix) ** 2 > 1 / np.finfo(np.float32).eps
+    solution = block_banded.solve(ChainRows(*(jnp.asarray(part, jnp.float32) for part in problem)))
+    np.testing.assert_allclose(solution[..., 0].ravel(), expected, atol=2e-3)
+
+
+def test_lanes_do_not_touch_each_other():
+    problem = random_chain(6, lanes=5, dtype=np.float32)
+    solve = jax.jit(block_banded.solve)
+    clean = solve(problem)
+    spoilt = solve(problem._replace(own=problem.own.at[2, 1, 2, 3].set(jnp.nan)))
+    others = np.array([0, 1, 2, 4])
+    np.testing.assert_array_equal(clean[..., others], spoilt[..., others])
+    assert np.isnan(spoilt[..., 3]).any()
+
+
+def test_undetermined_unknowns_stay_at_zero():
+    problem = jax.tree.map(jnp.zeros_like, random_chain(5, dtype=np.float32))
+    np.testing.assert_array_equal(block_banded.solve(problem), 0)

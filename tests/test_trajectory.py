@@ -1,0 +1,338 @@
+"""Eq. 9: against an independent oracle, from far starts, with spoilt people, and its derivatives by differences."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import trajectory_oracle as oracle
+
+from solvers import Camera, Status, TrajectoryConfig, describe_status, project, solve_trajectory
+
+CAMERA = Camera(oracle.FOCAL, oracle.CENTER)
+WEIGHTS = [(1.0, 1.0), (0.01, 0.01), (0.0, 1.0), (1.0, 0.0)]
+
+
+def arrays(scene, dtype=np.float32):
+    return jnp.asarray(scene.poses, dtype), jnp.asarray(scene.keypoints, dtype), jnp.asarray(scene.occluded)
+
+
+def expected_roots(scene, dtype, weights):
+    """The oracle sees the numbers that the solver sees: rounded to ``dtype``."""
+    poses, keypoints = (np.asarray(values.astype(dtype), np.float64) for values in (scene.poses, scene.keypoints))
+    return np.stack(
+        [oracle.solve(scene.root[i], poses[i], keypoints[i], scene.occluded[i], weights) for i in range(len(poses))]
+    )
+
+
+@pytest.mark.parametrize("frames, gap", [(100, 40), (1000, 200)])
+@pytest.mark.parametrize("dtype, limit", [(np.float64, 1e-6), (np.float32, 1e-4)])
+def test_matches_the_oracle(frames, gap, dtype, limit):
+    scene = oracle.walking_people(2, frames, gap=gap)
+    with jax.enable_x64(dtype == np.float64):
+        for weights in WEIGHTS:
+            solution = solve_trajectory(*arrays(scene, dtype), CAMERA, TrajectoryConfig(*weights))
+            assert solution.root.dtype == dtype
+            np.testing.assert_array_equal(solution.status, Status.CONVERGED)
+            expected = expected_roots(scene, dtype, weights)
+            np.testing.assert_allclose(solution.root, expected, atol=limit, rtol=0, err_msg=f"weights {weights}")
+            for person in range(2):
+                residual, _ = oracle.residuals_and_jacobian(
+                    expected[person], *(values[person] for values in scene[:3]), weights
+                )
+                np.testing.assert_allclose(solution.cost[person], residual @ residual, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype, limit", [(np.float64, 1e-8), (np.float32, 2e-6)])
+def test_far_starts_end_at_the_same_minimum(dtype, limit):
+    # 100 m and behind the camera are beyond what is promised, and work.
+    depths = np.array([4.0, 1.0, 3.0, 10.0, 30.0, 100.0, -5.0])
+    scene = oracle.walking_people(1, 60, gap=20)
+    starts = np.zeros((len(depths), 60, 3), dtype)
+    starts[..., 2] = depths[:, None]
+    with jax.enable_x64(dtype == np.float64):
+        people = [jnp.repeat(values, len(depths), axis=0) for values in arrays(scene, dtype)]
+        for weights in WEIGHTS:
+            solution = solve_trajectory(*people, CAMERA, TrajectoryConfig(*weights), jnp.asarray(starts))
+            np.testing.assert_array_equal(solution.status, Status.CONVERGED)
+            expected = np.repeat(expected_roots(scene, dtype, weights), len(depths), axis=0)
+            np.testing.assert_allclose(solution.root, expected, atol=limit, rtol=0)
+
+
+def spoil(scene):
+    """Person 1 to 9 spoilt, each in one way; the rest, and person 0 and 10, as they were."""
+    poses, keypoints, occluded = (np.array(values) for values in scene[:3])
+    keypoints[1, 5, np.argmin(occluded[1, 5])] = np.nan
+    poses[2, 6, np.argmin(occluded[2, 6]), 1] = np.inf
+    occluded[3] = True
+    occluded[4] = True
+    occluded[4, 20, 3] = False
+    behind = scene.root[5] * [1, 1, -1]
+    points = poses[5] + behind[:, None]
+    keypoints[5] = points[..., :2] / points[..., 2:] * oracle.FOCAL + oracle.CENTER
+    keypoints[6] = project(jnp.asarray(points, jnp.float32), CAMERA)
+    # One joint in every frame shows rays only.
+    occluded[7] = True
+    occluded[7, :, 0] = False
+    keypoints[8] = np.where(occluded[8][..., None], np.nan, keypoints[8])
+    poses[8] = np.where(occluded[8][..., None], np.nan, poses[8])
+    keypoints[9, 4, np.argmin(occluded[9, 4])] = 1e30
+    return scene._replace(poses=poses, keypoints=keypoints, occluded=occluded)
+
+
+def test_spoilt_people_get_their_status_and_change_nobody_else():
+    scene = oracle.walking_people(11, 60, gap=20)
+    clean = solve_trajectory(*arrays(scene), CAMERA)
+    np.testing.assert_array_equal(clean.status, Status.CONVERGED)
+    mixed = solve_trajectory(*arrays(spoil(scene)), CAMERA)
+    expected = [Status.CONVERGED] * 11
+    expected[1:8] = [
+        Status.NON_FINITE,
+        Status.NON_FINITE,
+        Status.TOO_FEW_OBSERVATIONS,
+        Status.TOO_FEW_OBSERVATIONS,
+        Status.BEHIND_CAMERA,
+        Status.BEHIND_CAMERA,
+        Status.TOO_FEW_OBSERVATIONS,
+    ]
+    expected[9] = Status.NON_FINITE
+    assert [Status(int(status)) for status in mixed.status] == expected
+    # Person 8 is spoilt only where nobody looks.
+    for person in (0, 8, 10):
+        for before, after in zip(clean, mixed, strict=True):
+            np.testing.assert_array_equal(before[person], after[person])
+    for person in (1, 2, 3, 4, 5, 6, 7, 9):
+        assert np.isnan(mixed.root[person]).all() and np.isnan(mixed.cost[person])
+
+
+def test_too_few_observations_for_the_weights_at_hand():
+    scene = oracle.walking_people(4, 8, hidden=0.0)
+    occluded = np.ones_like(scene.occluded)
+    occluded[0, 3, :2] = False  # one telling frame
+    occluded[1, [1, 6], :2] = False  # two
+    occluded[2, :7, :2] = False  # all but one
+    occluded[3, :, :2] = False  # all
+    people = arrays(scene._replace(occluded=occluded))
+    few, good = Status.TOO_FEW_OBSERVATIONS, Status.CONVERGED
+    for weights, expected in {
+        (1.0, 0.0): [good, good, good, good],
+        (1.0, 1.0): [good, good, good, good],
+        (0.0, 1.0): [few, good, good, good],
+        (0.0, 0.0): [few, few, few, good],
+    }.items():
+        solution = solve_trajectory(*people, CAMERA, TrajectoryConfig(*weights))
+        assert [Status(int(status)) for status in solution.status] == expected, weights
+        np.testing.assert_array_equal(np.isfinite(solution.root).all(axis=(1, 2)), np.array(expected) == good)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_shortest_clips(float64, frames):
+    scene = oracle.walking_people(1, frames, hidden=0.0)
+    solution = solve_trajectory(*arrays(scene, np.float64), CAMERA)
+    expected = expected_roots(scene, np.float64, (1.0, 1.0))
+    np.testing.assert_allclose(solution.root, expected, atol=1e-7, rtol=0)
+
+
+def test_windows_are_clips_of_their_own():
+    scene = oracle.walking_people(2, 47)
+    whole = arrays(scene)
+    windowed = solve_trajectory(*whole, CAMERA, TrajectoryConfig(window=20))
+    pieces = [
+        solve_trajectory(*(values[:, begin : begin + 20] for values in whole), CAMERA) for begin in (0, 20, 40)
+    ]
+    np.testing.assert_allclose(windowed.root, jnp.concatenate([p.root for p in pieces], axis=1), atol=1e-6)
+    np.testing.assert_allclose(windowed.cost, sum(piece.cost for piece in pieces), rtol=1e-5)
+    np.testing.assert_array_equal(windowed.status, Status.CONVERGED)
+
+
+def test_a_hidden_window_fails_alone():
+    scene = oracle.walking_people(2, 40)
+    scene.occluded[1, 20:] = True
+    solution = solve_trajectory(*arrays(scene), CAMERA, TrajectoryConfig(window=20))
+    assert [int(status) for status in solution.status] == [Status.CONVERGED, Status.TOO_FEW_OBSERVATIONS]
+    np.testing.assert_array_equal(np.isnan(solution.root).all(axis=2)[1], np.arange(40) >= 20)
+    assert np.isfinite(solution.root[0]).all()
+
+
+def test_max_steps_returns_the_best_root_so_far():
+    scene = oracle.walking_people(1, 20)
+    start = jnp.asarray(np.broadcast_to([0.0, 0.0, 30.0], (1, 20, 3)), jnp.float32)
+    solution = solve_trajectory(*arrays(scene), CAMERA, TrajectoryConfig(max_steps=3), start)
+    assert int(solution.status[0]) == Status.MAX_STEPS
+    assert int(solution.num_steps[0]) == 3
+    assert np.isfinite(solution.root).all()
+    residual, _ = oracle.residuals_and_jacobian(
+        np.asarray(solution.root[0], np.float64), *(values[0] for values in scene[:3]), (1.0, 1.0)
+    )
+    np.testing.assert_allclose(solution.cost[0], residual @ residual, rtol=1e-4)
+
+
+def test_cameras_of_people_and_frames_and_lenses(float64):
+    scene = oracle.walking_people(2, 12, noise=0.0, hidden=0.0)
+    points = jnp.asarray(scene.poses + scene.root[:, :, None])
+    focal = np.array([[1000.0, 1010.0], [1300.0, 1290.0]])
+    per_frame = focal[:, None] + np.arange(12)[None, :, None]
+    for camera in (
+        Camera(focal, np.array([500.0, 510.0])),
+        Camera(per_frame, np.array([[500.0, 510.0], [520.0, 530.0]])),
+        Camera(focal, np.array([500.0, 510.0]), radial=(-0.2, 0.1, -0.02), tangential=(-9e-4, -2e-3)),
+    ):
+        keypoints = project(points, camera)
+        # Exact keypoints and next to no smoothing: the truth is the minimum.
+        solution = solve_trajectory(
+            scene.poses, keypoints, scene.occluded, camera, TrajectoryConfig(1e-12, 1e-12), jnp.asarray(scene.root)
+        )
+        np.testing.assert_array_equal(solution.status, Status.CONVERGED)
+        np.testing.assert_allclose(solution.root, scene.root, atol=1e-8, rtol=0)
+
+
+def test_jit_vmap_and_leading_axes_agree():
+    scene = oracle.walking_people(4, 20)
+    plain = solve_trajectory(*arrays(scene), CAMERA)
+    grid = solve_trajectory(*(values.reshape(2, 2, *values.shape[1:]) for values in arrays(scene)), CAMERA)
+    mapped = jax.jit(jax.vmap(lambda *clip: solve_trajectory(*clip, CAMERA)))(*arrays(scene))
+    np.testing.assert_array_equal(grid.root.reshape(plain.root.shape), plain.root)
+    np.testing.assert_allclose(mapped.root, plain.root, atol=2e-6, rtol=0)
+    assert grid.status.shape == (2, 2) and mapped.status.shape == (4,)
+
+
+# Derivatives.
+
+
+def small_problem(weights, gap=4):
+    scene = oracle.walking_people(2, 11, joints=5, hidden=0.3, gap=gap, seed=3)
+    camera = (np.array(oracle.FOCAL), np.array(oracle.CENTER), np.array([-0.1, 0.05, 0.0]), np.array([1e-3, -1e-3]))
+    given = {
+        "poses": scene.poses,
+        "keypoints": scene.keypoints,
+        "camera": tuple(jnp.asarray(values) for values in camera),
+        "weights": tuple(jnp.asarray(weight) for weight in weights),
+    }
+    return jax.tree.map(jnp.asarray, given), jnp.asarray(scene.occluded)
+
+
+@functools.partial(jax.jit, static_argnames="tolerance")
+def solved_root(given, occluded, tolerance=1e-13):
+    solution = solve_trajectory(
+        given["poses"],
+        given["keypoints"],
+        occluded,
+        Camera(*given["camera"]),
+        TrajectoryConfig(*given["weights"], tolerance=tolerance),
+    )
+    return solution.root, solution.cost
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (1e-4, 1e-2), (0.3, 0.0)])
+def test_gradients_match_central_differences_forward_and_reverse(float64, weights):
+    given, occluded = small_problem(weights)
+    probe = jnp.asarray(np.random.default_rng(5).normal(size=(2, 11, 3)))
+    gradient = jax.jit(jax.grad(lambda given: jnp.sum(probe * solved_root(given, occluded)[0])))(given)
+    forward = jax.jit(lambda direction: jax.jvp(lambda g: solved_root(g, occluded), (given,), (direction,))[1])
+
+    def random_direction(name, seed):
+        rng = np.random.default_rng(seed)
+        return {
+            key: jax.tree.map(
+                lambda v, scale=float(key == name): scale * jnp.asarray(rng.normal(size=v.shape)) * jnp.abs(v), value
+            )
+            for key, value in given.items()
+        }
+
+    for name in given:
+        direction = random_direction(name, 7)
+        if name == "weights" and 0.0 in weights:
+            # One-sided at a weight of zero: move that weight up, and difference from there.
+            direction["weights"] = (direction["weights"][0], jnp.asarray(1.0))
+        root_dot, cost_dot = forward(direction)
+        slope = float(jnp.sum(probe * root_dot))
+        reverse = sum(
+            float(jnp.vdot(a, b)) for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True)
+        )
+        np.testing.assert_allclose(reverse, slope, rtol=1e-8, err_msg=name)
+
+        def moved(step, direction=direction):
+            shifted = jax.tree.map(lambda a, b: a + step * b, given, direction)
+            root, cost = solved_root(shifted, occluded)
+            return np.array([jnp.sum(probe * root), *cost])
+
+        if name == "weights" and 0.0 in weights:
+            h = 1e-6
+            numeric = (-3 * moved(0.0) + 4 * moved(h) - moved(2 * h)) / (2 * h)
+        else:
+            h = 1e-6 if name != "weights" else 1e-4
+            numeric = (moved(h) - moved(-h)) / (2 * h)
+        np.testing.assert_allclose(slope, numeric[0], rtol=1e-4, err_msg=name)
+        np.testing.assert_allclose(cost_dot, numeric[1:], rtol=1e-4, err_msg=name)
+
+
+def test_spoilt_people_have_no_gradient_and_spoil_none():
+    scene = oracle.walking_people(3, 10)
+    poses, keypoints, occluded = arrays(scene)
+    keypoints = keypoints.at[1, 4].set(jnp.nan)
+
+    def loss(poses, keypoints):
+        root = solve_trajectory(poses, keypoints, occluded, CAMERA).root
+        return jnp.sum(jnp.where(jnp.isnan(root), 0.0, root))
+
+    for gradient in jax.grad(loss, argnums=(0, 1))(poses, keypoints):
+        assert np.isfinite(gradient).all()
+        np.testing.assert_array_equal(gradient[1], 0)
+        assert (np.abs(np.asarray(gradient)[[0, 2]]).max(axis=(1, 2, 3)) > 0).all()
+
+
+# Bad input.
+
+
+def good_arguments():
+    return dict(zip(("poses", "keypoints", "occluded"), arrays(oracle.walking_people(1, 5)), strict=True))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda a: a | {"poses": a["poses"][0, 0]}, r"poses has shape \(17, 3\)"),
+        (lambda a: a | {"poses": a["poses"][..., :2]}, r"poses has shape \(1, 5, 17, 2\)"),
+        (lambda a: a | {"keypoints": a["poses"]}, r"keypoints has shape .* without confidences"),
+        (lambda a: a | {"keypoints": a["keypoints"][:, :, :16]}, "keypoints has 16 joints, poses has 17"),
+        (lambda a: a | {"occluded": a["occluded"][:, :4]}, "occluded has 4 frames, poses has 5"),
+        (lambda a: a | {"occluded": a["occluded"][0]}, r"occluded has leading axes \(5, 17\)"),
+        (lambda a: a | {"occluded": a["occluded"].astype(jnp.float32)}, "occluded has dtype float32: pass booleans"),
+        (lambda a: a | {"poses": a["poses"].astype(jnp.int32)}, "poses has dtype int32"),
+        (lambda a: {name: values[:, :0] for name, values in a.items()}, "which is empty"),
+        (lambda a: a | {"camera": Camera((0.0, 1.0), (0.0, 0.0))}, r"camera\.focal has fx = 0.0"),
+        (lambda a: a | {"camera": Camera((1.0, np.nan), (0.0, 0.0))}, r"camera\.focal has fy = nan"),
+        (lambda a: a | {"camera": Camera(np.ones((3, 2)), (0.0, 0.0))}, r"camera has leading axes \(3,\)"),
+        (lambda a: a | {"config": TrajectoryConfig(velocity_weight=-1.0)}, r"config\.velocity_weight is -1\.0"),
+        (lambda a: a | {"config": TrajectoryConfig(acceleration_weight=np.nan)}, r"acceleration_weight is nan"),
+        (lambda a: a | {"config": TrajectoryConfig(velocity_weight=np.ones(2))}, r"velocity_weight has shape \(2,\)"),
+        (lambda a: a | {"config": TrajectoryConfig(window=0)}, r"config\.window is 0"),
+        (lambda a: a | {"config": TrajectoryConfig(max_steps=0)}, r"config\.max_steps is 0"),
+        (lambda a: a | {"initial_root": jnp.zeros((5, 3))}, r"initial_root has shape \(5, 3\)"),
+    ],
+)
+def test_bad_input_names_the_argument_and_the_mend(change, message):
+    arguments = change({**good_arguments()})
+    arguments.setdefault("camera", CAMERA)
+    with pytest.raises(ValueError, match=message):
+        solve_trajectory(**arguments)
+
+
+def test_traced_focal_and_weights_out_of_range_become_a_status():
+    arguments = good_arguments()
+
+    @jax.jit
+    def status(focal, weight):
+        camera = Camera(focal, CAMERA.center)
+        return solve_trajectory(**arguments, camera=camera, config=TrajectoryConfig(weight)).status
+
+    assert int(status(jnp.asarray(CAMERA.focal), 1.0)[0]) == Status.CONVERGED
+    assert int(status(jnp.asarray((1145.0, -1.0)), 1.0)[0]) == Status.NON_FINITE
+    assert int(status(jnp.asarray(CAMERA.focal), -1.0)[0]) == Status.NON_FINITE
+    assert int(status(jnp.asarray(CAMERA.focal), jnp.nan)[0]) == Status.NON_FINITE
+
+
+def test_every_status_has_advice():
+    sentences = {describe_status(status) for status in Status}
+    assert len(sentences) == len(Status) and all(sentence.endswith(".") for sentence in sentences)
