@@ -1,7 +1,7 @@
 """The three temporal convolution layers of the paper's Fig. 3, as Linen modules.
 
-A layer maps ``(features, gates)`` to ``(features, gates)``; ``gates`` passes through layers that have no gate stream. Every
-convolution is valid (no padding) and has no bias, because batch normalisation follows it.
+A layer maps ``(features, gates)`` to ``(features, gates)``; ``gates`` passes through layers that have no gate
+stream. Every convolution is valid (no padding) and has no bias, because batch normalisation follows it.
 """
 
 from typing import Literal
@@ -16,7 +16,7 @@ Gating = Literal["none", "mask_input", "single_stream", "two_stream"]
 class ConvolutionNorm(nn.Module):
     """Temporal convolution followed by batch normalisation.
 
-    Input (B, T, C), output (B, T', channels). With ``stride`` the filter moves by its own width, otherwise it is dilated.
+    Input (B, T, C), output (B, T', channels). A strided filter moves by its own width and is not dilated.
     """
 
     channels: int
@@ -49,7 +49,7 @@ class ConvolutionNorm(nn.Module):
 
 
 class TemporalLayer(nn.Module):
-    """One layer of Fig. 3: φ is ReLU, σ is the logistic function, * a temporal convolution with batch normalisation.
+    """One layer of Fig. 3: φ is ReLU, σ the logistic function, * a temporal convolution with batch norm.
 
     - ``none``, ``mask_input`` (Fig. 3a): X' = φ(X * W_f)
     - ``single_stream`` (Fig. 3b, Eq. 1): X' = φ(X * W_f) ⊗ σ(X * W_g)
@@ -95,6 +95,6 @@ class TemporalLayer(nn.Module):
 
 
 def joint_bits(occluded: Array, per_coordinate: bool, dtype: DTypeLike) -> Array:
-    """The mask as channels: (B, T, J) booleans to (B, T, 2J) (each joint's bit for x and y, as the paper writes it) or (B, T, J)."""
+    """The mask as channels: (B, T, J) booleans to (B, T, J), or to (B, T, 2J), a bit for x and for y."""
     bits = occluded.astype(dtype)
     return jnp.repeat(bits, 2, axis=-1) if per_coordinate else bits

@@ -10,16 +10,16 @@ from gated_lift.detector import DetectorConfig, detect, hidden_by_confidence
 from gated_lift.skeleton import Skeleton
 from solvers import Camera, project
 
-# A joint is not detected nearer than this (metres), nor farther from the image's centre than this many half widths: in front of a
-# passing lens projections grow without bound.
+# A joint is not detected nearer than this (metres), nor farther from the image's centre than this many half
+# widths: in front of a passing lens projections grow without bound.
 NEAREST = 0.5
 FARTHEST_OFF = 2.0
 BODY_HEIGHT = 1.7  # metres; only scales the detector's noise with the person's size in the image
 
 
 class View(NamedTuple):
-    """keypoints: (..., F, J, 2) detected, pixels. occluded: (..., F, J), True where the detector's confidence is too low or the
-    joint lies far outside the image.
+    """keypoints: (..., F, J, 2) detected, pixels. occluded: (..., F, J), True where the detector's
+    confidence is too low or the joint lies far outside the image.
     joints: (..., F, J, 3) true camera-space joints, metres.
     """
 
@@ -40,8 +40,9 @@ def view(
 ) -> View:
     """Moves world-space joints (metres) into a camera, projects them and lets a detector find them.
 
-    ``coverage`` says how far other bodies hide each joint (`bodies.body_occlusion`); none by default. ``extrinsics`` is one
-    pose a frame, or one for all; ``camera`` is one for all (vmap over cameras for more). Deterministic per key.
+    ``coverage`` says how far other bodies hide each joint (`bodies.body_occlusion`); none by default.
+    ``extrinsics`` is one pose a frame, or one for all; ``camera`` is one for all (vmap over cameras for
+    more). Deterministic per key.
     """
     joints = world_to_camera(poses, extrinsics)
     coverage = jnp.zeros(joints.shape[:-1], joints.dtype) if coverage is None else coverage
