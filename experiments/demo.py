@@ -28,8 +28,8 @@ from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.views import View, view
 from solvers import Camera, Status, describe_status
 
-# The operator stands about five metres away and sees the crossing from the side: this draw of the camera looks so.
-CAMERA_SEED = 4
+# Of the first draws this is the one from which both people are hidden in turn.
+CAMERA_SEED = 14
 VIEW = VirtualCamera(distance=(4.5, 5.5), elevation=(1.3, 1.6), aim_jitter=(0.1, 0.05))
 DETECTED_SHARE = 0.5
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-_FOLDER = Path(__file__).with_name("weights")
+_FOLDER = Path(__file__).with_name("trained")
 
 TWO_STREAM = _FOLDER / "two_stream"
 PLAIN = _FOLDER / "plain"
