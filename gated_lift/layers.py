@@ -55,7 +55,8 @@ class TemporalLayer(nn.Module):
     - ``single_stream`` (Fig. 3b, Eq. 1): X' = φ(X * W_f) ⊗ σ(X * W_g)
     - ``two_stream`` (Fig. 3c, Eq. 2): M' = σ(M * W_g), X' = φ(X * W_f) ⊗ M'
 
-    Dropout acts on φ's output. ``features`` is (B, T, C), ``gates`` (B, T, G).
+    Dropout acts on φ's output. ``features`` is (B, T, C); ``gates`` is (B, T, G) with two streams, otherwise
+    anything, and returned as it came.
     """
 
     gating: Gating
@@ -70,7 +71,7 @@ class TemporalLayer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "B T C"], gates: Float[Array, "B T G"], train: bool
+        self, features: Float[Array, "B T C"], gates: Float[Array, "B U G"], train: bool
     ) -> tuple[Float[Array, "B S D"], Float[Array, "B R H"]]:
         def convolve(inputs: Array, name: str) -> Array:
             return ConvolutionNorm(

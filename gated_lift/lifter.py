@@ -1,7 +1,7 @@
 """The lifter: windows of 2D keypoints and their occlusion mask to root-relative 3D joints."""
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import flax.linen as nn
 import jax
@@ -13,7 +13,8 @@ from gated_lift.layers import Gating, TemporalLayer, joint_bits
 from gated_lift.occlusion import Fill, fill
 from gated_lift.skeleton import Skeleton
 
-GATINGS = ("none", "mask_input", "single_stream", "two_stream")
+GATINGS = get_args(Gating)
+FILLS = get_args(Fill)
 
 
 class TemporalLifter(nn.Module):
@@ -136,6 +137,8 @@ class TemporalLifter(nn.Module):
     def _check(self, keypoints: Array, occluded: Array, strided: bool) -> None:
         if self.gating not in GATINGS:
             raise ValueError(f"gating is {self.gating!r}: choose one of {', '.join(GATINGS)}")
+        if self.fill not in FILLS:
+            raise ValueError(f"fill is {self.fill!r}: choose one of {', '.join(FILLS)}")
         if not self.filter_widths or any(width < 1 or width % 2 == 0 for width in self.filter_widths):
             raise ValueError(
                 f"filter_widths is {self.filter_widths}: give one or more odd widths, such as (3, 3, 3)"
