@@ -14,15 +14,15 @@ from jaxtyping import Array, Float, Int
 
 from solvers import block_banded
 
-# Damping is what Levenberg adds to the diagonal of J^T J. The first rejected step sets it to this share of the
-# largest entry there; below the floor it is dropped, so that the last steps are pure Gauss-Newton.
+# Damping is what Levenberg adds to the diagonal of J^T J. The first rejected step sets it to this share of
+# the largest entry there; below the floor it is dropped, so that the last steps are pure Gauss-Newton.
 FIRST_DAMPING = 1e-6
 DAMPING_UP = 10.0
 DAMPING_DOWN = 0.1
 DAMPING_FLOOR = 1e-7
 
-# Rounds of conjugate gradients in the implicit solve. Preconditioned with the Gauss-Newton factor they gain more
-# than a digit a round unless residuals are huge.
+# Rounds of conjugate gradients in the implicit solve. Preconditioned with the Gauss-Newton factor they gain
+# more than a digit a round unless residuals are huge.
 IMPLICIT_ROUNDS = 60
 
 
@@ -39,9 +39,11 @@ class Status(IntEnum):
 class WeightedResiduals(NamedTuple):
     """cost = 1/2 sum w r^2, as arrays whose last axis counts lanes.
 
-    values, weights: tuples of arrays that match or broadcast, pair by pair. Weights stay outside the residuals so
+    values, weights: tuples of arrays that match or broadcast, pair by pair. Weights stay outside the
+    residuals so
         that the cost is differentiable in a weight of zero.
-    magnitude (lanes,): size of the numbers whose differences the residuals are. It tells how finely floating point
+    magnitude (lanes,): size of the numbers whose differences the residuals are. It tells how finely floating
+    point
         can resolve the cost.
     """
 
@@ -69,19 +71,23 @@ class BandedState(NamedTuple):
 
 @dataclass(eq=False)
 class BandedGaussNewton(jaxopt.GaussNewton):
-    """argmin_x 1/2 sum w r(x, *args)^2 over a chain x of shape (blocks, n, lanes), every lane a problem of its own.
+    """argmin_x 1/2 sum w r(x, *args)^2 over a chain x of shape (blocks, n, lanes), every lane a problem of
+    its own.
 
     residual_fun: ``residual_fun(x, *args) -> WeightedResiduals``.
     linearize: ``linearize(x, damping, *args) -> ChainRows``, the rows [sqrt(w) J | -sqrt(w) r] with the rows
         [sqrt(damping) I | 0] among them; damping has shape (lanes,). Rows of one block may be reduced by any
         orthogonal transformation.
-    maxiter, tol: most steps, and the change of an unknown below which a lane has converged (in its own unit).
-    implicit_diff: derivatives of the solution by the implicit function theorem with the exact Hessian of the cost,
+    maxiter, tol: most steps, and the change of an unknown that the next step may still foreseeably bring
+    when a lane
+        counts as converged (in the unknown's unit).
+    implicit_diff: derivatives of the solution by the implicit function theorem with the exact Hessian of the
+    cost,
         forward and reverse; otherwise by unrolling the steps (reverse only).
     implicit_diff_solve: ``solve(matvec, b)`` in place of the banded solve of the implicit system.
 
-    `run`, `init_state`, `update` and `optimality_fun` are those of `jaxopt.GaussNewton`. What differs: a step solves
-    the banded rows by QR (no normal equations); Levenberg's damping rejects every step that would raise the cost (in
+    `run`, `init_state`, `update` and `optimality_fun` are those of `jaxopt.GaussNewton`. What differs: a
+    step solves the banded rows by QR (no normal equations); Levenberg's damping rejects every step that would raise the cost (in
     the last steps, to within the rounding of the cost); every lane stops by itself and has its own status.
     """
 
@@ -123,7 +129,9 @@ class BandedGaussNewton(jaxopt.GaussNewton):
     def update(
         self, params: Float[Array, "blocks n lanes"], state: BandedState, *args: Any, **kwargs: Any
     ) -> jaxopt.OptStep:
-        """One trial step of every lane that has not settled; one that raises the cost only raises the damping."""
+        """One trial step of every lane that has not settled; one that raises the cost only raises the
+        damping.
+        """
         rows = self._rows(params, state.damping, *args, **kwargs)
         chain = block_banded.factor(rows)
         step = block_banded.back_substitute(chain, params.shape[0])
@@ -138,11 +146,14 @@ class BandedGaussNewton(jaxopt.GaussNewton):
         in_noise = undamped & (block_banded.explained(chain) / 2 <= noise)
         size = jnp.max(jnp.abs(step), axis=(0, 1))
         resolution = 2 * jnp.finfo(params.dtype).eps * jnp.max(jnp.abs(params), axis=(0, 1))
-        small = size <= jnp.maximum(jnp.asarray(self.tol, params.dtype), resolution)
-        # Below the rounding of the cost a comparison tells nothing: there the step counts, which shrinks until its
-        # own rounding is all that is left of it.
-        settled = running & undamped & (small | (in_noise & (size > state.error / 2)))
+        limit = jnp.maximum(jnp.asarray(self.tol, params.dtype), resolution)
         accepted = running & ((decrease > 0) | (in_noise & (decrease >= -noise)))
+        # Steps shrink in proportion: the last two foretell the next, which need not be made if it is small.
+        # Below the rounding of the cost a comparison tells nothing: there they shrink until rounding is all
+        # that is left.
+        shrinkage = jnp.where(jnp.isinf(state.error), 1, jnp.minimum(size / state.error, 1))
+        small = (size <= limit) | (accepted & (size * shrinkage <= limit))
+        settled = running & undamped & (small | (in_noise & jnp.isfinite(state.error) & (shrinkage > 0.5)))
 
         stiffest = jnp.max(jnp.sum(rows.own[:, :, :-1] ** 2, axis=1), axis=(0, 1))
         raised = jnp.maximum(state.damping * DAMPING_UP, FIRST_DAMPING * stiffest)
@@ -161,7 +172,9 @@ class BandedGaussNewton(jaxopt.GaussNewton):
         return jaxopt.OptStep(params=jnp.where(accepted[None, None], trial, params), state=new_state)
 
     def run(self, init_params: Float[Array, "blocks n lanes"], *args: Any, **kwargs: Any) -> Any:
-        """(params, state) after at most ``maxiter`` steps; differentiable in args and kwargs, not in init_params."""
+        """(params, state) after at most ``maxiter`` steps; differentiable in args and kwargs, not in
+        init_params.
+        """
         if not self.implicit_diff:
             return self._run(init_params, *args, **kwargs)
 
@@ -209,13 +222,15 @@ class BandedGaussNewton(jaxopt.GaussNewton):
         return self.linearize(params, damping, *args, **kwargs)
 
     def _implicit_solve(self, params: Array, given: Any, force: Array) -> Array:
-        """H^-1 force with the exact Hessian H of the cost, by conjugate gradients on the Gauss-Newton factor."""
+        """H^-1 force with the exact Hessian H of the cost, by conjugate gradients on the Gauss-Newton
+        factor.
+        """
         args, kwargs = given
         _, hessian = jax.linearize(lambda p: self.optimality_fun(p, *args, **kwargs), params)
         if self.implicit_diff_solve is not None:
             return self.implicit_diff_solve(hessian, force)
         rows = self._rows(params, jnp.zeros(params.shape[-1], params.dtype), *args, **kwargs)
-        chain = block_banded.factor(rows)
+        chain = block_banded.factor(rows, unroll=False)
 
         def solve(matvec: Callable[[Array], Array], b: Array) -> Array:
             return _conjugate_gradients(matvec, lambda v: block_banded.solve_normal(chain, v), b)
@@ -268,7 +283,9 @@ def _cost(residuals: WeightedResiduals) -> Array:
 
 
 def _decrease(before: WeightedResiduals, after: WeightedResiduals) -> Array:
-    """cost(before) - cost(after) as a sum of differences: the difference of the sums would drown in rounding."""
+    """cost(before) - cost(after) as a sum of differences: the difference of the sums would drown in
+    rounding.
+    """
     terms = [
         _lane_sum(w * (old - new) * (old + new))
         for old, new, w in zip(before.values, after.values, before.weights, strict=True)

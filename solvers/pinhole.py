@@ -1,26 +1,32 @@
-"""The pinhole camera of Eq. 5 with OpenCV's lens distortion: projection, its Jacobian, and the way back to rays."""
+"""The pinhole camera of Eq. 5 with OpenCV's lens distortion: projection, its Jacobian, and the way back to
+rays.
+"""
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-# Nearer points have no useful image: they are projected as if they lay at this depth, so that values and gradients
-# stay finite at and behind the camera plane.
+# Nearer points have no useful image: they are projected as if they lay at this depth, so that values and
+# gradients stay finite at and behind the camera plane.
 MIN_DEPTH = 1e-3
 
-# The fixed-point iteration of `normalize` gains about one digit a round for the distortion of ordinary lenses.
+# The fixed-point iteration of `normalize` gains about one digit a round for the distortion of ordinary
+# lenses.
 UNDISTORT_ROUNDS = 12
 
 
 class Camera(NamedTuple):
-    """Intrinsics in pixels. Leading axes, where present, match the leading axes of the points (people, then frames).
+    """Intrinsics in pixels. Leading axes, where present, match the leading axes of the points (people, then
+    frames).
 
     focal (..., 2): f_x, f_y, positive.
     center (..., 2): principal point c_x, c_y; the image origin is its top left corner.
     radial (..., 3): OpenCV's k1, k2, k3, or None.
-    tangential (..., 2): OpenCV's p1, p2, or None. They enter with OpenCV's factor 2, which VideoPose3D's Human3.6M
+    tangential (..., 2): OpenCV's p1, p2, or None. They enter with OpenCV's factor 2, which VideoPose3D's
+    Human3.6M
         code drops: halve nothing when the numbers come from OpenCV.
     """
 
@@ -37,8 +43,9 @@ def project(points: Float[Array, "*batch 3"], camera: Camera) -> Float[Array, "*
         y'' = y'(1 + k1 r^2 + k2 r^4 + k3 r^6) + p1 (r^2 + 2y'^2) + 2 p2 x'y'
 
     points are metres in camera axes (x right, y down, z forward); the result is pixels. A point nearer than
-    `MIN_DEPTH`, or behind the camera, is projected as if at `MIN_DEPTH`: finite, but no image of anything. Mask such
-    points by their depth. Raises ValueError when the camera's leading axes do not match those of the points.
+    `MIN_DEPTH`, or behind the camera, is projected as if at `MIN_DEPTH`: finite, but no image of anything.
+    Mask such points by their depth. Raises ValueError when the camera's leading axes do not match those of
+    the points.
     """
     intrinsics = _align(camera, points)
     u, v = project_components(points[..., 0], points[..., 1], points[..., 2], intrinsics)
@@ -46,7 +53,9 @@ def project(points: Float[Array, "*batch 3"], camera: Camera) -> Float[Array, "*
 
 
 def project_jacobian(points: Float[Array, "*batch 3"], camera: Camera) -> Float[Array, "*batch 2 3"]:
-    """d(u, v) / d(X, Y, Z) of `project`, in pixels per metre. The depth column is zero nearer than `MIN_DEPTH`."""
+    """d(u, v) / d(X, Y, Z) of `project`, in pixels per metre. The depth column is zero nearer than
+    `MIN_DEPTH`.
+    """
     intrinsics = _align(camera, points)
     rows = jacobian_components(points[..., 0], points[..., 1], points[..., 2], intrinsics)
     return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
@@ -55,8 +64,9 @@ def project_jacobian(points: Float[Array, "*batch 3"], camera: Camera) -> Float[
 def normalize(keypoints: Float[Array, "*batch 2"], camera: Camera) -> Float[Array, "*batch 2"]:
     """(X/Z, Y/Z) of the ray through each keypoint: the inverse of `project` up to depth.
 
-    Without distortion this is (u - c) / f, exact. With it, the fixed-point iteration that OpenCV's undistortPoints
-    uses, `UNDISTORT_ROUNDS` rounds: good to float32 rounding for ordinary lenses, not for fish-eyes.
+    Without distortion this is (u - c) / f, exact. With it, the fixed-point iteration that OpenCV's
+    undistortPoints uses, `UNDISTORT_ROUNDS` rounds: good to float32 rounding for ordinary lenses, not for
+    fish-eyes.
     """
     intrinsics = _align(camera, keypoints)
     x, y = normalize_components(keypoints[..., 0], keypoints[..., 1], intrinsics)
@@ -150,7 +160,7 @@ def _distort_jacobian(
 def split_camera(camera: Camera, dtype: Any) -> Intrinsics:
     """The camera's numbers as arrays of shape (its leading axes), in ``dtype``."""
 
-    def parts(name: str, count: int) -> tuple[Array, ...] | None:
+    def parts(name: str, count: int) -> tuple[Any, ...] | None:
         values = getattr(camera, name)
         if values is None:
             return None
@@ -164,20 +174,26 @@ def split_camera(camera: Camera, dtype: Any) -> Intrinsics:
 
     focal, center = parts("focal", 2), parts("center", 2)
     if focal is None or center is None:
-        raise ValueError(
-            "camera.focal and camera.center are needed: pass Camera(focal=(fx, fy), center=(cx, cy))"
-        )
-    radial, tangential = parts("radial", 3), parts("tangential", 2)
-    return Intrinsics(*focal, *center, radial, tangential)  # type: ignore[arg-type]
+        raise ValueError("camera.focal and camera.center are needed: Camera(focal=(fx, fy), center=(cx, cy))")
+    radial: Any = parts("radial", 3)
+    tangential: Any = parts("tangential", 2)
+    return Intrinsics(focal[0], focal[1], center[0], center[1], radial, tangential)
 
 
-def as_array(values: Any, dtype: Any) -> Array:
-    """Numbers, tuples and arrays in one dtype; under strict promotion even float64 tuples must be cast on purpose."""
-    return values.astype(dtype) if isinstance(values, Array) else jnp.asarray(values, dtype)
+def as_array(values: Any, dtype: Any) -> Any:
+    """Numbers, tuples and arrays in one dtype; under strict promotion even float64 tuples must be cast on
+    purpose.
+
+    What is not yet on a device stays a NumPy array, so that nothing is dispatched before a jitted function
+    is called.
+    """
+    return values.astype(dtype) if isinstance(values, Array) else np.asarray(values, dtype)
 
 
 def _align(camera: Camera, points: Array) -> Intrinsics:
-    """Appends axes to the camera's numbers, so that they broadcast from the left against the points' leading axes."""
+    """Appends axes to the camera's numbers, so that they broadcast from the left against the points' leading
+    axes.
+    """
     lead = points.shape[:-1]
 
     def expand(values: Array) -> Array:

@@ -1,4 +1,6 @@
-"""Where people stand: the root trajectory of Eq. 9 from root-relative poses, 2D keypoints and an occlusion mask."""
+"""Where people stand: the root trajectory of Eq. 9 from root-relative poses, 2D keypoints and an occlusion
+mask.
+"""
 
 import functools
 import math
@@ -7,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Float, Int, Shaped
 
 from solvers.block_banded import ChainRows, solve
 from solvers.gauss_newton import BandedGaussNewton, Status, WeightedResiduals
@@ -22,7 +24,8 @@ from solvers.pinhole import (
     split_camera,
 )
 
-# Eq. 9 adds squared pixels and squared millimetres: with lambda = 1 the two are then of one size (DESIGN, section 2).
+# Eq. 9 adds squared pixels and squared millimetres: with lambda = 1 the two are then of one size (DESIGN,
+# section 2).
 MILLIMETRES = 1000.0
 
 # The linear start weighs its rows as if everybody stood this far away; Gauss-Newton corrects it.
@@ -48,10 +51,13 @@ ADVICE = {
 class TrajectoryConfig(NamedTuple):
     """Settings of Eq. 9 and of its solution.
 
-    velocity_weight, acceleration_weight: lambda_1 and lambda_2, for squared pixels against squared millimetres.
+    velocity_weight, acceleration_weight: lambda_1 and lambda_2, for squared pixels against squared
+    millimetres.
     max_steps: most Gauss-Newton steps, rejected ones included.
-    tolerance: metres; a person has converged when no coordinate moves by more (or by more than rounding allows).
-    window: frames that are solved together, one window after the other; None solves the whole clip at once. The
+    tolerance: metres; a person has converged when no coordinate moves by more (or by more than rounding
+    allows).
+    window: frames that are solved together, one window after the other; None solves the whole clip at once.
+    The
         paper uses 100. The last window may be shorter.
     """
 
@@ -99,32 +105,36 @@ def solve_trajectory(
     Pixels for the first sum and millimetres for the others; arguments and results are in metres.
 
     poses (..., F, J, 3): root-relative joints, metres, camera axes (x right, y down, z forward).
-    keypoints (..., F, J, 2): pixels, origin top left. What stands at a hidden joint does not matter: NaN is fine.
+    keypoints (..., F, J, 2): pixels, origin top left. What stands at a hidden joint does not matter: NaN is
+    fine.
     occluded (..., F, J): boolean, True = hidden.
     camera: one, or one for each of the leading axes, or one for each of those and each frame.
     config: weights, limits and window. The weights may be traced and differentiated; the rest is fixed.
     initial_root (..., F, 3): a first guess. Without one the start is the solution of the linear problem
         f (X + C)_xy = (x - c) (Z + C_z), with lens distortion undone first.
 
-    Leading axes are people (or batch); the function may be jitted and vmapped. Derivatives are implicit, forward and
-    reverse, with respect to poses, keypoints, camera and weights; initial_root has none. Arithmetic is that of the
-    dtype of ``poses``. See `TrajectorySolution` for what comes back and `describe_status` for what to do about it.
+    Leading axes are people (or batch); the function may be jitted and vmapped. Derivatives are implicit,
+    forward and reverse, with respect to poses, keypoints, camera and weights; initial_root has none.
+    Arithmetic is that of the dtype of ``poses``. See `TrajectorySolution` for what comes back and
+    `describe_status` for what to do about it.
 
     A person gets NaN as root and the status
-    NON_FINITE when a visible keypoint or its joint, the camera or a weight is NaN or infinite, or when a traced focal
+    NON_FINITE when a visible keypoint or its joint, the camera or a weight is NaN or infinite, or when a
+    traced focal
         length or weight is out of range;
-    TOO_FEW_OBSERVATIONS unless enough frames show two joints (one joint fixes a ray, two the distance): one frame if
+    TOO_FEW_OBSERVATIONS unless enough frames show two joints (one joint fixes a ray, two the distance): one
+    frame if
         lambda_1 > 0, two if only lambda_2 > 0, all of them if both weights are zero;
     BEHIND_CAMERA when most visible joints of the linear start lie behind the camera;
     and nobody else's answer changes by a bit.
 
-    Raises ValueError for wrong ranks, dtypes or shapes, empty clips, and concrete focal lengths or weights that are
-    out of range.
+    Raises ValueError for wrong ranks, dtypes or shapes, empty clips, and concrete focal lengths or weights
+    that are out of range.
     """
     poses, keypoints, occluded = jnp.asarray(poses), jnp.asarray(keypoints), jnp.asarray(occluded)
     _check_arrays(poses, keypoints, occluded)
     _check_config(config)
-    *people, frames, joints, _ = poses.shape
+    *people, frames, _, _ = poses.shape
     dtype = poses.dtype
     if initial_root is not None:
         initial_root = jnp.asarray(initial_root).astype(dtype)
@@ -204,10 +214,11 @@ def _check_camera(camera: Intrinsics, lead: tuple[int, ...]) -> None:
                 "pass one camera, or one for each of the first axes of poses"
             )
     for name, values in (("fx", camera.fx), ("fy", camera.fy)):
-        if not isinstance(values, jax.core.Tracer) and not bool(
-            np.all(np.isfinite(values) & (np.asarray(values) > 0))
-        ):
-            raise ValueError(f"camera.focal has {name} = {values}: pass positive pixels")
+        if isinstance(values, jax.core.Tracer):
+            continue
+        numbers = np.asarray(values)
+        if not np.all(np.isfinite(numbers) & (numbers > 0)):
+            raise ValueError(f"camera.focal has {name} = {numbers}: pass positive pixels")
 
 
 @functools.partial(jax.jit, static_argnames=("max_steps", "tolerance", "window"))
@@ -229,12 +240,10 @@ def _solve_people(
     def lanes_last(values: Array) -> Array:
         return jnp.transpose(values.reshape(count, frames, joints), (2, 1, 0))
 
-    clip = _Clip(
-        *(lanes_last(poses[..., i]) for i in range(3)),
-        *(lanes_last(keypoints[..., i]) for i in range(2)),
-        lanes_last(occluded),
-        jax.tree.map(lambda value: _camera_lanes(value, tuple(people), frames), camera),
-    )
+    x, y, z = (lanes_last(poses[..., i]) for i in range(3))
+    u, v = (lanes_last(keypoints[..., i]) for i in range(2))
+    cameras = jax.tree.map(lambda value: _camera_lanes(jnp.asarray(value), tuple(people), frames), camera)
+    clip = _Clip(x, y, z, u, v, lanes_last(occluded), cameras)
     start = None
     if initial_root is not None:
         start = jnp.transpose(initial_root.reshape(count, frames, 3), (2, 1, 0))
@@ -279,7 +288,9 @@ def _fold(values: Array, begin: int, end: int, length: int) -> Array:
 
 
 def _camera_lanes(value: Array, people: tuple[int, ...], frames: int) -> Array:
-    """One number of the camera, with the leading axes of the people and perhaps frames, as (1, frames or 1, people)."""
+    """One number of the camera, with the leading axes of the people and perhaps frames, as (1, frames or 1,
+    people).
+    """
     if value.ndim > len(people):
         return value.reshape(-1, frames).T[None]
     value = value.reshape(value.shape + (1,) * (len(people) - value.ndim))
@@ -324,7 +335,7 @@ def _solve_lanes(
         ),
     )
     frames = clip.x.shape[1]
-    linear = _frames(solve(_linear_rows(jax.lax.stop_gradient(terms))), frames)
+    linear = _frames(solve(_linear_rows(jax.lax.stop_gradient(terms)), unroll=False), frames)
     depth = terms.z + linear[None, :, 2]
     behind = jnp.sum(visible & (depth <= MIN_DEPTH), axis=(0, 1)) * 2 > jnp.sum(visible, axis=(0, 1))
     status = jnp.where(usable & behind, int(Status.BEHIND_CAMERA), status)
@@ -347,7 +358,9 @@ def _solve_lanes(
 
 
 class _Terms(NamedTuple):
-    """What Eq. 9 needs, masked: hidden joints are zeros with weight 0. Arrays are (joints, frames, people)."""
+    """What Eq. 9 needs, masked: hidden joints are zeros with weight 0. Arrays are (joints, frames,
+    people).
+    """
 
     x: Array
     y: Array
@@ -381,7 +394,8 @@ def _prior_status(clip: _Clip, weights: tuple[Array, Array]) -> Array:
 
 
 def _blocks(root: Array) -> Array:
-    """(frames, 3, people) -> (blocks, 6, people): a block is two frames, so that accelerations couple neighbours only.
+    """(frames, 3, people) -> (blocks, 6, people): a block is two frames, so that accelerations couple
+    neighbours only.
 
     An odd clip gets one more frame, which nothing but its own row sees.
     """
@@ -397,10 +411,11 @@ def _frames(blocks: Array, frames: int) -> Array:
 
 def _residuals(params: Array, terms: _Terms) -> WeightedResiduals:
     """The rows of Eq. 9: reprojection in pixels, first and second differences in millimetres."""
-    joints, frames, people = terms.x.shape
+    _, frames, people = terms.x.shape
     root = _frames(params, frames)
     u, v = project_components(*_points(root, terms), terms.camera)
-    # Differences of neighbours are exact in floating point, and so are differences of those: no digits are lost.
+    # Differences of neighbours are exact in floating point, and so are differences of those: no digits are
+    # lost.
     velocity = root[1:] - root[:-1]
     acceleration = velocity[1:] - velocity[:-1]
     spare = params.reshape(-1, 3, people)[frames:]
@@ -429,7 +444,9 @@ def _points(root: Array, terms: _Terms) -> tuple[Array, Array, Array]:
 
 
 def _linearize(params: Array, damping: Array, terms: _Terms) -> ChainRows:
-    """The rows of Eq. 9 at ``params``: each frame's joints are reduced to three rows before the chain sees them."""
+    """The rows of Eq. 9 at ``params``: each frame's joints are reduced to three rows before the chain sees
+    them.
+    """
     root = _frames(params, terms.x.shape[1])
     points = _points(root, terms)
     u, v = project_components(*points, terms.camera)
@@ -457,7 +474,9 @@ def _linear_rows(terms: _Terms) -> ChainRows:
 
 
 class _Column(NamedTuple):
-    """One column of every frame's rows: those of u, those of v (joints, frames, people), and those of damping."""
+    """One column of every frame's rows: those of u, those of v (joints, frames, people), and those of
+    damping.
+    """
 
     u: Array
     v: Array

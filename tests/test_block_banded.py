@@ -38,10 +38,11 @@ def dense(problem, lane):
     return np.array(matrix), np.array(right)
 
 
+@pytest.mark.parametrize("unroll", [True, False])
 @pytest.mark.parametrize("blocks", [1, 2, 3, 4, 9])
-def test_solves_like_dense_least_squares(float64, blocks):
+def test_solves_like_dense_least_squares(float64, blocks, unroll):
     problem = random_chain(blocks)
-    solution = jax.jit(block_banded.solve)(problem)
+    solution = jax.jit(block_banded.solve, static_argnames="unroll")(problem, unroll=unroll)
     for lane in range(2):
         matrix, right = dense(problem, lane)
         expected = np.linalg.lstsq(matrix, right, rcond=None)[0]
@@ -76,12 +77,14 @@ def test_compress_keeps_least_squares(float64):
 
 
 def test_float32_keeps_the_digits_that_normal_equations_lose():
-    # A stretch of 60 blocks that only second differences hold: the condition number of A^T A is beyond float32.
+    # A stretch of 60 blocks that only second differences hold: the condition number of A^T A is beyond
+    # float32.
     frames, weight = 120, 1e3
     own = np.zeros((frames, 2, 3, 1))
     own[[0, 1, -2, -1], 0, 0] = 1.0
     own[[0, 1, -2, -1], 0, 2] = np.array([0.0, 0.1, 5.0, 5.2])[:, None]
-    # Block k holds position k and k + 1; the first link row ties the copies, the second is the second difference.
+    # Block k holds position k and k + 1; the first link row ties the copies, the second is the second
+    # difference.
     links = np.zeros((frames - 1, 2, 5, 1))
     links[:, 0, [1, 2]] = np.array([weight, -weight])[None, :, None]
     links[:, 1, [0, 1, 3]] = weight * np.array([1.0, -2.0, 1.0])[None, :, None]

@@ -1,4 +1,6 @@
-"""The camera against Eq. 5 written out in NumPy, its Jacobian against automatic differentiation, and the plane Z = 0."""
+"""The camera against Eq. 5 written out in NumPy, its Jacobian against automatic differentiation, and the
+plane Z = 0.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +32,9 @@ def opencv_projection(points, camera):
 @pytest.mark.parametrize("camera", [PLAIN, LENS])
 def test_projects_as_opencv_documents(float64, camera):
     points = scattered_points()
-    np.testing.assert_allclose(project(points, camera), opencv_projection(np.asarray(points), camera), rtol=1e-13)
+    np.testing.assert_allclose(
+        project(points, camera), opencv_projection(np.asarray(points), camera), rtol=1e-13
+    )
 
 
 @pytest.mark.parametrize("camera", [PLAIN, LENS])
@@ -67,7 +71,9 @@ def test_one_camera_per_person_and_per_frame():
         np.testing.assert_array_equal(together[person], alone)
     per_frame = jnp.broadcast_to(focal[:, None], (2, 3, 2))
     shared = jnp.asarray([500.0, 500.0])
-    np.testing.assert_array_equal(project(points, Camera(per_frame, shared)), project(points, Camera(focal, shared)))
+    np.testing.assert_array_equal(
+        project(points, Camera(per_frame, shared)), project(points, Camera(focal, shared))
+    )
 
 
 def test_rejects_cameras_that_do_not_fit():

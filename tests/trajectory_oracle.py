@@ -1,7 +1,8 @@
 """An independent statement of Eq. 9 in NumPy and SciPy, float64, and synthetic people to try it on.
 
-Shares no code with `solvers`: the oracle writes the residuals and their sparse Jacobian from the paper's equations and
-solves the normal equations of plain Gauss-Newton steps by SciPy's sparse LU in double precision until the step vanishes.
+Shares no code with `solvers`: the oracle writes the residuals and their sparse Jacobian from the paper's
+equations and solves the normal equations of plain Gauss-Newton steps by SciPy's sparse LU in double
+precision until the step vanishes.
 """
 
 from typing import NamedTuple
@@ -66,7 +67,9 @@ def walking_people(people, frames, *, seed=0, joints=17, hidden=0.5, gap=0, nois
 
 
 def residuals_and_jacobian(root, poses, keypoints, occluded, weights, focal=FOCAL, center=CENTER):
-    """Residuals of Eq. 9 for one person (pixels and millimetres) and their sparse Jacobian by root (F, 3) in metres."""
+    """Residuals of Eq. 9 for one person (pixels and millimetres) and their sparse Jacobian by root (F, 3) in
+    metres.
+    """
     frames = len(root)
     frame, joint = np.nonzero(~occluded)
     point = poses[frame, joint] + root[frame]
@@ -87,7 +90,9 @@ def residuals_and_jacobian(root, poses, keypoints, occluded, weights, focal=FOCA
     parts = [reprojection]
     for order, weight in enumerate(weights, start=1):
         stencil = {1: [-1.0, 1.0], 2: [1.0, -2.0, 1.0]}[order]
-        length = max(frames - order, 0)
+        if frames <= order:
+            continue
+        length = frames - order
         difference = scipy.sparse.diags(stencil, list(range(order + 1)), shape=(length, frames))
         operator = 1000 * np.sqrt(weight) * scipy.sparse.kron(difference, scipy.sparse.eye(3))
         parts.append(operator)
