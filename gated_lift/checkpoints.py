@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
 from gated_lift.lifter import TemporalLifter
 
@@ -27,7 +29,9 @@ NETWORK_SETTINGS = (
 
 
 class LoadedLifter(NamedTuple):
-    """A lifter with its weights. description: what was saved with them (network settings, skeleton, training, licence)."""
+    """A lifter with its weights. description: what was saved with them (network settings, skeleton,
+    training, licence).
+    """
 
     lifter: TemporalLifter
     variables: dict[str, Any]
@@ -50,31 +54,70 @@ def save(
 ) -> Path:
     """Writes ``directory/step`` and its manifest ``directory/step.sha256``; keeps the newest ``keep`` steps.
 
-    variables: {"params", "batch_stats"}. description: JSON values, with "network" from `describe_lifter`. optimizer: any
-    pytree of arrays, needed to resume. The manifest is written last, so a step without one was interrupted.
+    variables: {"params", "batch_stats"}. description: JSON values, with "network" from `describe_lifter`.
+    optimizer: any pytree of arrays, needed to resume. The manifest is written last, so a step without one was
+    interrupted; such remains are cleared away first. Older steps go only after the new one is complete.
+    Raises ValueError for ``keep`` below 1 and unless ``step`` comes after every complete step of the folder,
+    and TypeError for a ``description`` that JSON cannot hold.
     """
     directory = Path(directory).absolute()
+    if keep < 1:
+        raise ValueError(f"keep is {keep}: keep at least the step that is being saved")
+    newest = newest_step(directory)
+    if newest is not None and step <= newest:
+        raise ValueError(
+            f"step {step} does not come after step {newest}, which {directory} holds already: "
+            "choose an empty folder or delete that one first"
+        )
+    json.dumps(description)  # fails here rather than in a thread of Orbax's, half way through
+    _clear_interrupted(directory)
     items = {"variables": ocp.args.StandardSave(variables), "description": ocp.args.JsonSave(description)}
     if optimizer is not None:
         items["optimizer"] = ocp.args.StandardSave(optimizer)
-    with _manager(directory, keep) as manager:
-        manager.save(step, args=ocp.args.Composite(**items))
+    with _manager(directory) as manager:
+        if not manager.save(step, args=ocp.args.Composite(**items)):
+            raise RuntimeError(f"Orbax did not save step {step} to {directory}")
         manager.wait_until_finished()
     if jax.process_index() == 0:
         manifest = directory / f"{step}.sha256"
         manifest.with_suffix(".partial").write_text(json.dumps(_hash_files(directory / str(step)), indent=1))
         manifest.with_suffix(".partial").replace(manifest)
-        for stale in directory.glob("*.sha256"):
-            if not (directory / stale.stem).exists():
-                stale.unlink()
+        for stale in _complete_steps(directory)[:-keep]:
+            # The manifest goes first: a step whose removal is interrupted must not look complete.
+            (directory / f"{stale}.sha256").unlink()
+            shutil.rmtree(directory / str(stale))
     return directory / str(step)
 
 
 def newest_step(directory: Path) -> int | None:
     """The newest complete step in a checkpoint folder, or None."""
-    manifests = Path(directory).glob("*.sha256")
-    steps = [int(path.stem) for path in manifests if path.stem.isdigit() and path.with_suffix("").is_dir()]
-    return max(steps, default=None)
+    return max(_complete_steps(Path(directory)), default=None)
+
+
+def _complete_steps(directory: Path) -> list[int]:
+    manifests = directory.glob("*.sha256")
+    return sorted(
+        int(path.stem) for path in manifests if path.stem.isdigit() and path.with_suffix("").is_dir()
+    )
+
+
+def _clear_interrupted(directory: Path) -> None:
+    """Removes steps without a manifest. Orbax takes such a step for a good one: it would neither write it
+    again nor save any earlier one, and report neither.
+    """
+    if jax.process_index() == 0:
+        complete = {str(step) for step in _complete_steps(directory)}
+        for path in directory.glob("*"):
+            number, _, rest = path.name.partition(".")
+            if not number.isdigit() or number in complete:
+                continue
+            if path.is_dir():
+                # Orbax's temporary folders do no harm, and a save that failed may still be writing to one.
+                shutil.rmtree(path, ignore_errors=bool(rest))
+            else:
+                path.unlink()
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("gated_lift.checkpoints: interrupted steps cleared")
 
 
 def verify(directory: Path, step: int) -> None:
@@ -82,16 +125,18 @@ def verify(directory: Path, step: int) -> None:
     folder = Path(directory).absolute() / str(step)
     manifest = folder.with_suffix(".sha256")
     try:
-        expected = json.loads(manifest.read_text())
-    except (OSError, ValueError) as error:
+        expected = dict(json.loads(manifest.read_text()))
+    except (OSError, TypeError, ValueError) as error:
         raise ValueError(
-            f"checkpoint {folder} has no readable manifest ({manifest.name}): it was interrupted or copied in part; "
-            "use another step or copy the whole folder again"
+            f"checkpoint {folder} has no readable manifest ({manifest.name}): it was interrupted or copied "
+            "in part; use another step or copy the whole folder again"
         ) from error
     found = _hash_files(folder)
     for name in sorted(set(expected) | set(found)):
         if expected.get(name) != found.get(name):
-            state = "is missing" if name not in found else "was added" if name not in expected else "has changed"
+            state = (
+                "is missing" if name not in found else "was added" if name not in expected else "has changed"
+            )
             raise ValueError(
                 f"checkpoint {folder}: the file {name} {state} since it was saved; "
                 "the weights cannot be trusted, restore the folder from its source"
@@ -101,56 +146,85 @@ def verify(directory: Path, step: int) -> None:
 def load_lifter(directory: Path, step: int | None = None) -> LoadedLifter:
     """Builds the lifter that a checkpoint describes and loads its weights, verified against the manifest.
 
-    directory: the folder that holds the steps; the newest complete step is taken unless ``step`` names one. Weights stored
-    in half precision come back as float32. Raises ValueError when the folder holds no checkpoint, when a file differs from the
-    manifest, and when the weights do not fit the network that the description names.
+    directory: the folder that holds the steps; the newest complete step is taken unless ``step`` names one.
+    Weights stored in half precision come back as float32. Raises ValueError when the folder holds no
+    checkpoint, when a file differs from the manifest, and when the weights do not fit the network that the
+    description names.
     """
     directory, step = _locate(directory, step)
     verify(directory, step)
     with _manager(directory) as manager:
-        description = manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))["description"]
-        lifter = _build(description, directory)
-        expected = _abstract_variables(lifter)
+        wanted = ocp.args.Composite(description=ocp.args.JsonRestore())
+        description = manager.restore(step, args=wanted)["description"]
+        lifter, expected = _build(description, directory)
         stored = manager.item_metadata(step)["variables"]
         _check_fit(expected, stored, directory)
-        abstract = jax.tree.map(lambda leaf, saved: jax.ShapeDtypeStruct(leaf.shape, saved.dtype), expected, dict(stored))
-        restored = manager.restore(step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(abstract)))
+        abstract = jax.tree.map(
+            lambda leaf, saved: jax.ShapeDtypeStruct(leaf.shape, saved.dtype), expected, dict(stored)
+        )
+        restored = manager.restore(
+            step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(abstract))
+        )
     variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), restored["variables"])
     return LoadedLifter(lifter, variables, description)
 
 
-def restore_training(directory: Path, lifter: TemporalLifter, optimizer: Any) -> tuple[int, dict[str, Any], Any]:
+def restore_training(
+    directory: Path, lifter: TemporalLifter, optimizer: Any
+) -> tuple[int, dict[str, Any], Any]:
     """The newest step with its variables and optimiser state, exactly as they were saved.
 
-    optimizer: a pytree (arrays or ShapeDtypeStructs) with the structure that was saved. Raises ValueError as `load_lifter`
-    does, and when the checkpoint was made for another network, naming each setting that differs.
+    optimizer: a pytree (arrays or ShapeDtypeStructs) with the structure that was saved. Raises ValueError as
+    `load_lifter` does, when the checkpoint was made for another network, naming each setting that differs,
+    and when it holds no optimiser state or another optimiser's.
     """
     directory, step = _locate(directory, None)
     loaded = load_lifter(directory, step)
     wanted, found = describe_lifter(lifter), loaded.description["network"]
-    differing = [f"{name} is {found.get(name)!r} there and {wanted[name]!r} here" for name in wanted if found.get(name) != wanted[name]]
+    differing = [
+        f"{name} is {found.get(name)!r} there and {wanted[name]!r} here"
+        for name in wanted
+        if found.get(name) != wanted[name]
+    ]
     if differing:
         raise ValueError(
             f"checkpoint {directory} is for another network: {'; '.join(differing)}; "
             "resume with the settings of the run's config.json or choose another output folder"
         )
+    if not (directory / str(step) / "optimizer").is_dir():
+        raise ValueError(
+            f"checkpoint {directory} holds no optimiser state, as exported weights do not: resume from the "
+            "checkpoints of the training run itself"
+        )
     abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), optimizer)
     with _manager(directory) as manager:
-        restored = manager.restore(step, args=ocp.args.Composite(optimizer=ocp.args.StandardRestore(abstract)))
+        try:
+            restored = manager.restore(
+                step, args=ocp.args.Composite(optimizer=ocp.args.StandardRestore(abstract))
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"checkpoint {directory} holds the state of another optimiser ({error}): resume with the one "
+                "that the run began with"
+            ) from error
     return step, loaded.variables, restored["optimizer"]
 
 
 def export(source: Path, target: Path) -> Path:
-    """Copies a checkpoint's newest weights, without its optimiser and in float16, to a folder that is small enough to ship."""
+    """Copies a checkpoint's newest weights, without optimiser and in float16, to a folder small enough to
+    ship.
+
+    Raises ValueError as `load_lifter` does, and when ``target`` holds a checkpoint already.
+    """
     loaded = load_lifter(source)
     variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), loaded.variables)
     return save(target, 0, variables, loaded.description, keep=1)
 
 
-def _manager(directory: Path, keep: int | None = None) -> ocp.CheckpointManager:
-    # Orbax reports every save and restore on the root logger's warning level in places; a run's own log says it better.
+def _manager(directory: Path) -> ocp.CheckpointManager:
+    # Orbax reports every save and restore as a warning in places; a run's own log says it better.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+    options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
     handlers = {
         "variables": ocp.StandardCheckpointHandler(),
         "optimizer": ocp.StandardCheckpointHandler(),
@@ -164,24 +238,29 @@ def _locate(directory: Path, step: int | None) -> tuple[Path, int]:
     step = newest_step(directory) if step is None else step
     if step is None or not (directory / str(step)).is_dir():
         raise ValueError(
-            f"checkpoint {directory} holds no complete step: give the folder named 'checkpoints' of a training run"
+            f"checkpoint {directory} holds no complete step: give the folder named 'checkpoints' of a "
+            "training run"
         )
     return directory, step
 
 
 def _hash_files(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
 
 
-def _build(description: Any, directory: Path) -> TemporalLifter:
+def _build(description: Any, directory: Path) -> tuple[TemporalLifter, dict[str, Any]]:
+    """The lifter that a description names, with the shapes of its variables."""
     try:
         settings = {name: description["network"][name] for name in NETWORK_SETTINGS}
-        return TemporalLifter(**{**settings, "filter_widths": tuple(settings["filter_widths"])})
-    except (KeyError, TypeError) as error:
+        lifter = TemporalLifter(**{**settings, "filter_widths": tuple(settings["filter_widths"])})
+        return lifter, _abstract_variables(lifter)
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"checkpoint {directory} does not describe a TemporalLifter ({error!r}): it was written by other software "
-            "or another version; export it again"
+            f"checkpoint {directory} does not describe a TemporalLifter ({error!r}): it was written by other "
+            "software or another version; export it again"
         ) from error
 
 
@@ -194,16 +273,20 @@ def _abstract_variables(lifter: TemporalLifter) -> dict[str, Any]:
 
 def _check_fit(expected: Any, stored: Any, directory: Path) -> None:
     def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-        return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+        leaves = jax.tree_util.tree_leaves_with_path(tree)
+        return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}
 
     wanted, found = shapes(expected), shapes(dict(stored))
     for name in sorted(set(wanted) | set(found)):
         if wanted.get(name) != found.get(name):
             raise ValueError(
-                f"checkpoint {directory}: {name} has shape {found.get(name)} where the described network has "
-                f"{wanted.get(name)}; the weights belong to another network"
+                f"checkpoint {directory}: {name} has shape {found.get(name)} where the described network "
+                f"has {wanted.get(name)}; the weights belong to another network"
             )
     halves = (jnp.float16, jnp.bfloat16, jnp.float32)
     for path, leaf in jax.tree_util.tree_leaves_with_path(dict(stored)):
         if leaf.dtype not in halves:
-            raise ValueError(f"checkpoint {directory}: {jax.tree_util.keystr(path)} has dtype {leaf.dtype}; expected floats")
+            raise ValueError(
+                f"checkpoint {directory}: {jax.tree_util.keystr(path)} has dtype {leaf.dtype}; "
+                "expected floats"
+            )
