@@ -2,10 +2,11 @@
 
     python -m experiments.demo
 
-Needs no data and no network: the people are generated (`gated_lift.generated`), the weights ship with the project. Hidden joints
-follow from the bodies (limbs as capsules between the joint and the camera), detections from a detector model, and a person of whom
-the detector sees less than half is lost altogether. The two-stream gated network, and its rival (a plain convolution trained
-without occlusion and fed interpolated gaps), lift the same keypoints; the same solve places both.
+Needs no data and no network: the people are generated (`gated_lift.generated`), the weights ship with the
+project. Hidden joints follow from the bodies (limbs as capsules between the joint and the camera), detections
+from a detector model, and a person of whom the detector sees less than half is lost altogether. The
+two-stream gated network, and its rival (a plain convolution trained without occlusion and fed interpolated
+gaps), lift the same keypoints; the same solve places both.
 """
 
 from dataclasses import dataclass
@@ -49,7 +50,8 @@ class DemoConfig:
 
 
 class Scene(NamedTuple):
-    """camera: intrinsics. seen: what the detector found, (2, F, J, ...), with the true camera-space joints."""
+    """camera: intrinsics. seen: what the detector found, (2, F, J, ...), with the true camera-space
+    joints."""
 
     camera: Camera
     seen: View
@@ -67,7 +69,14 @@ def film(config: DemoConfig) -> Scene:
     joints = world_to_camera(poses, extrinsics)
     coverage = body_occlusion(joints, SKELETON).coverage
     seen = view(
-        jax.random.fold_in(detector_key, config.seed), poses, camera, extrinsics, DetectorConfig(), clip.fps, SKELETON, coverage
+        jax.random.fold_in(detector_key, config.seed),
+        poses,
+        camera,
+        extrinsics,
+        DetectorConfig(),
+        clip.fps,
+        SKELETON,
+        coverage,
     )
     lost = jnp.mean(seen.occluded, axis=-1, keepdims=True) > 1 - DETECTED_SHARE
     return Scene(camera, seen._replace(occluded=seen.occluded | lost), clip.fps)
@@ -106,26 +115,38 @@ def main() -> None:
     for name, path in (("two-stream gated", weights.TWO_STREAM), ("plain, the rival", weights.PLAIN)):
         with console.status(f"lifting and placing both people: {name}"):
             loaded = checkpoints.load_lifter(path)
-            found[name] = recover(loaded.lifter, loaded.variables, scene.seen.keypoints, scene.seen.occluded, scene.camera)
+            found[name] = recover(
+                loaded.lifter, loaded.variables, scene.seen.keypoints, scene.seen.occluded, scene.camera
+            )
 
     hidden = np.asarray(metrics.fully_hidden(scene.seen.occluded)).sum(axis=1) / scene.fps
     share = 100 * np.asarray(scene.seen.occluded).mean(axis=(1, 2))
     table = Table(title="Errors in mm against the generated truth")
-    for title in ("person", "network", "PA-MPJPE", "of hidden joints", "N-MPJPE absolute", "root", "root, fully hidden"):
-        table.add_column(title, justify="left" if title in ("person", "network") else "right")
+    table.add_column("person")
+    table.add_column("network")
+    for title in ("PA-MPJPE", "of hidden joints", "N-MPJPE absolute", "root", "root, fully hidden"):
+        table.add_column(title, justify="right")
     for person in range(2):
         for name, recovery in found.items():
             if not bool(solved(recovery.status[person])):
                 status = Status(int(recovery.status[person]))
-                console.print(f"person {person + 1}, {name}: {status.name.lower()}. {describe_status(status)}")
+                console.print(
+                    f"person {person + 1}, {name}: {status.name.lower()}. {describe_status(status)}"
+                )
             errors = measure(recovery, scene.seen, person)
-            table.add_row(str(person + 1), name, *("–" if np.isnan(error) else f"{error:.0f}" for error in errors))
+            table.add_row(
+                str(person + 1), name, *("–" if np.isnan(error) else f"{error:.0f}" for error in errors)
+            )
     for person in range(2):
-        console.print(f"person {person + 1}: {share[person]:.0f} % of joints hidden, {hidden[person]:.2f} s not seen at all")
+        console.print(
+            f"person {person + 1}: {share[person]:.0f} % of joints hidden, "
+            f"{hidden[person]:.2f} s not seen at all"
+        )
     console.print(table)
 
     ours, rival = found.values()
-    totals = [1000 * float(metrics.masked_mean(metrics.pa_mpjpe(r.poses, scene.seen.joints - scene.seen.joints[..., :1, :]))) for r in (ours, rival)]
+    truth = scene.seen.joints - scene.seen.joints[..., :1, :]
+    totals = [1000 * float(metrics.masked_mean(metrics.pa_mpjpe(r.poses, truth))) for r in (ours, rival)]
     title = f"PA-MPJPE {totals[0]:.0f} mm gated, {totals[1]:.0f} mm plain"
     drawn = pictures.Scene(
         skeleton=SKELETON,
@@ -139,7 +160,7 @@ def main() -> None:
         rival=np.asarray(rival.joints),
         rival_label="plain rival",
     )
-    footnote = f"{weights.LICENCE_SENTENCE}"
+    footnote = weights.LICENCE_SENTENCE
     with console.status("drawing"):
         picture = pictures.draw_demo(drawn, config.output / "demo.png", title, footnote)
         page = player.write_player(drawn, config.output / "demo.html", title, footnote)

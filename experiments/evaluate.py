@@ -1,12 +1,13 @@
-"""Judges lifters on held-out people: occlusion ratios × box lengths K × every metric, as a table and a figure.
+"""Judges lifters on held-out people: occlusion ratios × box lengths K × every metric, as a table and figure.
 
     python -m experiments.evaluate --checkpoint runs/small/checkpoints --data cmu_single.npz cmu_pairs.npz
     python -m experiments.evaluate --checkpoint A/checkpoints B/checkpoints --data FILE --subjects 35 135
 
-By default the validation split of the files is judged; ``--subjects`` names others. Every network sees the same clips, cameras,
-detections and masks, which the seed alone decides. Clips are cut into stretches of 400, 200 and 100 frames (a shorter rest is
-left out). Masks hide joints one by one, as in the paper, and, in rows of their own, whole bodies, which is what the error inside
-full occlusions needs. The lifted poses are placed by `solve_trajectory` before absolute errors are taken.
+By default the validation split of the files is judged; ``--subjects`` names others. Every network sees the
+same clips, cameras, detections and masks, which the seed alone decides. Clips are cut into stretches of 300
+and 100 frames (a shorter rest is left out). Masks hide joints one by one, as in the paper, and, in rows of
+their own, whole bodies, which is what the error inside full occlusions needs. The lifted poses are placed by
+`solve_trajectory` before absolute errors are taken.
 """
 
 import dataclasses
@@ -28,13 +29,13 @@ from gated_lift import captures, checkpoints, metrics, pictures, pipeline
 from gated_lift.cameras import VirtualCamera, sample_static_camera
 from gated_lift.clips import MotionClip
 from gated_lift.detector import DetectorConfig
-from gated_lift.lifter import TemporalLifter
 from gated_lift.occlusion import sample_mask
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.views import view
-from solvers import Camera, TrajectoryConfig
+from solvers import Camera, TrajectoryConfig, solve_trajectory
 
-STRETCHES = (400, 200, 100)
+# Few lengths, because every length is compiled anew.
+STRETCHES = (300, 100)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +55,9 @@ class EvaluateConfig:
     seed: int = 0
     flip: bool = True
     """Average over each clip and its mirror image."""
-    trajectory: TrajectoryConfig = TrajectoryConfig()
-    camera: VirtualCamera = VirtualCamera()
-    detector: DetectorConfig = DetectorConfig()
+    trajectory: TrajectoryConfig = dataclasses.field(default_factory=TrajectoryConfig)
+    camera: VirtualCamera = dataclasses.field(default_factory=VirtualCamera)
+    detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
     batch_people: int = 32
     """People lifted and placed at once; only memory depends on it."""
     output: Path = Path("runs/evaluate")
@@ -64,7 +65,8 @@ class EvaluateConfig:
 
 
 class Stretches(NamedTuple):
-    """People of one stretch length. keypoints: (N, F, J, 2) px. missed: (N, F, J). joints: (N, F, J, 3) camera metres.
+    """People of one stretch length. keypoints: (N, F, J, 2) px. missed: (N, F, J). joints: (N, F, J, 3)
+    camera metres.
     focal, center: (N, 2). subjects: N names.
     """
 
@@ -85,7 +87,10 @@ class Condition(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One network under one condition on one subject ("all": every frame of every subject). Errors in mm, mm/s, mm/s²."""
+    """One network under one condition on one subject ("all": every frame of every subject).
+
+    Errors in mm, mm/s, mm/s²; shares in per cent.
+    """
 
     network: str
     masks: str
@@ -123,17 +128,39 @@ COLUMNS = {
 
 def read_people(config: EvaluateConfig) -> list[MotionClip]:
     clips = [clip for path in config.data for clip in captures.read_captures(path)]
+    held = {name for clip in clips for name in clip.subject.split("+")}
+    unknown = sorted(set(config.subjects) - held)
+    if unknown:
+        raise ValueError(
+            f"subjects {', '.join(unknown)} are not in data {_names(config.data)}: choose from "
+            f"{', '.join(sorted(held))}"
+        )
     if config.subjects:
         chosen = [clip for clip in clips if set(config.subjects) & set(clip.subject.split("+"))]
     else:
         chosen = list(captures.split(clips)[1])
     if not chosen:
-        raise ValueError(f"data {config.data} holds no clip of subjects {config.subjects or 'of the validation split'}")
+        raise ValueError(
+            f"data {_names(config.data)} holds no clip of the validation split: name subjects from "
+            f"{', '.join(sorted(held))}"
+        )
+    if max(clip.poses.shape[1] for clip in chosen) < STRETCHES[-1]:
+        raise ValueError(
+            f"data {_names(config.data)} holds no clip of {STRETCHES[-1]} frames among the chosen ones: a "
+            "shorter clip is left out, so nothing is left to judge"
+        )
     return chosen
 
 
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths))
+
+
 def cut(clips: Sequence[MotionClip]) -> dict[int, list[tuple[str, np.ndarray]]]:
-    """Every person's clip as stretches of the lengths in STRETCHES, longest first: {length: [(subject, poses), ...]}."""
+    """Every person's clip as stretches of the lengths in STRETCHES, longest first.
+
+    {length: [(subject, poses), ...]}.
+    """
     found: dict[int, list[tuple[str, np.ndarray]]] = {length: [] for length in STRETCHES}
     for clip in clips:
         subjects = clip.subject.split("+")
@@ -147,7 +174,9 @@ def cut(clips: Sequence[MotionClip]) -> dict[int, list[tuple[str, np.ndarray]]]:
     return {length: stretches for length, stretches in found.items() if stretches}
 
 
-def see(config: EvaluateConfig, length: int, stretches: list[tuple[str, np.ndarray]], fps: float) -> Stretches:
+def see(
+    config: EvaluateConfig, length: int, stretches: list[tuple[str, np.ndarray]], fps: float
+) -> Stretches:
     """A camera and a detector of its own for every stretch."""
     poses = jnp.asarray(np.stack([poses for _, poses in stretches]))
     key = jax.random.fold_in(jax.random.key(config.seed), length)
@@ -169,30 +198,37 @@ def conditions(config: EvaluateConfig) -> list[Condition]:
     """Ratio 0 once, then every ratio at every K, joint by joint and whole bodies."""
     hidden = [ratio for ratio in config.ratios if ratio > 0]
     grid = [
-        Condition(masks, ratio, kernel) for masks in ("joints", "body") for kernel in config.kernel_frames for ratio in hidden
+        Condition(masks, ratio, kernel)
+        for masks in ("joints", "body")
+        for kernel in config.kernel_frames
+        for ratio in hidden
     ]
     visible = [Condition("joints", 0.0, config.kernel_frames[0])] if 0.0 in config.ratios else []
     return visible + grid
 
 
-@partial(jax.jit, static_argnames=("lifter", "fps", "flip", "trajectory", "focal"))
+lift = jax.jit(pipeline.lift, static_argnums=(0, 5, 6, 7))
+
+
+@partial(jax.jit, static_argnames=("fps", "trajectory"))
 def judge(
-    lifter: TemporalLifter,
-    variables: Any,
+    poses: jax.Array,
     keypoints: jax.Array,
     occluded: jax.Array,
     joints: jax.Array,
     camera: Camera,
-    focal: float,
     fps: float,
-    flip: bool,
     trajectory: TrajectoryConfig,
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """(sum, count) of every metric for each person: the frames that it is defined on are added up by the caller."""
-    found = pipeline.recover(lifter, variables, keypoints, occluded, camera, SKELETON, trajectory, flip, focal)
-    poses, truth = found.poses, joints - joints[..., :1, :]
-    solved = pipeline.solved(found.status)
-    root = jnp.where(solved[:, None, None], found.root, 0)
+    """(sum, count) of every metric for each person: the frames that it is defined on are added up by the
+    caller.
+
+    Apart from the lifter, so that the solve is compiled once for all networks.
+    """
+    solution = solve_trajectory(poses, keypoints, occluded, camera, trajectory)
+    solved = pipeline.solved(solution.status)
+    truth = joints - joints[..., :1, :]
+    root = jnp.where(solved[:, None, None], solution.root, 0)
     absolute = poses + root[..., None, :]
     placed = jnp.broadcast_to(solved[:, None], occluded.shape[:2])
     root_error = metrics.root_error(root, joints[..., 0, :])
@@ -218,7 +254,12 @@ def judge(
 
 
 def evaluate(
-    config: EvaluateConfig, name: str, loaded: checkpoints.LoadedLifter, seen: dict[int, Stretches], fps: float, console: Console
+    config: EvaluateConfig,
+    name: str,
+    loaded: checkpoints.LoadedLifter,
+    seen: dict[int, Stretches],
+    fps: float,
+    console: Console,
 ) -> list[Row]:
     """One network under every condition: a row a subject and one for all of them."""
     rows = []
@@ -228,39 +269,50 @@ def evaluate(
         for length, people in seen.items():
             mask_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed + 1), index), length)
             mask = sample_mask(
-                mask_key, people.missed.shape, condition.ratio, condition.kernel_frames, condition.masks == "body"
+                mask_key,
+                people.missed.shape,
+                condition.ratio,
+                condition.kernel_frames,
+                condition.masks == "body",
             )
+            occluded = people.missed | mask
             for part in _parts(len(people.subjects), config.batch_people):
+                keypoints, joints = people.keypoints[part], people.joints[part]
                 camera = Camera(people.focal[part], people.center[part])
-                sums = judge(
+                poses = lift(
                     loaded.lifter,
                     loaded.variables,
-                    people.keypoints[part],
-                    people.missed[part] | mask[part],
-                    people.joints[part],
+                    keypoints,
+                    occluded[part],
                     camera,
-                    pipeline.screen_focal(config.camera),
-                    fps,
+                    SKELETON,
                     config.flip,
-                    config.trajectory,
+                    pipeline.screen_focal(config.camera),
                 )
-                for person, subject in enumerate(people.subjects[part]):
-                    for group in (subject, "all"):
+                sums = judge(poses, keypoints, occluded[part], joints, camera, fps, config.trajectory)
+                sums = jax.tree.map(np.asarray, sums)
+                for row, person in enumerate(part):
+                    if person in part[:row]:
+                        continue  # the last part is filled up with its first person: one compiled shape
+                    for group in (people.subjects[person], "all"):
                         frames[group] = frames.get(group, 0) + length
                         for metric, (value, count) in sums.items():
                             entry = totals.setdefault(group, {}).setdefault(metric, np.zeros(2))
-                            entry += (float(value[person]), float(count[person]))
+                            entry += (value[row], count[row])
         for subject in sorted(totals):
-            means = {
-                metric: scale * totals[subject][metric][0] / count if (count := totals[subject][metric][1]) else float("nan")
-                for metric, (_, scale) in COLUMNS.items()
-            }
+            means: dict[str, Any] = {}
+            for metric, (_, scale) in COLUMNS.items():
+                value, count = totals[subject][metric]
+                means[metric] = scale * value / count if count else float("nan")
             rows.append(Row(name, *condition, subject, frames[subject], **means))
     return rows
 
 
-def _parts(count: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+def _parts(count: int, size: int) -> Iterator[np.ndarray]:
+    """Indices in parts of one size; the last is filled up with its own first index."""
+    for start in range(0, count, size):
+        part = np.arange(start, start + size)
+        yield np.where(part < count, part, start)
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -278,19 +330,23 @@ def markdown(rows: Sequence[Row]) -> str:
 def print_table(rows: Sequence[Row], console: Console) -> None:
     """PA-MPJPE of every network against ratio and K, and what the trajectory adds at each."""
     table = Table(title="All subjects, mm: PA-MPJPE / N-MPJPE absolute / root error in full occlusions")
-    for title in ("network", "masks", "K", "0 %", *(f"{100 * ratio:.0f} %" for ratio in sorted({row.ratio for row in rows} - {0.0}))):
+    shares = [f"{100 * ratio:.0f} %" for ratio in sorted({row.ratio for row in rows} - {0.0})]
+    for title in ("network", "masks", "K", "0 %", *shares):
         table.add_column(title, no_wrap=True)
     everyone = [row for row in rows if row.subject == "all"]
 
     def cell(row: Row | None) -> str:
-        return f"{row.pa_mpjpe:.1f} / {row.n_mpjpe_absolute:.1f} / {row.root_error_fully_hidden:.0f}" if row else "–"
+        if row is None:
+            return "–"
+        return f"{row.pa_mpjpe:.1f} / {row.n_mpjpe_absolute:.1f} / {row.root_error_fully_hidden:.0f}"
 
     for network in dict.fromkeys(row.network for row in rows):
         own = {(row.masks, row.kernel_frames, row.ratio): row for row in everyone if row.network == network}
         visible = next((row for key, row in own.items() if key[2] == 0), None)
         for masks, kernel in sorted({key[:2] for key in own if key[2] > 0}, reverse=True):
             ratios = sorted({key[2] for key in own if key[2] > 0})
-            table.add_row(network, masks, str(kernel), cell(visible), *(cell(own.get((masks, kernel, ratio))) for ratio in ratios))
+            cells = [cell(own.get((masks, kernel, ratio))) for ratio in ratios]
+            table.add_row(network, masks, str(kernel), cell(visible), *cells)
     console.print(table)
 
 
@@ -303,11 +359,16 @@ def main() -> None:
     clips = read_people(config)
     fps = clips[0].fps
     if any(clip.fps != fps for clip in clips):
-        raise ValueError(f"data holds clips at {sorted({clip.fps for clip in clips})} frames/s: judge each rate by itself")
+        raise ValueError(
+            f"data holds clips at {sorted({clip.fps for clip in clips})} frames/s: judge each rate by itself"
+        )
     seen = {length: see(config, length, stretches, fps) for length, stretches in cut(clips).items()}
     total = sum(length * len(people.subjects) for length, people in seen.items())
     left_out = sum(clip.poses.shape[0] * clip.poses.shape[1] for clip in clips) - total
-    console.print(f"{len(clips)} clips, {total:,} frames of one person each ({left_out:,} in rests of clips are left out)")
+    console.print(
+        f"{len(clips)} clips, {total:,} frames of one person each "
+        f"({left_out:,} in rests of clips are left out)"
+    )
 
     rows = []
     for name, path in zip(names, config.checkpoint, strict=True):

@@ -13,7 +13,8 @@ from solvers import Camera, Status, TrajectoryConfig, normalize, solve_trajector
 
 class Recovery(NamedTuple):
     """poses: (..., F, J, 3) root-relative metres, camera axes. root: (..., F, 3) metres. joints: their sum.
-    status: (...) `solvers.Status` of each person's path; where it is neither converged nor max_steps, root and joints are NaN.
+    status: (...) `solvers.Status` of each person's path; where it is neither converged nor max_steps, root
+    and joints are NaN.
     """
 
     poses: Float[Array, "*people F J 3"]
@@ -27,6 +28,22 @@ def screen_focal(camera: VirtualCamera = VirtualCamera()) -> float:
     return sum(camera.focal) / camera.width
 
 
+def lift(
+    lifter: TemporalLifter,
+    variables: Any,
+    keypoints: Float[Array, "*people F J 2"],
+    occluded: Bool[Array, "*people F J"],
+    camera: Camera,
+    skeleton: Skeleton = H36M_17,
+    flip: bool = True,
+    focal: float = screen_focal(),
+) -> Float[Array, "*people F J 3"]:
+    """Root-relative poses of every person from pixels: the first half of `recover`, with its arguments."""
+    check_keypoints(keypoints, occluded, lifter.num_joints)
+    seen = jnp.where(occluded[..., None], jnp.zeros_like(keypoints), keypoints)
+    return lift_clip(lifter, variables, normalize(seen, camera) * focal, occluded, skeleton, flip)
+
+
 def recover(
     lifter: TemporalLifter,
     variables: Any,
@@ -38,19 +55,19 @@ def recover(
     flip: bool = True,
     focal: float = screen_focal(),
 ) -> Recovery:
-    """Lifts every person with the gated network and places each by Eq. 9; people are independent of each other.
+    """Lifts every person with the gated network and places each by Eq. 9; people are independent of each
+    other.
 
-    keypoints: pixels, hidden ones may be NaN. occluded: True where hidden. camera: intrinsics, which also undistort the
-    keypoints and turn them into those of the lifter's training camera (``focal``, see `screen_focal`), so that the image size
-    and the lens need not be those of the training. flip: average over the mirror image.
+    keypoints: pixels, hidden ones may be NaN. occluded: True where hidden. camera: intrinsics, which also
+    undistort the keypoints and turn them into those of the lifter's training camera (``focal``, see
+    `screen_focal`), so that the image size and the lens need not be those of the training. flip: average over
+    the mirror image.
 
-    Raises ValueError for wrong shapes and dtypes. A person whose visible keypoints are not finite, or who is never visible, gets
-    a status and NaN, and changes nobody else. Can be jitted; the lifter, skeleton and settings are then static.
+    Raises ValueError for wrong shapes and dtypes. A person whose visible keypoints are not finite, or who is
+    never visible, gets a status and NaN, and changes nobody else. Can be jitted; the lifter, skeleton and
+    settings are then static.
     """
-    check_keypoints(keypoints, occluded, lifter.num_joints)
-    seen = jnp.where(occluded[..., None], jnp.zeros_like(keypoints), keypoints)
-    screen = normalize(seen, camera) * focal
-    poses = lift_clip(lifter, variables, screen, occluded, skeleton, flip)
+    poses = lift(lifter, variables, keypoints, occluded, camera, skeleton, flip, focal)
     solution = solve_trajectory(poses, keypoints, occluded, camera, trajectory)
     return Recovery(poses, solution.root, poses + solution.root[..., None, :], solution.status)
 

@@ -1,4 +1,4 @@
-"""Weights that ship with the project, trained on motion capture by ``experiments.train small`` (docs/results.md has the commands)."""
+"""Weights that ship with the project, trained on motion capture; docs/results.md has the commands."""
 
 from pathlib import Path
 

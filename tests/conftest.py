@@ -1,4 +1,4 @@
-"""Strict arrays in every test: no silent rank or dtype promotion, and shapes in signatures are checked at run time."""
+"""Strict arrays in every test: no silent promotion of rank or dtype, and signatures checked at run time."""
 
 import jax
 import pytest
@@ -13,6 +13,6 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 @pytest.fixture
 def float64():
-    """Runs one test in double precision and leaves the rest of the suite in float32, where training happens."""
+    """Runs one test in double precision; the rest of the suite stays in float32, where training happens."""
     with jax.enable_x64(True):
         yield
