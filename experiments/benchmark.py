@@ -90,15 +90,12 @@ def walking_people(people: int, frames: int, seed: int) -> Clip:
 def ours(clip: Clip, weights: tuple[float, float], start: np.ndarray) -> Callable[[], tuple[np.ndarray, str]]:
     """solve_trajectory in float32; it finds its own start, which the rivals are given."""
     del start
-    arrays = [
-        jnp.asarray(clip.poses, jnp.float32),
-        jnp.asarray(clip.keypoints, jnp.float32),
-        jnp.asarray(clip.occluded),
-    ]
+    poses, keypoints = jnp.asarray(clip.poses, jnp.float32), jnp.asarray(clip.keypoints, jnp.float32)
+    occluded = jnp.asarray(clip.occluded)
     camera, config = Camera((FOCAL, FOCAL), tuple(CENTER)), TrajectoryConfig(*weights)
 
     def run() -> tuple[np.ndarray, str]:
-        solution = jax.block_until_ready(solve_trajectory(*arrays, camera, config))
+        solution = jax.block_until_ready(solve_trajectory(poses, keypoints, occluded, camera, config))
         return np.asarray(solution.root, np.float64), str(int(solution.num_steps.max()))
 
     return run

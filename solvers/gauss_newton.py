@@ -86,9 +86,10 @@ class BandedGaussNewton(jaxopt.GaussNewton):
         forward and reverse; otherwise by unrolling the steps (reverse only).
     implicit_diff_solve: ``solve(matvec, b)`` in place of the banded solve of the implicit system.
 
-    `run`, `init_state`, `update` and `optimality_fun` are those of `jaxopt.GaussNewton`. What differs: a
-    step solves the banded rows by QR (no normal equations); Levenberg's damping rejects every step that would raise the cost (in
-    the last steps, to within the rounding of the cost); every lane stops by itself and has its own status.
+    `run`, `init_state`, `update` and `optimality_fun` are those of `jaxopt.GaussNewton`. What differs: a step
+    solves the banded rows by QR (no normal equations); Levenberg's damping rejects every step that would raise
+    the cost (in the last steps, to within the rounding of the cost); every lane stops by itself and has its own
+    status.
     """
 
     # jaxopt's own fields, spelt in today's types.
@@ -143,15 +144,16 @@ class BandedGaussNewton(jaxopt.GaussNewton):
         running = state.status == int(Status.MAX_STEPS)
         undamped = state.damping == 0
         noise = _rounding(before, state.value)
-        in_noise = undamped & (block_banded.explained(chain) / 2 <= noise)
+        gainless = block_banded.explained(chain) / 2 <= noise
+        in_noise = undamped & gainless
         size = jnp.max(jnp.abs(step), axis=(0, 1))
         resolution = 2 * jnp.finfo(params.dtype).eps * jnp.max(jnp.abs(params), axis=(0, 1))
         limit = jnp.maximum(jnp.asarray(self.tol, params.dtype), resolution)
         accepted = running & ((decrease > 0) | (in_noise & (decrease >= -noise)))
-        # Steps shrink in proportion: the last two foretell the next, which need not be made if it is small.
-        # Below the rounding of the cost a comparison tells nothing: there they shrink until rounding is all
-        # that is left.
-        shrinkage = jnp.where(jnp.isinf(state.error), 1, jnp.minimum(size / state.error, 1))
+        # Steps shrink in proportion: the last two foretell the next, which need not be made if it is small. They are
+        # trusted with one digit at most, because the first steps shrink faster than the last. Below the rounding of
+        # the cost a comparison tells nothing: there steps shrink until rounding is all that is left of them.
+        shrinkage = jnp.where(jnp.isinf(state.error), 1, jnp.clip(size / state.error, 0.1, 1))
         small = (size <= limit) | (accepted & (size * shrinkage <= limit))
         settled = running & undamped & (small | (in_noise & jnp.isfinite(state.error) & (shrinkage > 0.5)))
 
@@ -159,11 +161,13 @@ class BandedGaussNewton(jaxopt.GaussNewton):
         raised = jnp.maximum(state.damping * DAMPING_UP, FIRST_DAMPING * stiffest)
         lowered = state.damping * DAMPING_DOWN
         lowered = jnp.where(lowered < DAMPING_FLOOR * stiffest, jnp.zeros_like(lowered), lowered)
+        # Where the cost can no longer judge a step, damping has nothing to go by.
+        damping = jnp.where(gainless, jnp.zeros_like(lowered), jnp.where(accepted, lowered, raised))
         new_state = BandedState(
             iter_num=state.iter_num + 1,
             value=jnp.where(accepted, _cost(after), state.value),
             error=jnp.where(accepted, size, state.error),
-            damping=jnp.where(running, jnp.where(accepted, lowered, raised), state.damping),
+            damping=jnp.where(running, damping, state.damping),
             status=jnp.where(settled, int(Status.CONVERGED), state.status),
             num_steps=state.num_steps + running.astype(state.num_steps.dtype),
         )

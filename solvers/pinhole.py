@@ -196,7 +196,8 @@ def _align(camera: Camera, points: Array) -> Intrinsics:
     """
     lead = points.shape[:-1]
 
-    def expand(values: Array) -> Array:
+    def expand(values: Any) -> Array:
+        values = jnp.asarray(values)
         if values.ndim > len(lead) or any(
             size not in (1, wanted) for size, wanted in zip(values.shape, lead, strict=False)
         ):

@@ -39,7 +39,8 @@ ADVICE = {
         "or give velocity_weight a positive value so that one such frame is enough."
     ),
     Status.NON_FINITE: (
-        "A visible joint, the camera or a weight is NaN, infinite or out of range: mark such joints as occluded."
+        "A visible joint, the camera or a weight is NaN, infinite or out of range: "
+        "mark such joints as occluded, or mend the numbers."
     ),
     Status.BEHIND_CAMERA: (
         "The keypoints fit a person behind the camera: check that poses are in camera axes "
@@ -198,7 +199,8 @@ def _check_config(config: TrajectoryConfig) -> None:
             raise ValueError(f"config.{name} is {weight}: pass a finite number that is not negative")
     if config.max_steps < 1 or not config.tolerance > 0:
         raise ValueError(
-            f"config.max_steps is {config.max_steps} and config.tolerance {config.tolerance}: both must be positive"
+            f"config.max_steps is {config.max_steps} and config.tolerance {config.tolerance}: "
+            "both must be positive"
         )
     if config.window is not None and config.window < 1:
         raise ValueError(
@@ -319,21 +321,14 @@ def _solve_lanes(
     usable = status == int(Status.CONVERGED)
     visible = ~clip.occluded & usable[None, None]
 
-    def keep(value: Array, mask: Array) -> Array:
-        return jnp.where(mask, value, jnp.zeros_like(value))
-
+    x, y, z, u, v = (jnp.where(visible, value, jnp.zeros_like(value)) for value in clip[:5])
     camera = jax.tree.map(
         lambda value: jnp.where(usable[None, None], value, jnp.ones_like(value)), clip.camera
     )
-    terms = _Terms(
-        *(keep(value, visible) for value in clip[:5]),
-        visible.astype(clip.x.dtype),
-        camera,
-        *(
-            jnp.where(jnp.isfinite(weight) & (weight >= 0), weight, jnp.ones_like(weight))
-            for weight in weights
-        ),
+    velocity_weight, acceleration_weight = (
+        jnp.where(jnp.isfinite(weight) & (weight >= 0), weight, jnp.ones_like(weight)) for weight in weights
     )
+    terms = _Terms(x, y, z, u, v, visible.astype(x.dtype), camera, velocity_weight, acceleration_weight)
     frames = clip.x.shape[1]
     linear = _frames(solve(_linear_rows(jax.lax.stop_gradient(terms)), unroll=False), frames)
     depth = terms.z + linear[None, :, 2]

@@ -51,7 +51,7 @@ def test_matches_the_oracle(frames, gap, dtype, limit):
                 np.testing.assert_allclose(solution.cost[person], residual @ residual, rtol=1e-4)
 
 
-@pytest.mark.parametrize("dtype, limit", [(np.float64, 1e-8), (np.float32, 2e-6)])
+@pytest.mark.parametrize("dtype, limit", [(np.float64, 1e-7), (np.float32, 5e-6)])
 def test_far_starts_end_at_the_same_minimum(dtype, limit):
     # 100 m and behind the camera are beyond what is promised, and work.
     depths = np.array([4.0, 1.0, 3.0, 10.0, 30.0, 100.0, -5.0])
@@ -143,15 +143,19 @@ def test_shortest_clips(float64, frames):
 
 def test_windows_are_clips_of_their_own():
     scene = oracle.walking_people(2, 47)
-    whole = arrays(scene)
-    windowed = solve_trajectory(*whole, CAMERA, TrajectoryConfig(window=20))
-    pieces = [
-        solve_trajectory(*(values[:, begin : begin + 20] for values in whole), CAMERA)
-        for begin in (0, 20, 40)
-    ]
-    np.testing.assert_allclose(windowed.root, jnp.concatenate([p.root for p in pieces], axis=1), atol=1e-6)
-    np.testing.assert_allclose(windowed.cost, sum(piece.cost for piece in pieces), rtol=1e-5)
-    np.testing.assert_array_equal(windowed.status, Status.CONVERGED)
+    solution = solve_trajectory(*arrays(scene), CAMERA, TrajectoryConfig(window=20))
+    np.testing.assert_array_equal(solution.status, Status.CONVERGED)
+    cost = np.zeros(2)
+    for window in (slice(0, 20), slice(20, 40), slice(40, 47)):
+        piece = oracle.Scene(*(values[:, window] for values in scene))
+        expected = expected_roots(piece, np.float32, (1.0, 1.0))
+        np.testing.assert_allclose(solution.root[:, window], expected, atol=1e-5, rtol=0)
+        for person in range(2):
+            residual, _ = oracle.residuals_and_jacobian(
+                expected[person], *(values[person] for values in piece[:3]), (1.0, 1.0)
+            )
+            cost[person] += residual @ residual
+    np.testing.assert_allclose(solution.cost, cost, rtol=1e-4)
 
 
 def test_a_hidden_window_fails_alone():
@@ -201,14 +205,14 @@ def test_cameras_of_people_and_frames_and_lenses(float64):
         np.testing.assert_allclose(solution.root, scene.root, atol=1e-8, rtol=0)
 
 
-def test_jit_vmap_and_leading_axes_agree():
+def test_leading_axes_jit_and_vmap():
     scene = oracle.walking_people(4, 20)
-    plain = solve_trajectory(*arrays(scene), CAMERA)
-    grid = solve_trajectory(*(values.reshape(2, 2, *values.shape[1:]) for values in arrays(scene)), CAMERA)
-    mapped = jax.jit(jax.vmap(lambda *clip: solve_trajectory(*clip, CAMERA)))(*arrays(scene))
-    np.testing.assert_array_equal(grid.root.reshape(plain.root.shape), plain.root)
-    np.testing.assert_allclose(mapped.root, plain.root, atol=2e-6, rtol=0)
-    assert grid.status.shape == (2, 2) and mapped.status.shape == (4,)
+    expected = expected_roots(scene, np.float32, (1.0, 1.0)).reshape(2, 2, 20, 3)
+    grid = [values.reshape(2, 2, *values.shape[1:]) for values in arrays(scene)]
+    mapped = jax.jit(jax.vmap(lambda *clip: solve_trajectory(*clip, CAMERA)))
+    for solution in (solve_trajectory(*grid, CAMERA), mapped(*grid)):
+        np.testing.assert_allclose(solution.root, expected, atol=1e-5, rtol=0)
+        assert solution.status.shape == solution.cost.shape == solution.num_steps.shape == (2, 2)
 
 
 # Derivatives.
@@ -231,7 +235,6 @@ def small_problem(weights, gap=4):
     return jax.tree.map(jnp.asarray, given), jnp.asarray(scene.occluded)
 
 
-@jax.jit
 def solved_root(given, occluded):
     weights = TrajectoryConfig(*given["weights"], tolerance=1e-13)
     solution = solve_trajectory(
@@ -247,7 +250,8 @@ def reverse_slope(given, occluded, probe):
 
 @jax.jit
 def forward_slopes(given, occluded, direction):
-    return jax.jvp(lambda given: solved_root(given, occluded), (given,), (direction,))[1]
+    """The root and cost, and how they change with ``given`` in ``direction``."""
+    return jax.jvp(lambda given: solved_root(given, occluded), (given,), (direction,))
 
 
 def random_direction(given, name):
@@ -271,7 +275,7 @@ def test_gradients_match_central_differences_forward_and_reverse(float64):
             one_sided = name == "weights" and 0.0 in weights
             if one_sided:
                 direction["weights"] = (direction["weights"][0], jnp.asarray(1.0))
-            root_dot, cost_dot = forward_slopes(given, occluded, direction)
+            _, (root_dot, cost_dot) = forward_slopes(given, occluded, direction)
             slope = jnp.sum(probe * root_dot)
             parts = jax.tree.map(jnp.vdot, gradient, direction)
             np.testing.assert_allclose(
@@ -279,7 +283,8 @@ def test_gradients_match_central_differences_forward_and_reverse(float64):
             )
 
             def moved(step, given=given, occluded=occluded, direction=direction):
-                root, cost = solved_root(jax.tree.map(lambda a, b: a + step * b, given, direction), occluded)
+                shifted = jax.tree.map(lambda a, b: a + step * b, given, direction)
+                (root, cost), _ = forward_slopes(shifted, occluded, direction)
                 return np.array([jnp.sum(probe * root), *cost])
 
             if one_sided:
