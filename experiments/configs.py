@@ -33,19 +33,19 @@ class TrainConfig:
     """Everything that decides a training run; it is written to the run folder as config.json."""
 
     data: tuple[Path, ...] = ()
-    """Capture files (.npz). Without any, the generated motion is used: enough for a smoke test, not for results."""
+    """Capture files (.npz). Without any, generated motion is used: for a smoke test, not for results."""
     exclude_subjects: tuple[str, ...] = ()
     """Subjects kept out of training besides the validation split, to choose settings on."""
     network: Network = field(default_factory=Network)
-    masks: MaskDistribution = MaskDistribution()
-    camera: VirtualCamera = VirtualCamera()
-    detector: DetectorConfig = DetectorConfig()
+    masks: MaskDistribution = field(default_factory=MaskDistribution)
+    camera: VirtualCamera = field(default_factory=VirtualCamera)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
     epochs: float = 80
     """An epoch is as many output frames as the training set has."""
     batch_frames: int = 1024
     """Output frames a step, over all devices."""
     chunk_frames: int = 1
-    """Output frames a window: 1 is the paper's strided form; more share the work of overlapping receptive fields."""
+    """Output frames a window: 1 is the paper's strided form; more share the work of overlapping fields."""
     context_frames: int = 30
     """How far beyond either end of a window its gaps are filled from."""
     context_stride: int = 10
@@ -54,7 +54,7 @@ class TrainConfig:
     learning_rate_decay: float = 0.95
     """Factor an epoch."""
     batch_norm_rate: tuple[float, float] = (0.1, 0.001)
-    """Share of the new batch in the running statistics, at the start and at the end (geometric in between)."""
+    """Share of the new batch in the running statistics, at the start and at the end (geometric between)."""
     seed: int = 0
     parallel: Literal["jit", "pmap"] = "jit"
     """jit shards the batch over all devices of all hosts; pmap is the second way to run the same step."""
@@ -80,10 +80,16 @@ SMOKE = TrainConfig(
 )
 # Fewer epochs than the paper's 80, so the rate falls faster, to about the same end.
 SMALL = TrainConfig(epochs=14, learning_rate_decay=0.83, output=Path("runs/small"))
-# Settings that the paper leaves open are chosen with this one: smaller, shorter, and judged on two training subjects that it
-# does not see, so that the validation split decides nothing.
+# Settings that the paper leaves open are chosen with this one: smaller, shorter, and judged on two training
+# subjects that it does not see, so that the validation split decides nothing.
 ABLATION = replace(
-    SMALL, network=Network(channels=128), epochs=4, learning_rate_decay=0.5, batch_frames=512, exclude_subjects=("35", "135"), output=Path("runs/ablation")
+    SMALL,
+    network=Network(channels=128),
+    epochs=4,
+    learning_rate_decay=0.5,
+    batch_frames=512,
+    exclude_subjects=("35", "135"),
+    output=Path("runs/ablation"),
 )
 PAPER = replace(
     SMALL,
@@ -97,6 +103,9 @@ PAPER = replace(
 CONFIGS = {
     "smoke": ("A minute on two cores, generated motion only: does everything run?", SMOKE),
     "small": ("27 frames, 256 channels: about ten minutes on two cores.", SMALL),
-    "ablation": ("27 frames, 128 channels, without subjects 35 and 135: to choose settings on those.", ABLATION),
+    "ablation": (
+        "27 frames, 128 channels, without subjects 35 and 135: to choose settings on those.",
+        ABLATION,
+    ),
     "paper": ("The paper's network, 243 frames and 1024 channels, 80 epochs: for a GPU or TPU.", PAPER),
 }

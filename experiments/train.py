@@ -4,9 +4,10 @@
     python -m experiments.train small --data cmu_single.npz cmu_pairs.npz
     python -m experiments.train paper --data cmu_single.npz cmu_pairs.npz --network.gating single_stream
 
-Any field of a configuration is a flag (`--help` after a configuration's name lists them). A run is decided by its
-configuration and seed alone: step n draws from fold_in(seed, n), so `--resume` continues exactly where the newest checkpoint
-stopped. On a pod, start the same command on every host; `jax.distributed` finds the others by itself.
+Any field of a configuration is a flag (`--help` after a configuration's name lists them). A run is decided by
+its configuration and seed alone: step n draws from fold_in(seed, n), so `--resume` continues exactly where
+the newest checkpoint stopped. On a pod, start the same command on every host; `jax.distributed` finds the
+others by itself.
 """
 
 import dataclasses
@@ -44,7 +45,7 @@ class NonFiniteLossError(RuntimeError):
     """The loss became NaN or infinite; the message names the step and what to try."""
 
 
-# ---------------------------------------------------------------------------------------------------------------- data
+# ------------------------------------------------------------------------------------------------ data
 
 
 class Bank(NamedTuple):
@@ -56,8 +57,8 @@ class Bank(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """keypoints: (B, T, J, 2) screen-normalised, gaps filled. occluded: (B, T, J). target: (B, n, J, 3) root-relative metres.
-    weight: (B, n), zero for frames beyond the end of a clip.
+    """keypoints: (B, T, J, 2) screen-normalised, gaps filled. occluded: (B, T, J).
+    target: (B, n, J, 3) root-relative metres. weight: (B, n), zero for frames beyond the end of a clip.
     """
 
     keypoints: jax.Array
@@ -75,10 +76,15 @@ def read_motion(config: TrainConfig) -> tuple[MotionClip, ...]:
     excluded = set(config.exclude_subjects)
     kept = tuple(clip for clip in training if not excluded & set(clip.subject.split("+")))
     if not kept:
-        raise ValueError(f"data {config.data} leaves no training clip after exclude_subjects {config.exclude_subjects}")
+        raise ValueError(
+            f"data {', '.join(map(str, config.data))} leaves no training clip: all are in the validation "
+            f"split or in exclude_subjects {config.exclude_subjects}"
+        )
     wrong = {clip.fps for clip in kept} - {FPS}
     if wrong:
-        raise ValueError(f"data holds clips at {sorted(wrong)} frames/s, training runs at {FPS:g}: use clips.resample")
+        raise ValueError(
+            f"data holds clips at {sorted(wrong)} frames/s, training runs at {FPS:g}: use clips.resample"
+        )
     return kept
 
 
@@ -96,7 +102,10 @@ def draw_batch(key: jax.Array, bank: Bank, lifter: TemporalLifter, config: Train
     before, after = lifter.padding
     window = np.arange(-before, chunk + after, dtype=np.int32)
     # Gaps are filled from frames beyond the window too, a few of them: the network reads none of these.
-    margin = np.arange(1, config.context_frames // config.context_stride + 1, dtype=np.int32) * config.context_stride
+    margin = (
+        np.arange(1, config.context_frames // config.context_stride + 1, dtype=np.int32)
+        * config.context_stride
+    )
     times = np.concatenate([window[0] - margin[::-1], window, window[-1] + margin])
     inside = slice(len(margin), len(margin) + len(window))
 
@@ -130,7 +139,7 @@ def draw_batch(key: jax.Array, bank: Bank, lifter: TemporalLifter, config: Train
     return Batch(keypoints, occluded, target, weight)
 
 
-# --------------------------------------------------------------------------------------------------------------- model
+# ----------------------------------------------------------------------------------------------- model
 
 
 class State(NamedTuple):
@@ -171,7 +180,7 @@ def init_state(config: TrainConfig, lifter: TemporalLifter, optimizer: optax.Gra
     return State(jnp.zeros((), jnp.int32), variables, optimizer.init(variables["params"]))
 
 
-# ---------------------------------------------------------------------------------------------------------------- step
+# ------------------------------------------------------------------------------------------------ step
 
 
 def make_step(
@@ -181,7 +190,7 @@ def make_step(
     batch_norm_rate: Callable,
     place: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> Callable[[State, Bank], tuple[State, dict[str, jax.Array]]]:
-    """One training step. ``place`` shards a batch under jit; under pmap the lifter's axis_name joins the devices."""
+    """One training step. ``place`` shards a batch under jit; under pmap ``axis_name`` joins the devices."""
     axis = lifter.axis_name
     devices = jax.device_count() if axis else 1
     size = config.batch_frames // config.chunk_frames // devices
@@ -230,13 +239,14 @@ def make_step(
 def distribute(
     config: TrainConfig, make: Callable[..., Callable], state: State, bank: Bank
 ) -> tuple[Callable, State, Bank, Callable[[Any], Any]]:
-    """Compiles the step for all devices. Returns it with the placed state and data, and a way to read one copy back."""
+    """Compiles the step for all devices. Returns it, the placed state and data, and a reader of one copy."""
     devices = jax.device_count()
     windows = config.batch_frames // config.chunk_frames
     if windows == 0 or windows % devices:
         raise ValueError(
-            f"batch_frames {config.batch_frames} in chunks of {config.chunk_frames} makes {windows} windows, which "
-            f"{devices} devices cannot share evenly: choose a batch of a multiple of {config.chunk_frames * devices}"
+            f"batch_frames {config.batch_frames} in chunks of {config.chunk_frames} makes {windows} windows, "
+            f"which {devices} devices cannot share evenly: choose a batch of a multiple of "
+            f"{config.chunk_frames * devices}"
         )
     if config.parallel == "pmap":
         compiled = jax.pmap(make(), axis_name="devices", donate_argnums=0)
@@ -245,7 +255,12 @@ def distribute(
             count = jax.local_device_count()
             return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), tree)
 
-        return compiled, replicate(state), replicate(bank), lambda tree: jax.tree.map(lambda leaf: leaf[0], tree)
+        return (
+            compiled,
+            replicate(state),
+            replicate(bank),
+            lambda tree: jax.tree.map(lambda leaf: leaf[0], tree),
+        )
     mesh = jax.make_mesh((devices,), ("batch",), axis_types=(AxisType.Auto,))
     shared = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec("batch"))
@@ -254,7 +269,7 @@ def distribute(
     return compiled, jax.device_put(state, shared), jax.device_put(bank, shared), lambda tree: tree
 
 
-# ---------------------------------------------------------------------------------------------------------------- loop
+# ------------------------------------------------------------------------------------------------ loop
 
 
 def train(config: TrainConfig, console: Console | None = None) -> Path:
@@ -263,7 +278,9 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     output = config.output
     folder = output / "checkpoints"
     if not config.resume and checkpoints.newest_step(folder) is not None:
-        raise ValueError(f"output {output} holds a finished or stopped run: add --resume or choose another folder")
+        raise ValueError(
+            f"output {output} holds a finished or stopped run: add --resume or choose another folder"
+        )
     output.mkdir(parents=True, exist_ok=True)
     described = json.loads(json.dumps(dataclasses.asdict(config), default=str))
     (output / "config.json").write_text(json.dumps(described, indent=1) + "\n")
@@ -290,9 +307,10 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
 
     compiled, state, bank, one_copy = distribute(config, make, state, bank)
     console.print(
-        f"{parameter_count(one_copy(state).variables):,} weights, receptive field {lifter.receptive_field} frames; "
-        f"{len(clips)} clips, {len(one_copy(bank).poses):,} frames; {steps:,} steps of {config.batch_frames} frames "
-        f"({per_epoch} an epoch) on {jax.device_count()} {jax.default_backend()} device(s)"
+        f"{parameter_count(one_copy(state).variables):,} weights, receptive field {lifter.receptive_field} "
+        f"frames; {len(clips)} clips, {len(one_copy(bank).poses):,} frames; {steps:,} steps of "
+        f"{config.batch_frames} frames ({per_epoch} an epoch) on {jax.device_count()} "
+        f"{jax.default_backend()} device(s)"
     )
     columns = (
         TextColumn("training"),
@@ -315,28 +333,52 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
             if not math.isfinite(values["loss"]):
                 raise NonFiniteLossError(
                     f"the loss is {values['loss']} at step {done}: the data or the learning rate "
-                    f"({config.learning_rate:g}) is at fault; the newest checkpoint in {folder} is from before"
+                    f"({config.learning_rate:g}) is at fault; the newest checkpoint in {folder} is from "
+                    "before"
                 )
             now = time.perf_counter()
             rate = (done - marked) * config.batch_frames / (now - mark)
             mark, marked = now, done
-            line = {"step": done, "epoch": done / per_epoch, **values, "samples_per_second": rate, "time": time.time()}
+            line = {
+                "step": done,
+                "epoch": done / per_epoch,
+                **values,
+                "samples_per_second": rate,
+                "time": time.time(),
+            }
             log.write(json.dumps(line) + "\n")
             log.flush()
-            progress.update(task, completed=done, rate=f"{rate:,.0f}", error=f"{1000 * values['train_mpjpe_m']:.1f}")
+            progress.update(
+                task, completed=done, rate=f"{rate:,.0f}", error=f"{1000 * values['train_mpjpe_m']:.1f}"
+            )
             if done % config.checkpoint_every == 0 or done == steps:
                 saved = one_copy(state)
+                _check_finite(saved, folder)
                 checkpoints.save(folder, done, saved.variables, description, saved.optimizer)
     draw_curves(log_path, output / "curves.png")
     console.print(f"wrote {folder}, {log_path} and {output / 'curves.png'}")
     return folder
 
 
+def _check_finite(state: State, folder: Path) -> None:
+    """A finite loss may still have had a gradient that was not: such weights must not replace good ones."""
+    leaves = jax.tree_util.tree_leaves_with_path(state.variables)
+    broken = [jax.tree_util.keystr(path) for path, leaf in leaves if not bool(jnp.isfinite(leaf).all())]
+    if broken:
+        raise NonFiniteLossError(
+            f"{broken[0]} and {len(broken) - 1} other weights are not finite after step {int(state.step)}, "
+            "though the loss still was: the data or the learning rate is at fault; the newest checkpoint in "
+            f"{folder} is from before"
+        )
+
+
 def _drop_later_lines(log_path: Path, step: int) -> None:
     """Lines that a resumed run will write again are dropped, so that the log has each step once."""
     if log_path.exists():
-        kept = [line for line in log_path.read_text().splitlines() if json.loads(line)["step"] <= step]
-        log_path.write_text("".join(line + "\n" for line in kept))
+        # A line without an end was being written when the run was stopped.
+        lines = [line for line in log_path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        log_path.write_text("".join(kept))
 
 
 def draw_curves(log_path: Path, path: Path) -> None:
