@@ -113,8 +113,8 @@ def draw_batch(key: jax.Array, bank: Bank, lifter: TemporalLifter, config: Train
     first, last = bank.first[frame], bank.last[frame]
     # A chunk starts inside its clip and stays there where the clip is long enough.
     start = jnp.clip(frame - chunk // 2, first, jnp.maximum(first, last - chunk + 1))
-    poses = bank.poses[jnp.clip(start[:, None] + times, first[:, None], last[:, None])]
-    weight = (start[:, None] + jnp.arange(chunk, dtype=jnp.int32) <= last[:, None]).astype(jnp.float32)
+    poses = bank.poses[jnp.clip(start[:, None] + times[None], first[:, None], last[:, None])]
+    weight = (start[:, None] + np.arange(chunk, dtype=np.int32)[None] <= last[:, None]).astype(jnp.float32)
 
     def look(camera_key: jax.Array, detector_key: jax.Array, poses: jax.Array) -> tuple[jax.Array, ...]:
         camera, extrinsics = sample_static_camera(camera_key, poses[len(poses) // 2, 0], config.camera)

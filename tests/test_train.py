@@ -1,0 +1,514 @@
+"""A whole small run, its exact continuation, and what a step sees and does."""
+
+import dataclasses
+import functools
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from lifter_oracle import random_variables
+from rich.console import Console
+
+from experiments import train
+from experiments.configs import CONFIGS, SMOKE, Network
+from gated_lift import checkpoints, generated
+from gated_lift.cameras import VirtualCamera
+from gated_lift.detector import DetectorConfig
+from gated_lift.occlusion import MaskDistribution
+from gated_lift.skeleton import H36M_17
+
+SILENT = DetectorConfig(
+    noise=0.0,
+    hidden_noise=0.0,
+    outlier_rate=0.0,
+    hidden_outlier_rate=0.0,
+    swap_rate=0.0,
+    confidence_logit=20.0,
+)
+UNMASKED = MaskDistribution(masked_share=0.0, kernel_frames=(1,))
+TINY = dataclasses.replace(
+    SMOKE,
+    network=Network(channels=8, filter_widths=(3, 3)),
+    masks=MaskDistribution(1.0, (0.5, 0.5), (5,), 0.0),
+    epochs=12,
+    batch_frames=64,
+    chunk_frames=16,
+    context_frames=6,
+    checkpoint_every=5,
+    log_every=2,
+)
+STEPS = 12
+CLIP = generated.crossing_pair(frames=32, fps=train.FPS, seed=0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def surroundings(tmp_path_factory):
+    """Optax's schedules mix dtypes themselves, which strict promotion would refuse. And runs of one
+    configuration compile the same program, each anew: here they share what XLA made of it.
+    """
+    settings = {
+        "jax_numpy_dtype_promotion": "standard",
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.5,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture
+def motion(monkeypatch):
+    """Two people over 32 frames: one step of 64 frames is an epoch."""
+    monkeypatch.setattr(train, "read_motion", lambda config: (CLIP,))
+
+
+def silent():
+    return Console(file=io.StringIO(), width=200)
+
+
+def lines(output):
+    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+
+
+def same(first, second):
+    assert jax.tree.structure(first) == jax.tree.structure(second)
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def read(output, config):
+    lifter = train.make_lifter(config)
+    state = train.init_state(config, lifter, optax.amsgrad(lambda step: 1e-3))
+    return checkpoints.restore_training(output / "checkpoints", lifter, state.optimizer)
+
+
+# ------------------------------------------------------------------------------------------------- runs
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run from start to end, with what it printed."""
+    output = tmp_path_factory.mktemp("run") / "straight"
+    config = dataclasses.replace(TINY, output=output)
+    console = silent()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "read_motion", lambda config: (CLIP,))
+        train.train(config, console)
+    return config, output, console.file.getvalue()
+
+
+def test_a_run_writes_its_folder(finished):
+    _, output, printed = finished
+    assert json.loads((output / "config.json").read_text())["network"]["channels"] == 8
+    log = lines(output)
+    assert [line["step"] for line in log] == [2, 4, 5, 6, 8, 10, 12]
+    assert all(np.isfinite(line["loss"]) and line["samples_per_second"] > 0 for line in log)
+    assert log[-1]["epoch"] == STEPS and log[-1]["train_mpjpe_m"] < log[0]["train_mpjpe_m"]
+    assert (output / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert checkpoints.newest_step(output / "checkpoints") == STEPS
+    assert "receptive field 9 frames" in printed and "64 frames; 12 steps of 64 frames" in printed
+    loaded = checkpoints.load_lifter(output / "checkpoints")
+    assert loaded.description["skeleton"] == "h36m_17" and loaded.description["licences"] == [CLIP.licence]
+    assert loaded.lifter.channels == 8 and loaded.lifter.batch_norm_momentum == 0.9
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(loaded.variables))
+
+
+def test_a_resumed_run_equals_a_straight_one_bit_for_bit(finished, motion, tmp_path, monkeypatch):
+    config, straight, _ = finished
+    config = dataclasses.replace(config, output=tmp_path / "resumed")
+    save = checkpoints.save
+
+    def stop(folder, step, *arguments):
+        save(folder, step, *arguments)
+        if step == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(config, silent())
+    monkeypatch.setattr(checkpoints, "save", save)
+    # As a kill leaves it: later lines of the log that have no checkpoint, the last one cut.
+    with (config.output / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 6, "epoch": 6.0, "loss": 1.0}\n{"step": 8, "ep')
+    train.train(dataclasses.replace(config, resume=True), silent())
+
+    first, second = read(straight, config), read(config.output, config)
+    assert first[0] == second[0] == STEPS
+    same(first[1], second[1])
+    same(first[2], second[2])
+    stamps = {"samples_per_second", "time"}
+    assert [{k: v for k, v in line.items() if k not in stamps} for line in lines(config.output)] == [
+        {k: v for k, v in line.items() if k not in stamps} for line in lines(straight)
+    ]
+
+
+def test_a_finished_run_is_not_written_over(finished):
+    config, output, _ = finished
+    before = (output / "config.json").read_text()
+    with pytest.raises(
+        ValueError, match=r"holds a finished or stopped run: add --resume or choose another folder"
+    ):
+        train.train(dataclasses.replace(config, seed=9), silent())
+    assert (output / "config.json").read_text() == before
+
+
+def test_resuming_with_another_network_names_the_setting(finished, motion, tmp_path):
+    config, output, _ = finished
+    shutil.copytree(output, tmp_path / "copy")
+    other = dataclasses.replace(config.network, channels=16)
+    with pytest.raises(ValueError, match="channels is 8 there and 16 here"):
+        train.train(
+            dataclasses.replace(config, network=other, output=tmp_path / "copy", resume=True), silent()
+        )
+
+
+def noise(key, bank, lifter, config, size):
+    """Stands in for `draw_batch`, which takes long to compile."""
+    frames = lifter.receptive_field + config.chunk_frames - 1
+    target = jax.random.normal(key, (size, config.chunk_frames, 17, 3))
+    hidden = jnp.zeros((size, frames, 17), bool)
+    return train.Batch(jnp.ones((size, frames, 17, 2)), hidden, target, jnp.ones(target.shape[:2]))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(motion, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "draw_batch", noise)
+    config = dataclasses.replace(TINY, output=tmp_path, learning_rate=float("inf"))
+    with pytest.raises(
+        train.NonFiniteLossError, match=r"the loss is (nan|inf) at step 2: .* learning rate \(inf\)"
+    ):
+        train.train(config, silent())
+    assert checkpoints.newest_step(tmp_path / "checkpoints") is None
+
+
+def test_weights_that_are_not_finite_are_not_saved(motion, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "draw_batch", noise)
+    # One step only: its loss is from before the weights were spoiled.
+    config = dataclasses.replace(TINY, output=tmp_path, learning_rate=float("inf"), epochs=1)
+    with pytest.raises(
+        train.NonFiniteLossError, match=r"weights are not finite after step 1, though the loss"
+    ):
+        train.train(config, silent())
+    assert checkpoints.newest_step(tmp_path / "checkpoints") is None
+
+
+@pytest.mark.parametrize(("batch", "chunk"), [(64, 128), (48, 32)])
+def test_a_batch_that_devices_cannot_share_is_refused(batch, chunk, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    config = dataclasses.replace(TINY, batch_frames=batch, chunk_frames=chunk)
+    with pytest.raises(
+        ValueError, match=rf"makes {batch // chunk} windows, which 2 devices cannot share evenly"
+    ):
+        train.distribute(config, None, None, None)
+
+
+def test_configurations_describe_themselves():
+    assert set(CONFIGS) == {"smoke", "small", "ablation", "paper"}
+    for words, config in CONFIGS.values():
+        assert words and config.batch_frames % config.chunk_frames == 0
+        described = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+        assert described["network"]["gating"] == "two_stream"
+    paper = CONFIGS["paper"][1]
+    lifter = train.make_lifter(paper)
+    assert (lifter.receptive_field, lifter.channels, lifter.dropout, lifter.fill) == (243, 1024, 0.25, "zero")
+    assert (paper.batch_frames, paper.epochs, paper.learning_rate_decay, paper.chunk_frames) == (
+        1024,
+        80,
+        0.95,
+        1,
+    )
+
+
+def test_schedules():
+    config = dataclasses.replace(
+        TINY, epochs=4, batch_frames=100, learning_rate=1e-3, learning_rate_decay=0.5
+    )
+    per_epoch, steps, learning_rate, batch_norm_rate = train.make_schedules(config, frames=1010)
+    assert (per_epoch, steps) == (10, 40)
+    np.testing.assert_allclose([learning_rate(step) for step in (0, 9, 10, 39)], [1e-3, 1e-3, 5e-4, 1.25e-4])
+    rates = [float(batch_norm_rate(jnp.array(step))) for step in (0, 20, 40)]
+    np.testing.assert_allclose(rates, [0.1, 0.01, 0.001], rtol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------ batches
+
+
+def make_bank():
+    """Two people over 32 frames and over 10, the left forearm of each twice as long as the right."""
+    poses = CLIP.poses.copy()
+    wrist, elbow = (H36M_17.names.index(f"left_{joint}") for joint in ("wrist", "elbow"))
+    poses[:, :, wrist] += poses[:, :, wrist] - poses[:, :, elbow]
+    return train.make_bank((CLIP._replace(poses=poses), CLIP._replace(poses=poses[:, :10])))
+
+
+@functools.cache
+def draw(config=TINY, seed=0):
+    """256 windows, in NumPy."""
+    lifter = train.make_lifter(config)
+    run = jax.jit(lambda key, bank: train.draw_batch(key, bank, lifter, config, 256))
+    return jax.tree.map(np.asarray, run(jax.random.key(seed), make_bank()))
+
+
+CLEAN = dataclasses.replace(TINY, masks=UNMASKED, detector=SILENT)
+
+
+def test_a_bank_bounds_every_persons_clip():
+    bank = train.make_bank((CLIP, CLIP._replace(poses=CLIP.poses[:, :10])))
+    assert bank.poses.shape == (2 * 32 + 2 * 10, 17, 3)
+    np.testing.assert_array_equal(np.unique(bank.first), [0, 32, 64, 74])
+    np.testing.assert_array_equal(np.unique(bank.last), [31, 63, 73, 83])
+    np.testing.assert_array_equal(bank.poses[64:74], CLIP.poses[0, :10])
+
+
+def test_targets_are_what_the_keypoints_show():
+    """Keypoints are the projection of the targets, mirrored ones too: one root explains all of a frame."""
+    batch = draw(CLEAN)
+    assert batch.keypoints.shape == (256, 24, 17, 2) and batch.occluded.shape == (256, 24, 17)
+    assert batch.target.shape == (256, 16, 17, 3) and batch.weight.shape == (256, 16)
+    np.testing.assert_array_equal(batch.target[:, :, 0], 0)
+    before = train.make_lifter(CLEAN).padding[0]
+    keypoints = np.asarray(batch.keypoints, np.float64)[:, before : before + 16]
+    hidden = np.asarray(batch.occluded)[:, before : before + 16].any(-1)
+    target, focal = np.asarray(batch.target, np.float64), 2 * 1145 / 1000
+    # u (Z + z) = f (X + x): two linear equations a joint for the root (X, Y, Z).
+    rows = np.zeros((*keypoints.shape[:3], 2, 3))
+    rows[..., 0, 0] = rows[..., 1, 1] = focal
+    rows[..., 2] = -keypoints
+    sides = keypoints * target[..., 2:] - focal * target[..., :2]
+    residuals, roots = [], []
+    for matrix, side in zip(rows[~hidden].reshape(-1, 34, 3), sides[~hidden].reshape(-1, 34), strict=True):
+        root = np.linalg.lstsq(matrix, side)[0]
+        residuals.append(np.abs(matrix @ root - side).max() / root[2])
+        roots.append(root)
+    assert np.max(residuals) < 1e-4  # of half the image's width: 0.05 px
+    assert np.min(roots, axis=0)[2] > 1.0 and np.max(roots, axis=0)[2] < 10.0
+    assert hidden.mean() < 0.1
+
+
+def test_half_of_the_windows_are_mirrored():
+    def forearm(side):
+        wrist, elbow = (H36M_17.names.index(f"{side}_{joint}") for joint in ("wrist", "elbow"))
+        return np.linalg.norm(draw(CLEAN).target[:, 0, wrist] - draw(CLEAN).target[:, 0, elbow], axis=-1)
+
+    # The left forearm is the longer one: where the right one is, the window was mirrored.
+    ratio = forearm("left") / forearm("right")
+    assert (np.isclose(ratio, 2.0, atol=0.3) | np.isclose(ratio, 0.5, atol=0.08)).all()
+    assert (ratio > 1).mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_masks_hide_and_gaps_are_filled():
+    batch = draw()
+    assert batch.occluded.mean() == pytest.approx(0.5, abs=0.05)
+    assert np.isfinite(batch.keypoints).all()
+    hidden = batch.occluded
+    # Hidden keypoints are filled in time: between frames they jump less than visible ones, which have noise.
+    assert hidden[:, 12].any() and batch.keypoints[hidden].any(-1).mean() > 0.99
+    steps = np.linalg.norm(np.diff(batch.keypoints, axis=1), axis=-1)
+    inside, outside = hidden[:, 1:] & hidden[:, :-1], ~hidden[:, 1:] & ~hidden[:, :-1]
+    assert np.median(steps[inside]) < np.median(steps[outside])
+
+
+def test_zeroed_gaps_are_zero():
+    config = dataclasses.replace(TINY, network=dataclasses.replace(TINY.network, fill="zero"))
+    batch, filled = draw(config), draw()
+    np.testing.assert_array_equal(batch.occluded, filled.occluded)
+    np.testing.assert_array_equal(batch.target, filled.target)
+    assert not batch.keypoints[batch.occluded].any()
+    np.testing.assert_allclose(batch.keypoints[~batch.occluded], filled.keypoints[~batch.occluded], atol=1e-6)
+
+
+def test_chunks_stay_inside_their_clip():
+    batch = draw(CLEAN)
+    long = batch.weight.all(axis=1)
+    assert long.mean() == pytest.approx(64 / 84, abs=0.1)
+    # A clip of ten frames fills ten of a chunk's sixteen outputs; the rest repeats its last, unweighted.
+    np.testing.assert_array_equal(batch.weight[~long], np.tile(np.arange(16) < 10, (np.sum(~long), 1)))
+    repeated = np.repeat(batch.target[~long, 9:10], 6, axis=1)
+    np.testing.assert_allclose(batch.target[~long, 10:], repeated, atol=1e-6)
+    assert np.abs(np.diff(batch.target[long], axis=1)).max(axis=(1, 2, 3)).min() > 1e-5
+
+
+def test_windows_are_decided_by_the_key():
+    draw.cache_clear()
+    first = draw()
+    draw.cache_clear()
+    same(first, draw())
+    assert (first.target != draw(seed=1).target).any()
+
+
+# -------------------------------------------------------------------------------------------------- steps
+
+
+def test_one_output_a_window_has_the_loss_of_the_dense_form():
+    """With running statistics: batch statistics differ, because the dense form sees more positions."""
+    lifter = train.make_lifter(TINY)
+    variables = random_variables(train.init_state(TINY, lifter, optax.amsgrad(1e-3)).variables, 0)
+    batch = jax.tree.map(jnp.asarray, draw())
+    run = jax.jit(
+        lambda keypoints, occluded, strided: lifter.apply(
+            variables, keypoints, occluded, strided=strided, filled=True
+        ),
+        static_argnums=2,
+    )
+    dense = train.squared_joint_error(run(batch.keypoints, batch.occluded, False), batch.target)
+    assert dense.shape == (256, 16, 17)
+    for output in (0, 7, 15):
+        window = slice(output, output + lifter.receptive_field)
+        poses = run(batch.keypoints[:, window], batch.occluded[:, window], True)
+        strided = train.squared_joint_error(poses, batch.target[:, output : output + 1])
+        np.testing.assert_allclose(strided[:, 0], dense[:, output], rtol=1e-4, atol=1e-5)
+
+
+def four_windows():
+    """Of long clips: pmap averages the devices' losses whatever weight each has."""
+    long = np.flatnonzero(draw().weight.all(axis=1))[:4]
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf[long]), draw())
+
+
+def fixed_step(config):
+    """A compiled step on one and the same batch, and the state that it starts from; no dropout."""
+    lifter = train.make_lifter(config)
+    optimizer = optax.amsgrad(1e-2)
+    state = train.init_state(config, lifter, optimizer)
+    state = state._replace(variables=random_variables(state.variables, 3))
+
+    def make(**settings):
+        return train.make_step(config, lifter, optimizer, lambda step: 0.25 + 0.0 * step, **settings)
+
+    compiled, state, bank, one_copy = train.distribute(config, make, state, make_bank())
+    return compiled, state, bank, one_copy
+
+
+def share_of(batch):
+    """Stands in for `draw_batch`: each device takes its share of one batch."""
+
+    def draw_batch(key, bank, lifter, config, size):
+        start = jax.lax.axis_index(lifter.axis_name) * size if lifter.axis_name else 0
+        return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), batch)
+
+    return draw_batch
+
+
+def both_ways():
+    """(state, metrics) after two steps under jit and under pmap, on all devices that there are."""
+    results = []
+    for parallel in ("jit", "pmap"):
+        config = dataclasses.replace(
+            TINY, parallel=parallel, network=dataclasses.replace(TINY.network, dropout=0.0)
+        )
+        compiled, state, bank, one_copy = fixed_step(config)
+        for _ in range(2):
+            state, metrics = compiled(state, bank)
+        results.append(jax.tree.map(np.asarray, one_copy((state, metrics))))
+    return results
+
+
+def check_both_ways(results):
+    (jit_state, jit_metrics), (pmap_state, pmap_metrics) = results
+    assert int(jit_state.step) == int(pmap_state.step) == 2
+    for name in jit_metrics:
+        np.testing.assert_allclose(jit_metrics[name], pmap_metrics[name], rtol=1e-4)
+    for one, two in zip(
+        jax.tree.leaves(jit_state.variables), jax.tree.leaves(pmap_state.variables), strict=True
+    ):
+        assert np.isfinite(one).all()
+        # AMSGrad divides gradients by their size: those next to nothing go astray by a part of a step.
+        np.testing.assert_allclose(one, two, atol=2e-3)
+        assert np.mean(np.abs(one - two) > 1e-4) < 0.01
+
+
+def test_pmap_and_jit_take_the_same_step(monkeypatch):
+    batch = four_windows()
+    monkeypatch.setattr(train, "draw_batch", share_of(batch))
+    check_both_ways(both_ways())
+
+
+def test_four_devices_take_the_step_of_one(tmp_path):
+    """On simulated devices: statistics and gradients are those of the whole batch, under jit and pmap."""
+    batch = four_windows()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "draw_batch", share_of(batch))
+        alone = both_ways()[0]
+    np.savez(tmp_path / "batch.npz", **batch._asdict())
+    program = (
+        "import jax, sys, numpy as np, jax.numpy as jnp\n"
+        "import test_train as t\n"
+        "from experiments import train\n"
+        "assert jax.device_count() == 4\n"
+        "batch = train.Batch(**{k: jnp.asarray(v) for k, v in np.load(sys.argv[1]).items()})\n"
+        "train.draw_batch = t.share_of(batch)\n"
+        "results = t.both_ways()\n"
+        "t.check_both_ways(results)\n"
+        "leaves = jax.tree.leaves([results[0][0].variables, results[0][1]])\n"
+        "np.savez(sys.argv[2], **{str(i): leaf for i, leaf in enumerate(leaves)})\n"
+    )
+    here = Path(__file__).parent
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "NPROC": "64",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)]),
+    }
+    arguments = [sys.executable, "-c", program, tmp_path / "batch.npz", tmp_path / "shared.npz"]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    shared = np.load(tmp_path / "shared.npz")
+    expected = jax.tree.leaves([alone[0].variables, alone[1]])
+    for index, leaf in enumerate(expected):
+        np.testing.assert_allclose(shared[str(index)], leaf, atol=2e-3)
+        assert np.mean(np.abs(shared[str(index)] - leaf) > 1e-4) < 0.01
+
+
+def test_running_statistics_move_by_the_scheduled_rate(monkeypatch):
+    config = dataclasses.replace(TINY, network=dataclasses.replace(TINY.network, dropout=0.0))
+    batch = four_windows()
+    monkeypatch.setattr(train, "draw_batch", share_of(batch))
+    compiled, state, bank, _ = fixed_step(config)
+    before = jax.tree.map(np.asarray, state.variables)
+    lifter = train.make_lifter(config)
+    _, own = lifter.apply(
+        before, batch.keypoints, batch.occluded, train=True, filled=True, mutable=["batch_stats"]
+    )
+    after, _ = compiled(state, bank)
+    expected = jax.tree.map(
+        lambda old, new: 0.75 * old + 0.25 * new, before["batch_stats"], own["batch_stats"]
+    )
+    jax.tree.map(
+        lambda one, two: np.testing.assert_allclose(one, two, atol=1e-5),
+        after.variables["batch_stats"],
+        expected,
+    )
+
+
+# --------------------------------------------------------------------------------------------------- data
+
+
+def test_motion_comes_from_the_training_split(monkeypatch):
+    clips = [CLIP._replace(subject=subject, name=f"{subject}_01") for subject in ("02", "16", "35", "18")]
+    monkeypatch.setattr(train.captures, "read_captures", lambda path: tuple(clips))
+    config = dataclasses.replace(TINY, data=(Path("a.npz"),))
+    assert [clip.subject for clip in train.read_motion(config)] == ["16", "35"]
+    kept = train.read_motion(dataclasses.replace(config, exclude_subjects=("35",)))
+    assert [clip.subject for clip in kept] == ["16"]
+    with pytest.raises(ValueError, match=r"data a.npz leaves no training clip"):
+        train.read_motion(dataclasses.replace(config, exclude_subjects=("35", "16")))
+    clips[1] = clips[1]._replace(fps=30.0)
+    with pytest.raises(ValueError, match=r"data holds clips at \[30.0\] frames/s, training runs at 50"):
+        train.read_motion(config)
+
+
+def test_without_data_motion_is_generated():
+    clips = train.read_motion(TINY)
+    assert len(clips) == 4 and all(clip.fps == train.FPS and clip.skeleton == H36M_17 for clip in clips)
+    assert VirtualCamera() == TINY.camera
