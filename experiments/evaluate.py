@@ -328,25 +328,26 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def print_table(rows: Sequence[Row], console: Console) -> None:
-    """PA-MPJPE of every network against ratio and K, and what the trajectory adds at each."""
-    table = Table(title="All subjects, mm: PA-MPJPE / N-MPJPE absolute / root error in full occlusions")
-    shares = [f"{100 * ratio:.0f} %" for ratio in sorted({row.ratio for row in rows} - {0.0})]
-    for title in ("network", "masks", "K", "0 %", *shares):
-        table.add_column(title, no_wrap=True)
-    everyone = [row for row in rows if row.subject == "all"]
-
-    def cell(row: Row | None) -> str:
-        if row is None:
-            return "–"
-        return f"{row.pa_mpjpe:.1f} / {row.n_mpjpe_absolute:.1f} / {row.root_error_fully_hidden:.0f}"
-
-    for network in dict.fromkeys(row.network for row in rows):
-        own = {(row.masks, row.kernel_frames, row.ratio): row for row in everyone if row.network == network}
-        visible = next((row for key, row in own.items() if key[2] == 0), None)
-        for masks, kernel in sorted({key[:2] for key in own if key[2] > 0}, reverse=True):
-            ratios = sorted({key[2] for key in own if key[2] > 0})
-            cells = [cell(own.get((masks, kernel, ratio))) for ratio in ratios]
-            table.add_row(network, masks, str(kernel), cell(visible), *cells)
+    """PA-MPJPE of every network by mask, K and ratio; table.md has the other metrics."""
+    everyone = {
+        (row.network, row.masks, row.kernel_frames, row.ratio): row for row in rows if row.subject == "all"
+    }
+    ratios = sorted({key[3] for key in everyone})
+    table = Table(title="PA-MPJPE in mm, all subjects, by hidden share")
+    for title in ("network", "masks", "K", *(f"{100 * ratio:.0f} %" for ratio in ratios)):
+        table.add_column(title, justify="left" if title in ("network", "masks") else "right")
+    for network, masks, kernel in dict.fromkeys(key[:3] for key in everyone if key[3] > 0):
+        cells = []
+        for ratio in ratios:
+            # Where nothing is hidden, neither the kind of mask nor K matters: one row serves all.
+            keys = (
+                [(network, masks, kernel, ratio)]
+                if ratio
+                else [key for key in everyone if key[::3] == (network, 0)]
+            )
+            found = everyone.get(keys[0]) if keys else None
+            cells.append(f"{found.pa_mpjpe:.1f}" if found else "–")
+        table.add_row(network, masks, str(kernel), *cells)
     console.print(table)
 
 
