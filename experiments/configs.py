@@ -1,8 +1,8 @@
 """Training configurations. Every name here is a subcommand of ``python -m experiments.train``."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gated_lift.cameras import VirtualCamera
 from gated_lift.detector import DetectorConfig
@@ -67,6 +67,17 @@ class TrainConfig:
     """Run folder: config.json, metrics.jsonl, curves.png, checkpoints/."""
     resume: bool = False
     """Go on from the newest checkpoint in the run folder."""
+
+
+def as_json(value: Any) -> Any:
+    """A configuration as JSON values, NamedTuples with their names and paths as text."""
+    if is_dataclass(value):
+        return {name: as_json(entry) for name, entry in vars(value).items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: as_json(entry) for name, entry in value._asdict().items()}
+    if isinstance(value, tuple | list):
+        return [as_json(entry) for entry in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 SMOKE = TrainConfig(

@@ -10,7 +10,6 @@ the newest checkpoint stopped. On a pod, start the same command on every host; `
 others by itself.
 """
 
-import dataclasses
 import json
 import math
 import time
@@ -27,7 +26,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.configs import CONFIGS, TrainConfig
+from experiments.configs import CONFIGS, TrainConfig, as_json
 from gated_lift import captures, checkpoints, generated, pictures
 from gated_lift.cameras import normalize_screen, sample_static_camera
 from gated_lift.clips import MotionClip, concatenate_people
@@ -282,7 +281,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
             f"output {output} holds a finished or stopped run: add --resume or choose another folder"
         )
     output.mkdir(parents=True, exist_ok=True)
-    described = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    described = as_json(config)
     (output / "config.json").write_text(json.dumps(described, indent=1) + "\n")
 
     clips = read_motion(config)

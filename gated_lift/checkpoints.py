@@ -218,7 +218,12 @@ def export(source: Path, target: Path) -> Path:
     """
     loaded = load_lifter(source)
     variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), loaded.variables)
-    return save(target, 0, variables, loaded.description, keep=1)
+    description = dict(loaded.description)
+    if "config" in description:
+        # Folders of the machine that trained say nothing to others.
+        config = {name: value for name, value in description["config"].items() if name != "output"}
+        description["config"] = config | {"data": [Path(path).name for path in config.get("data", ())]}
+    return save(target, 0, variables, description, keep=1)
 
 
 def _manager(directory: Path) -> ocp.CheckpointManager:
