@@ -233,13 +233,53 @@ def crossing_pair(frames: int = 300, fps: float = 50.0, seed: int = 0) -> Motion
                 gestures=gestures,
             )
         )
+    return _pair(people, fps, f"crossing_{seed}", "two people walk across each other and gesture")
+
+
+def circling_pair(frames: int = 400, fps: float = 50.0, seed: int = 0) -> MotionClip:
+    """Two people who walk around each other, one arm's length and a half apart, and gesture.
+
+    They go round the world's origin on one circle, opposite each other, once in about six seconds, so that from
+    any side each hides the other in turn, for about half a second. Sizes, steps, the starting angle and the
+    gestures come from `seed`. Raises ValueError for bad `frames` or `fps`.
+    """
+    _check(frames, fps, None, ())
+    rng = np.random.default_rng(seed)
+    speed, radius = 0.65, 0.65
+    angle = rng.uniform(0, 2 * math.pi)
+    people = []
+    for turn, size in ((0.0, 1.03), (math.pi, 0.97)):
+        place = angle + turn
+        arm: Literal["left", "right"] = "left" if rng.random() < 0.5 else "right"
+        first, second = rng.permutation(["wave", "reach", "raise"])[:2]
+        gestures = (
+            Gesture(first, arm, rng.uniform(0.5, 1.5), 1.8),
+            Gesture(second, arm, rng.uniform(4.0, 5.0), 1.8),
+        )
+        people.append(
+            walk(
+                frames,
+                fps,
+                start=(radius * math.cos(place), radius * math.sin(place)),
+                heading=place + math.pi / 2,
+                speed=speed,
+                turn_rate=speed / radius,
+                phase=rng.uniform(),
+                proportions=Proportions().scaled(size * rng.uniform(0.98, 1.02)),
+                gestures=gestures,
+            )
+        )
+    return _pair(people, fps, f"circling_{seed}", "two people walk around each other and gesture")
+
+
+def _pair(people: Sequence[np.ndarray], fps: float, name: str, action: str) -> MotionClip:
     return MotionClip(
         poses=np.stack(people),
         fps=fps,
         skeleton=H36M_17,
-        name=f"crossing_{seed}",
+        name=name,
         subject="generated",
-        action="two people walk across each other and gesture",
+        action=action,
         floor_z=0.0,
         licence=LICENCE,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gated_lift.clips import bone_lengths, validate
-from gated_lift.generated import SPEEDS, Gesture, Proportions, crossing_pair, stand, walk
+from gated_lift.generated import SPEEDS, Gesture, Proportions, circling_pair, crossing_pair, stand, walk
 from gated_lift.skeleton import H36M_17
 
 RIGHT_ANKLE, LEFT_ANKLE, RIGHT_WRIST, LEFT_WRIST = 3, 6, 16, 13
@@ -178,6 +178,20 @@ def test_two_people_cross(seed):
     assert 0.4 < overlap < 1.5  # seconds in which one trunk is before the other
     arms = [flexion(p, s, s + 1, s + 2).max() for p in (first, second) for s in (11, 14)]
     assert max(arms) > 40  # they gesture
+
+
+@pytest.mark.parametrize("side", [0.0, 2.0, 4.0])
+def test_two_people_circle_and_hide_each_other_from_any_side(side):
+    clip = validate(circling_pair(seed=1))
+    first, second = clip.poses.astype(float)
+    gap = np.linalg.norm(first[:, :, None] - second[:, None], axis=-1)
+    assert gap.min() > 0.1  # nobody walks through anybody
+    np.testing.assert_allclose(np.linalg.norm((first + second)[:, 0, :2] / 2, axis=-1), 0, atol=0.1)
+    forward, right = np.array([np.cos(side), np.sin(side), 0]), np.array([-np.sin(side), np.cos(side), 0])
+    nearer = np.sign((second - first)[:, 0] @ forward)
+    in_line = np.abs((second - first)[:, 0] @ right) < 0.3
+    for front in (1, -1):  # each is in front of the other for a while
+        assert 0.3 < (in_line & (nearer == front)).sum() / clip.fps < 2
 
 
 def test_the_crossing_follows_its_seed():
