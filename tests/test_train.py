@@ -470,6 +470,18 @@ def test_four_devices_take_the_step_of_one(tmp_path):
         assert np.mean(np.abs(shared[str(index)] - leaf) > 1e-4) < 0.01
 
 
+def test_every_step_draws_anew(monkeypatch):
+    monkeypatch.setattr(train, "draw_batch", noise)
+    config = dataclasses.replace(TINY, network=dataclasses.replace(TINY.network, dropout=0.0))
+    compiled, state, bank, _ = fixed_step(config)
+
+    def loss(step):
+        copy = jax.tree.map(jnp.copy, state)._replace(step=jnp.array(step, jnp.int32))
+        return float(compiled(copy, bank)[1]["loss"])
+
+    assert loss(0) == loss(0) and len({loss(step) for step in range(4)}) == 4
+
+
 def test_running_statistics_move_by_the_scheduled_rate(monkeypatch):
     config = dataclasses.replace(TINY, network=dataclasses.replace(TINY.network, dropout=0.0))
     batch = four_windows()
