@@ -2,6 +2,7 @@
 
 python -m experiments.benchmark trajectory
 python -m experiments.benchmark trajectory --frames 100 1000 --people 1 32 --repeats 9 --output trajectory.md
+python -m experiments.benchmark training --chunk-frames 1 8 32
 """
 
 import sys
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import jaxopt
 import numpy as np
+import optax
 import scipy.linalg
 import scipy.optimize
 import scipy.sparse
@@ -22,6 +24,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from experiments import train
+from experiments.configs import Network, TrainConfig
 from solvers import Camera, TrajectoryConfig, solve_trajectory
 
 FOCAL, CENTER = 1145.0, np.array([512.0, 515.0])
@@ -359,10 +363,86 @@ def run_trajectory(config: TrajectoryBenchmark) -> list[list[str]]:
     for row in rows:
         table.add_row(*row, end_section=row[2] == list(CONTESTANTS)[-1])
     console.print(table)
-    if config.output is not None:
-        lines = [columns, ["---"] * len(columns), *rows]
-        config.output.write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
+    _write_markdown(config.output, columns, rows)
     return rows
+
+
+@dataclass(frozen=True)
+class TrainingBenchmark:
+    """Output frames a second of the training step: one stream and two, by output frames a window."""
+
+    channels: int = 256
+    filter_widths: tuple[int, ...] = (3, 3, 3)
+    chunk_frames: tuple[int, ...] = (1, 8, 32)
+    batch_frames: int = 1024
+    steps: int = 10
+    output: Path | None = None
+    """Also write the table as Markdown."""
+
+
+def run_training(config: TrainingBenchmark) -> list[list[str]]:
+    """Times the step of `experiments.train` on generated motion, and the drawing of its batch alone."""
+    clips = train.read_motion(TrainConfig())
+    bank = train.make_bank(clips)
+    columns = ["gating", "outputs a window", "samples/s", "against plain", "step", "of it drawing the batch"]
+    rows = []
+    console = Console()
+    for chunk in config.chunk_frames:
+        plain = 0.0
+        for gating in ("none", "single_stream", "two_stream"):
+            network = Network(gating=gating, channels=config.channels, filter_widths=config.filter_widths)
+            settings = TrainConfig(network=network, chunk_frames=chunk, batch_frames=config.batch_frames)
+            console.print(f"{gating}, {chunk} outputs a window", style="dim")
+            step, drawing = _time_training(settings, bank, config.steps)
+            rate = config.batch_frames / step
+            plain = plain or rate
+            rows.append(
+                [
+                    gating,
+                    str(chunk),
+                    f"{rate:,.0f}",
+                    f"{rate / plain:.2f} x",
+                    f"{1e3 * step:.0f} ms",
+                    f"{1e3 * drawing:.0f} ms",
+                ]
+            )
+    table = Table(
+        *columns, title=f"Training, {config.channels} channels, widths {config.filter_widths}, median step"
+    )
+    for row in rows:
+        table.add_row(*row, end_section=row[0] == "two_stream")
+    console.print(table)
+    _write_markdown(config.output, columns, rows)
+    return rows
+
+
+def _time_training(settings: TrainConfig, bank: train.Bank, steps: int) -> tuple[float, float]:
+    """Median seconds of a whole step and of drawing its batch."""
+    lifter = train.make_lifter(settings)
+    _, _, learning_rate, batch_norm_rate = train.make_schedules(settings, len(bank.poses))
+    optimizer = optax.amsgrad(learning_rate)
+    step = jax.jit(train.make_step(settings, lifter, optimizer, batch_norm_rate))
+    size = settings.batch_frames // settings.chunk_frames
+    draw = jax.jit(lambda key: train.draw_batch(key, bank, lifter, settings, size))
+    state = train.init_state(settings, lifter, optimizer)
+
+    def median(run: Callable[[int], object]) -> float:
+        jax.block_until_ready(run(0))
+        seconds = []
+        for index in range(steps):
+            start = time.perf_counter()
+            jax.block_until_ready(run(index))
+            seconds.append(time.perf_counter() - start)
+        return float(np.median(seconds))
+
+    return median(lambda _: step(state, bank)), median(lambda index: draw(jax.random.key(index)))
+
+
+def _write_markdown(path: Path | None, columns: list[str], rows: list[list[str]]) -> None:
+    if path is not None:
+        lines = [columns, ["---"] * len(columns), *rows]
+        path.write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
+        print(f"wrote {path}")
 
 
 def _cost(root: np.ndarray, clip: Clip, weights: tuple[float, float]) -> float:
@@ -373,7 +453,10 @@ def _cost(root: np.ndarray, clip: Clip, weights: tuple[float, float]) -> float:
     )
 
 
-COMMANDS: dict[str, tuple[type, Callable]] = {"trajectory": (TrajectoryBenchmark, run_trajectory)}
+COMMANDS: dict[str, tuple[type, Callable]] = {
+    "trajectory": (TrajectoryBenchmark, run_trajectory),
+    "training": (TrainingBenchmark, run_training),
+}
 
 
 def main() -> None:
