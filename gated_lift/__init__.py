@@ -1,4 +1,4 @@
-"""3D joints of several people in a video who hide each other: lifting by gated temporal convolutions, and placing.
+"""3D joints and paths of several people in a video who hide each other.
 
 Rooms that draw (`pictures`, `player`) and read files (`captures`, `videopose3d`) are imported by name.
 """

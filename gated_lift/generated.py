@@ -239,9 +239,9 @@ def crossing_pair(frames: int = 300, fps: float = 50.0, seed: int = 0) -> Motion
 def circling_pair(frames: int = 400, fps: float = 50.0, seed: int = 0) -> MotionClip:
     """Two people who walk around each other, one arm's length and a half apart, and gesture.
 
-    They go round the world's origin on one circle, opposite each other, once in about six seconds, so that from
-    any side each hides the other in turn, for about half a second. Sizes, steps, the starting angle and the
-    gestures come from `seed`. Raises ValueError for bad `frames` or `fps`.
+    They go round the world's origin on one circle, opposite each other, once in about six seconds, so that
+    from any side each hides the other in turn, for about half a second. Sizes, steps, the starting angle and
+    the gestures come from `seed`. Raises ValueError for bad `frames` or `fps`.
     """
     _check(frames, fps, None, ())
     rng = np.random.default_rng(seed)
