@@ -42,7 +42,7 @@ def run_lengths(mask):
     return np.array(lengths)
 
 
-# ------------------------------------------------------------------------------------------ Eqs. 10, 11
+# ---------------------------------------------------------------------------------------- Eqs. 10, 11
 
 
 @pytest.mark.parametrize("kernel_frames", [1, 25, 100])
@@ -181,7 +181,7 @@ def test_training_masks_can_be_switched_off_or_always_on():
     assert sample_training_masks(jax.random.key(0), (16, 10, 17), on).all()
 
 
-# ------------------------------------------------------------------------------------------ filled gaps
+# --------------------------------------------------------------------------------------- filled gaps
 
 
 def random_clip(seed, shape=(3, 30, 5), hidden=0.6):
