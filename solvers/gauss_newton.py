@@ -78,18 +78,16 @@ class BandedGaussNewton(jaxopt.GaussNewton):
     linearize: ``linearize(x, damping, *args) -> ChainRows``, the rows [sqrt(w) J | -sqrt(w) r] with the rows
         [sqrt(damping) I | 0] among them; damping has shape (lanes,). Rows of one block may be reduced by any
         orthogonal transformation.
-    maxiter, tol: most steps, and the change of an unknown that the next step may still foreseeably bring
-    when a lane
-        counts as converged (in the unknown's unit).
+    maxiter, tol: most steps, and the change of an unknown that the next step may still bring (as the last two
+        foretell) when a lane counts as converged, in the unknown's unit.
     implicit_diff: derivatives of the solution by the implicit function theorem with the exact Hessian of the
     cost,
         forward and reverse; otherwise by unrolling the steps (reverse only).
     implicit_diff_solve: ``solve(matvec, b)`` in place of the banded solve of the implicit system.
 
     `run`, `init_state`, `update` and `optimality_fun` are those of `jaxopt.GaussNewton`. What differs: a step
-    solves the banded rows by QR (no normal equations); Levenberg's damping rejects every step that would raise
-    the cost (in the last steps, to within the rounding of the cost); every lane stops by itself and has its own
-    status.
+    solves the banded rows by QR (no normal equations); Levenberg's damping rejects every step that would
+    raise the cost (in the last steps, to within its rounding); every lane stops by itself, with its status.
     """
 
     # jaxopt's own fields, spelt in today's types.
@@ -150,9 +148,9 @@ class BandedGaussNewton(jaxopt.GaussNewton):
         resolution = 2 * jnp.finfo(params.dtype).eps * jnp.max(jnp.abs(params), axis=(0, 1))
         limit = jnp.maximum(jnp.asarray(self.tol, params.dtype), resolution)
         accepted = running & ((decrease > 0) | (in_noise & (decrease >= -noise)))
-        # Steps shrink in proportion: the last two foretell the next, which need not be made if it is small. They are
-        # trusted with one digit at most, because the first steps shrink faster than the last. Below the rounding of
-        # the cost a comparison tells nothing: there steps shrink until rounding is all that is left of them.
+        # Steps shrink in proportion: the last two foretell the next, which need not be made if it is small.
+        # They are trusted with one digit at most, as the first steps shrink faster than the last. Below the
+        # rounding of the cost a comparison tells nothing: there steps shrink until only rounding is left.
         shrinkage = jnp.where(jnp.isinf(state.error), 1, jnp.clip(size / state.error, 0.1, 1))
         small = (size <= limit) | (accepted & (size * shrinkage <= limit))
         settled = running & undamped & (small | (in_noise & jnp.isfinite(state.error) & (shrinkage > 0.5)))
@@ -278,6 +276,9 @@ def _conjugate_gradients(
 
 
 def _lane_sum(values: Array) -> Array:
+    # A short first axis is added term by term: XLA's reductions do not vectorise along the others on a CPU.
+    if values.ndim > 2 and 1 < values.shape[0] <= 64:
+        values = sum(values[1:], values[0])
     return jnp.sum(values, axis=tuple(range(values.ndim - 1)))
 
 

@@ -484,15 +484,12 @@ class _Column(NamedTuple):
             [*products, *(a * b for a, b in zip(self.damping, other.damping, strict=True))][1:], products[0]
         )
 
-    def minus(self, unit: "_Column", overlap: Array) -> "_Column":
+    def minus(self, other: "_Column", share: Array) -> "_Column":
         return _Column(
-            self.u - unit.u * overlap[None],
-            self.v - unit.v * overlap[None],
-            tuple(a - b * overlap for a, b in zip(self.damping, unit.damping, strict=True)),
+            self.u - other.u * share[None],
+            self.v - other.v * share[None],
+            tuple(a - b * share for a, b in zip(self.damping, other.damping, strict=True)),
         )
-
-    def times(self, factor: Array) -> "_Column":
-        return _Column(self.u * factor[None], self.v * factor[None], tuple(a * factor for a in self.damping))
 
 
 def _reduce_rows(columns: list[_Column], damping_root: Array) -> list[list[Array]]:
@@ -510,12 +507,12 @@ def _reduce_rows(columns: list[_Column], damping_root: Array) -> list[list[Array
     triangle = []
     for k in range(3):
         norm = jnp.sqrt(columns[k].dot(columns[k]))
-        empty = norm == 0
-        unit = columns[k].times(jnp.where(empty, jnp.zeros_like(norm), 1 / jnp.where(empty, 1, norm)))
+        divisor = jnp.where(norm == 0, jnp.ones_like(norm), norm)
         row = [norm]
         for j in range(k + 1, 4):
-            overlap = unit.dot(columns[j])
-            columns[j] = columns[j].minus(unit, overlap)
+            # Dividing last makes XLA store the sum over joints instead of computing it again at every use.
+            overlap = columns[k].dot(columns[j]) / divisor
+            columns[j] = columns[j].minus(columns[k], overlap / divisor)
             row.append(overlap)
         triangle.append(row)
     return triangle
