@@ -58,6 +58,8 @@ class TrainConfig:
     seed: int = 0
     parallel: Literal["jit", "pmap"] = "jit"
     """jit shards the batch over all devices of all hosts; pmap is the second way to run the same step."""
+    distributed: bool = False
+    """Several hosts: `jax.distributed.initialize` finds them; start the same command on each."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     checkpoint_every: int = 1000
     """Steps between checkpoints."""

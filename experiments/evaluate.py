@@ -263,13 +263,12 @@ def evaluate(
 ) -> list[Row]:
     """One network under every condition: a row a subject and one for all of them."""
     rows = []
-    for index, condition in track(list(enumerate(conditions(config))), description=name, console=console):
+    for condition in track(conditions(config), description=name, console=console):
         totals: dict[str, dict[str, np.ndarray]] = {}
         frames: dict[str, int] = {}
         for length, people in seen.items():
-            mask_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed + 1), index), length)
             mask = sample_mask(
-                mask_key,
+                _mask_key(config.seed, condition, length),
                 people.missed.shape,
                 condition.ratio,
                 condition.kernel_frames,
@@ -306,6 +305,14 @@ def evaluate(
                 means[metric] = scale * value / count if count else float("nan")
             rows.append(Row(name, *condition, subject, frames[subject], **means))
     return rows
+
+
+def _mask_key(seed: int, condition: Condition, length: int) -> jax.Array:
+    """A condition's masks depend on itself alone, not on what else is judged."""
+    key = jax.random.fold_in(jax.random.key(seed + 1), length)
+    for number in (condition.masks == "body", round(1e6 * condition.ratio), condition.kernel_frames):
+        key = jax.random.fold_in(key, number)
+    return key
 
 
 def _parts(count: int, size: int) -> Iterator[np.ndarray]:

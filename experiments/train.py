@@ -6,8 +6,8 @@
 
 Any field of a configuration is a flag (`--help` after a configuration's name lists them). A run is decided by
 its configuration and seed alone: step n draws from fold_in(seed, n), so `--resume` continues exactly where
-the newest checkpoint stopped. On a pod, start the same command on every host; `jax.distributed` finds the
-others by itself.
+the newest checkpoint stopped. On a pod, start the same command on every host with
+`--distributed`.
 """
 
 import json
@@ -196,6 +196,11 @@ def make_step(
     # One output a window takes the strided form: the same weights and outputs, at a fraction of the cost.
     strided = config.chunk_frames == 1
 
+    def total_weight(batch: Batch) -> jax.Array:
+        # Under pmap every device divides by the mean of all: then the devices' mean is the frames' mean.
+        weight = jnp.sum(batch.weight)
+        return jax.lax.pmean(weight, axis) if axis else weight
+
     def step(state: State, bank: Bank) -> tuple[State, dict[str, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         if axis:
@@ -215,13 +220,13 @@ def make_step(
                 mutable=["batch_stats"],
             )
             per_frame = squared_joint_error(poses, batch.target).mean(-1)
-            value = jnp.sum(per_frame * batch.weight) / jnp.sum(batch.weight)
+            value = jnp.sum(per_frame * batch.weight) / total_weight(batch)
             return value, (poses, updated["batch_stats"])
 
         params = state.variables["params"]
         (value, (poses, statistics)), gradients = jax.value_and_grad(loss, has_aux=True)(params)
         error = mpjpe(poses, batch.target).mean(-1)
-        metrics = {"loss": value, "train_mpjpe_m": jnp.sum(error * batch.weight) / jnp.sum(batch.weight)}
+        metrics = {"loss": value, "train_mpjpe_m": jnp.sum(error * batch.weight) / total_weight(batch)}
         if axis:
             gradients, metrics = jax.lax.pmean((gradients, metrics), axis)
         updates, moments = optimizer.update(gradients, state.optimizer, params)
@@ -282,6 +287,8 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
         )
     output.mkdir(parents=True, exist_ok=True)
     described = as_json(config)
+    if config.resume:
+        _check_same_run(output / "config.json", described)
     (output / "config.json").write_text(json.dumps(described, indent=1) + "\n")
 
     clips = read_motion(config)
@@ -371,6 +378,20 @@ def _check_finite(state: State, folder: Path) -> None:
         )
 
 
+def _check_same_run(path: Path, described: dict[str, Any]) -> None:
+    """A resumed run must be the same run: what decides its numbers may not change half-way."""
+    if not path.exists():
+        return
+    before = json.loads(path.read_text())
+    free = {"resume", "output", "checkpoint_every", "log_every", "data", "distributed"}
+    changed = [name for name in described if name not in free and before.get(name) != described[name]]
+    if changed:
+        raise ValueError(
+            f"resume: {path} has another {', '.join(changed)}: resume with the settings of that file, "
+            "or start a run in another output folder"
+        )
+
+
 def _drop_later_lines(log_path: Path, step: int) -> None:
     """Lines that a resumed run will write again are dropped, so that the log has each step once."""
     if log_path.exists():
@@ -389,6 +410,8 @@ def draw_curves(log_path: Path, path: Path) -> None:
 
 def main() -> None:
     config = tyro.extras.overridable_config_cli(CONFIGS, description=__doc__)
+    if config.distributed:
+        jax.distributed.initialize()  # before anything asks for devices
     train(config)
 
 

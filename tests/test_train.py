@@ -166,11 +166,22 @@ def test_a_finished_run_is_not_written_over(finished):
 def test_resuming_with_another_network_names_the_setting(finished, motion, tmp_path):
     config, output, _ = finished
     shutil.copytree(output, tmp_path / "copy")
+    (tmp_path / "copy" / "config.json").unlink()
     other = dataclasses.replace(config.network, channels=16)
     with pytest.raises(ValueError, match="channels is 8 there and 16 here"):
         train.train(
             dataclasses.replace(config, network=other, output=tmp_path / "copy", resume=True), silent()
         )
+
+
+def test_resuming_with_other_settings_names_them(finished, motion, tmp_path):
+    config, output, _ = finished
+    shutil.copytree(output, tmp_path / "copy")
+    other = dataclasses.replace(
+        config, seed=config.seed + 1, learning_rate=0.5, output=tmp_path / "copy", resume=True
+    )
+    with pytest.raises(ValueError, match="another learning_rate, seed: resume with the settings of that file"):
+        train.train(other, silent())
 
 
 def noise(key, bank, lifter, config, size):
