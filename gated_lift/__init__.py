@@ -13,6 +13,7 @@ from gated_lift.checkpoints import load_lifter as load_lifter
 from gated_lift.clips import MotionClip as MotionClip
 from gated_lift.detector import DetectorConfig as DetectorConfig
 from gated_lift.lifter import TemporalLifter as TemporalLifter
+from gated_lift.lifter import check_values as check_values
 from gated_lift.lifter import lift_clip as lift_clip
 from gated_lift.pipeline import Recovery as Recovery
 from gated_lift.pipeline import recover as recover
