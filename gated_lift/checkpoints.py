@@ -159,9 +159,7 @@ def load_lifter(directory: Path, step: int | None = None) -> LoadedLifter:
         lifter, expected = _build(description, directory)
         stored = manager.item_metadata(step)["variables"]
         _check_fit(expected, stored, directory)
-        abstract = jax.tree.map(
-            lambda leaf, saved: jax.ShapeDtypeStruct(leaf.shape, saved.dtype), expected, dict(stored)
-        )
+        abstract = jax.tree.map(lambda leaf, saved: _here(leaf.shape, saved.dtype), expected, dict(stored))
         restored = manager.restore(
             step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(abstract))
         )
@@ -196,7 +194,7 @@ def restore_training(
             f"checkpoint {directory} holds no optimiser state, as exported weights do not: resume from the "
             "checkpoints of the training run itself"
         )
-    abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), optimizer)
+    abstract = jax.tree.map(lambda leaf: _here(leaf.shape, leaf.dtype), optimizer)
     with _manager(directory) as manager:
         try:
             restored = manager.restore(
@@ -224,6 +222,13 @@ def export(source: Path, target: Path) -> Path:
         config = {name: value for name, value in description["config"].items() if name != "output"}
         description["config"] = config | {"data": [Path(path).name for path in config.get("data", ())]}
     return save(target, 0, variables, description, keep=1)
+
+
+def _here(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+    """An array on this process's first device, wherever it was when it was saved."""
+    return jax.ShapeDtypeStruct(
+        shape, dtype, sharding=jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    )
 
 
 def _manager(directory: Path) -> ocp.CheckpointManager:
