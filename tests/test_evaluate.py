@@ -179,7 +179,8 @@ def test_a_network_that_knows_the_truth_has_no_error(files, monkeypatch):
     assert visible.hidden < 5 and joints.hidden == pytest.approx(50, abs=12)
     assert np.isnan(visible.root_error_fully_hidden)
     # A body that is hidden at once leaves frames without any keypoint, on which the root is judged apart.
-    assert body.root_error_fully_hidden > 2 * body.root_error > 0
+    # All of the error lies on these frames, about half of all.
+    assert body.root_error_fully_hidden > 1.5 * body.root_error > 0
 
 
 def test_each_metric_sees_its_own_error(files, monkeypatch):

@@ -180,7 +180,9 @@ def test_resuming_with_other_settings_names_them(finished, motion, tmp_path):
     other = dataclasses.replace(
         config, seed=config.seed + 1, learning_rate=0.5, output=tmp_path / "copy", resume=True
     )
-    with pytest.raises(ValueError, match="another learning_rate, seed: resume with the settings of that file"):
+    with pytest.raises(
+        ValueError, match="another learning_rate, seed: resume with the settings of that file"
+    ):
         train.train(other, silent())
 
 
