@@ -1,10 +1,8 @@
 """Strict arrays in every test: no silent promotion of rank or dtype, and signatures checked at run time."""
 
-# ruff: noqa: E402
-
 import os
 
-# The suite compiles much and computes little: XLA's optimiser would take most of its time. Set before JAX starts.
+# The suite compiles much and computes little: XLA's optimiser would take most of its time. Before JAX starts.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 
 import jax
