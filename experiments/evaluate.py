@@ -393,6 +393,7 @@ def main() -> None:
             if row.subject == "all" and row.masks == "joints"
         ],
         config.output / "pa_mpjpe.png",
+        metric="PA-MPJPE",
     )
     console.print(f"wrote {config.output / 'rows.json'}, {config.output / 'table.md'} and {figure}")
 
