@@ -79,6 +79,9 @@ def save(
             raise RuntimeError(f"Orbax did not save step {step} to {directory}")
         manager.wait_until_finished()
     if jax.process_index() == 0:
+        # Orbax leaves the machine's folders in these markers; only that they exist is ever read of them.
+        for marker in (directory / str(step)).rglob("commit_success.txt"):
+            marker.write_text("")
         manifest = directory / f"{step}.sha256"
         manifest.with_suffix(".partial").write_text(json.dumps(_hash_files(directory / str(step)), indent=1))
         manifest.with_suffix(".partial").replace(manifest)
