@@ -11,24 +11,16 @@ import numpy as np
 import pytest
 from lifter_oracle import random_variables
 from rich.console import Console
+from silent_detector import SILENT
 
 from experiments import evaluate as evaluation
 from experiments.evaluate import COLUMNS, EvaluateConfig, conditions, cut, read_people, see
 from gated_lift import checkpoints, generated
 from gated_lift.captures import JOINT_NAMES
-from gated_lift.detector import DetectorConfig
 from gated_lift.lifter import TemporalLifter
 from gated_lift.skeleton import H36M_17
 from solvers import TrajectoryConfig
 
-SILENT = DetectorConfig(
-    noise=0.0,
-    hidden_noise=0.0,
-    outlier_rate=0.0,
-    hidden_outlier_rate=0.0,
-    swap_rate=0.0,
-    confidence_logit=20.0,
-)
 LIFTER = TemporalLifter("two_stream", 8, (3, 3))
 LENGTH = 20
 

@@ -17,23 +17,15 @@ import optax
 import pytest
 from lifter_oracle import random_variables
 from rich.console import Console
+from silent_detector import SILENT
 
 from experiments import train
 from experiments.configs import CONFIGS, SMOKE, Network
 from gated_lift import checkpoints, generated
 from gated_lift.cameras import VirtualCamera
-from gated_lift.detector import DetectorConfig
 from gated_lift.occlusion import MaskDistribution
 from gated_lift.skeleton import H36M_17
 
-SILENT = DetectorConfig(
-    noise=0.0,
-    hidden_noise=0.0,
-    outlier_rate=0.0,
-    hidden_outlier_rate=0.0,
-    swap_rate=0.0,
-    confidence_logit=20.0,
-)
 UNMASKED = MaskDistribution(masked_share=0.0, kernel_frames=(1,))
 TINY = dataclasses.replace(
     SMOKE,

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from silent_detector import SILENT
 
 from gated_lift.cameras import Extrinsics, look_at
 from gated_lift.detector import DetectorConfig
@@ -12,14 +13,6 @@ from gated_lift.views import FARTHEST_OFF, NEAREST, view
 from solvers import Camera
 
 JOINTS, FRAMES = H36M_17.num_joints, 6
-SILENT = DetectorConfig(
-    noise=0.0,
-    hidden_noise=0.0,
-    outlier_rate=0.0,
-    hidden_outlier_rate=0.0,
-    swap_rate=0.0,
-    confidence_logit=20.0,
-)
 CAMERA = Camera(focal=jnp.array([1100.0, 1200.0]), center=jnp.array([500.0, 400.0]))
 POSITION = np.array([0.5, -4.0, 1.5])
 EXTRINSICS = Extrinsics(
