@@ -7,7 +7,7 @@ from typing import Any, Literal
 from gated_lift.cameras import VirtualCamera
 from gated_lift.detector import DetectorConfig
 from gated_lift.layers import Gating
-from gated_lift.lifter import TemporalLifter
+from gated_lift.lifter import Framing, TemporalLifter
 from gated_lift.occlusion import Fill, MaskDistribution
 
 
@@ -21,6 +21,7 @@ class Network:
     causal: bool = False
     dropout: float = 0.0
     fill: Fill = "interpolate"
+    framing: Framing = "person"
     mask_per_coordinate: bool = True
     gate_residual: bool = False
 
@@ -46,6 +47,9 @@ class TrainConfig:
     """Output frames a step, over all devices."""
     chunk_frames: int = 1
     """Output frames a window: 1 is the paper's strided form; more share the work of overlapping fields."""
+    chunk_stride: int = 1
+    """Frames between a window's outputs: a product of the first filter widths. Frames far apart are more
+    nearly independent samples, and the layers below stride instead of being dilated."""
     context_frames: int = 30
     """How far beyond either end of a window its gaps are filled from."""
     context_stride: int = 10

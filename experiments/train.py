@@ -97,9 +97,9 @@ def make_bank(clips: tuple[MotionClip, ...]) -> Bank:
 def draw_batch(key: jax.Array, bank: Bank, lifter: TemporalLifter, config: TrainConfig, size: int) -> Batch:
     """``size`` windows at random frames, each seen by a camera, a detector and a mask of its own."""
     frame_key, camera_key, detector_key, mask_key, flip_key = jax.random.split(key, 5)
-    chunk = config.chunk_frames
+    outputs = np.arange(config.chunk_frames, dtype=np.int32) * config.chunk_stride
     before, after = lifter.padding
-    window = np.arange(-before, chunk + after, dtype=np.int32)
+    window = np.arange(-before, outputs[-1] + after + 1, dtype=np.int32)
     # Gaps are filled from frames beyond the window too, a few of them: the network reads none of these.
     margin = (
         np.arange(1, config.context_frames // config.context_stride + 1, dtype=np.int32)
@@ -111,9 +111,9 @@ def draw_batch(key: jax.Array, bank: Bank, lifter: TemporalLifter, config: Train
     frame = jax.random.randint(frame_key, (size,), 0, len(bank.poses))
     first, last = bank.first[frame], bank.last[frame]
     # A chunk starts inside its clip and stays there where the clip is long enough.
-    start = jnp.clip(frame - chunk // 2, first, jnp.maximum(first, last - chunk + 1))
+    start = jnp.clip(frame - outputs[-1] // 2, first, jnp.maximum(first, last - outputs[-1]))
     poses = bank.poses[jnp.clip(start[:, None] + times[None], first[:, None], last[:, None])]
-    weight = (start[:, None] + np.arange(chunk, dtype=np.int32)[None] <= last[:, None]).astype(jnp.float32)
+    weight = (start[:, None] + outputs[None] <= last[:, None]).astype(jnp.float32)
 
     def look(camera_key: jax.Array, detector_key: jax.Array, poses: jax.Array) -> tuple[jax.Array, ...]:
         camera, extrinsics = sample_static_camera(camera_key, poses[len(poses) // 2, 0], config.camera)
@@ -128,7 +128,7 @@ def draw_batch(key: jax.Array, bank: Bank, lifter: TemporalLifter, config: Train
     occluded = missed | sample_training_masks(mask_key, shape, config.masks)[:, times - times[0]]
     keypoints = fill(keypoints, occluded, lifter.fill, lifter.causal, jnp.asarray(times))[:, inside]
     occluded = occluded[:, inside]
-    target = joints[:, inside][:, before : before + chunk]
+    target = joints[:, inside][:, before + outputs]
     target = target - target[..., :1, :]
 
     flip = jax.random.bernoulli(flip_key, 0.5, (size,))[:, None, None]
@@ -194,7 +194,7 @@ def make_step(
     devices = jax.device_count() if axis else 1
     size = config.batch_frames // config.chunk_frames // devices
     # One output a window takes the strided form: the same weights and outputs, at a fraction of the cost.
-    strided = config.chunk_frames == 1
+    output_stride = lifter.receptive_field if config.chunk_frames == 1 else config.chunk_stride
 
     def total_weight(batch: Batch) -> jax.Array:
         # Under pmap every device divides by the mean of all: then the devices' mean is the frames' mean.
@@ -214,7 +214,7 @@ def make_step(
                 batch.keypoints,
                 batch.occluded,
                 train=True,
-                strided=strided,
+                output_stride=output_stride,
                 filled=True,
                 rngs={"dropout": dropout_key},
                 mutable=["batch_stats"],

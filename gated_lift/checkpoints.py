@@ -23,6 +23,7 @@ NETWORK_SETTINGS = (
     "causal",
     "dropout",
     "fill",
+    "framing",
     "mask_per_coordinate",
     "gate_residual",
 )

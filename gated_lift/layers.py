@@ -16,7 +16,7 @@ Gating = Literal["none", "mask_input", "single_stream", "two_stream"]
 class ConvolutionNorm(nn.Module):
     """Temporal convolution followed by batch normalisation.
 
-    Input (B, T, C), output (B, T', channels). A strided filter moves by its own width and is not dilated.
+    Input (B, T, C), output (B, T', channels). One that strides by its width is not dilated.
     """
 
     channels: int

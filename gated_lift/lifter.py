@@ -1,7 +1,7 @@
 """The lifter: windows of 2D keypoints and their occlusion mask to root-relative 3D joints."""
 
 import math
-from typing import Any, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import flax.linen as nn
 import jax
@@ -10,11 +10,20 @@ import numpy as np
 from jaxtyping import Array, Bool, DTypeLike, Float
 
 from gated_lift.layers import Gating, TemporalLayer, joint_bits
-from gated_lift.occlusion import Fill, fill
+from gated_lift.occlusion import Fill, fill, joint_mean
 from gated_lift.skeleton import Skeleton
 
 GATINGS = get_args(Gating)
 FILLS = get_args(Fill)
+Framing = Literal["screen", "person"]
+FRAMINGS = get_args(Framing)
+
+
+class Strides(NamedTuple):
+    """How a filter moves: ``stride`` frames of its input between outputs, ``dilation`` between its taps."""
+
+    stride: int
+    dilation: int
 
 
 class TemporalLifter(nn.Module):
@@ -31,6 +40,8 @@ class TemporalLifter(nn.Module):
     causal: outputs depend on their own frame and earlier ones only.
     fill: what stands for hidden keypoints: ``interpolate`` (linear in time; a causal network holds the last
         visible value) or ``zero`` (as in the paper).
+    framing: how keypoints enter: ``screen`` as they are (the paper's, and with it the parameter count of
+        VideoPose3D), or ``person`` (`frame_person`): centred on the person and divided by their size.
     mask_per_coordinate: 2J mask channels as the paper writes it, or J.
     gate_residual: adds the block's cropped input to the gate stream too, which the paper leaves open.
     batch_norm_momentum: share of the old running statistics that an update keeps.
@@ -45,6 +56,7 @@ class TemporalLifter(nn.Module):
     causal: bool = False
     dropout: float = 0.25
     fill: Fill = "interpolate"
+    framing: Framing = "screen"
     mask_per_coordinate: bool = True
     gate_residual: bool = False
     batch_norm_momentum: float = 0.9
@@ -68,42 +80,44 @@ class TemporalLifter(nn.Module):
         occluded: Bool[Array, "B T J"],
         *,
         train: bool = False,
-        strided: bool = False,
+        output_stride: int = 1,
         filled: bool = False,
     ) -> Float[Array, "B S J 3"]:
-        """Lifts windows to S = T − RF + 1 poses, metres in camera axes, relative to the root.
+        """Lifts windows to S = (T − RF) // output_stride + 1 root-relative poses, metres in camera axes.
 
         keypoints: screen-normalised (`cameras.normalize_screen`); hidden ones are never read and may be NaN.
         occluded: True where a joint is hidden.
         train: batch statistics and dropout (needs the ``dropout`` rng and ``mutable=["batch_stats"]``).
-        strided: strides replace dilation, with the same weights; computes the first output only, at the least
-            cost, and needs T = RF.
+        output_stride: frames between outputs; the product of the first filter widths, however many, so that
+            the layers up to it stride instead of being followed by dilated ones, with the same weights. 1 is
+            the dense form. The receptive field itself is the paper's training form: one output a window, at
+            the least cost. What lies between lets few frames of a long window serve many outputs.
         filled: the caller has filled the gaps already (from frames beyond the window, say): hidden values are
             read.
 
         Raises ValueError for another joint count, for windows that are too short, and for an unknown setting.
         """
-        self._check(keypoints, occluded, strided)
+        self._check(keypoints, occluded, output_stride)
         if not filled:
             keypoints = fill(keypoints, occluded, self.fill, self.causal)
         features = keypoints.reshape(*keypoints.shape[:2], -1)
+        if self.framing == "person":
+            features = frame_person(keypoints, ~occluded if self.fill == "zero" else jnp.ones_like(occluded))
         gates = joint_bits(occluded, self.mask_per_coordinate, features.dtype)
         if self.gating in ("mask_input", "single_stream"):
             features = jnp.concatenate([features, gates], axis=-1)
 
         first, *rest = self.filter_widths
-        features, gates = self._layer(first, 1, strided, "expand")(features, gates, train)
-        dilation = first
-        for index, width in enumerate(rest):
+        strides = self._strides(output_stride)
+        features, gates = self._layer(first, strides[0], "expand")(features, gates, train)
+        for index, (width, stride) in enumerate(zip(rest, strides[1:], strict=True)):
             skipped, skipped_gates = features, gates
-            layer = self._layer(width, dilation, strided, f"block{index}_dilated")
-            features, gates = layer(features, gates, train)
-            features, gates = self._layer(1, 1, False, f"block{index}_mix")(features, gates, train)
-            crop = self._crop(width, dilation, skipped.shape[1], strided)
+            features, gates = self._layer(width, stride, f"block{index}_dilated")(features, gates, train)
+            features, gates = self._layer(1, Strides(1, 1), f"block{index}_mix")(features, gates, train)
+            crop = self._crop(width, stride, features.shape[1])
             features = features + skipped[:, crop]
             if self.gate_residual and self.gating == "two_stream":
                 gates = gates + skipped_gates[:, crop]
-            dilation *= width
         # A head of zeros starts from the root instead of from noise as large as a person, which takes
         # thousands of steps to unlearn: after 300 steps of 512 windows the training MPJPE was 114 mm instead
         # of 559 mm.
@@ -112,13 +126,26 @@ class TemporalLifter(nn.Module):
         poses = head(features)
         return poses.astype(jnp.float32).reshape(*poses.shape[:2], self.num_joints, 3)
 
-    def _layer(self, width: int, dilation: int, strided: bool, name: str) -> TemporalLayer:
+    def _strides(self, output_stride: int) -> list[Strides]:
+        """How every layer moves: a layer strides until the outputs are ``output_stride`` frames apart; after
+        that layers dilate on the coarser grid.
+        """
+        strides, dilation = [], 1
+        for width in self.filter_widths:
+            if dilation * width <= output_stride:
+                strides.append(Strides(stride=width, dilation=1))
+            else:
+                strides.append(Strides(stride=1, dilation=dilation // output_stride))
+            dilation *= width
+        return strides
+
+    def _layer(self, width: int, strides: Strides, name: str) -> TemporalLayer:
         return TemporalLayer(
             gating=self.gating,
             channels=self.channels,
             width=width,
-            dilation=1 if strided else dilation,
-            stride=width if strided else 1,
+            dilation=strides.dilation,
+            stride=strides.stride,
             dropout=self.dropout,
             momentum=self.batch_norm_momentum,
             axis_name=self.axis_name,
@@ -126,19 +153,18 @@ class TemporalLifter(nn.Module):
             name=name,
         )
 
-    def _crop(self, width: int, dilation: int, frames: int, strided: bool) -> slice:
+    def _crop(self, width: int, strides: Strides, outputs: int) -> slice:
         """Frames of a block's input that its outputs stand on: the middle tap, or the last when causal."""
-        tap = width - 1 if self.causal else width // 2
-        if strided:
-            return slice(tap, None, width)
-        start = tap * dilation
-        return slice(start, start + frames - (width - 1) * dilation)
+        start = (width - 1 if self.causal else width // 2) * strides.dilation
+        return slice(start, start + (outputs - 1) * strides.stride + 1, strides.stride)
 
-    def _check(self, keypoints: Array, occluded: Array, strided: bool) -> None:
+    def _check(self, keypoints: Array, occluded: Array, output_stride: int) -> None:
         if self.gating not in GATINGS:
             raise ValueError(f"gating is {self.gating!r}: choose one of {', '.join(GATINGS)}")
         if self.fill not in FILLS:
             raise ValueError(f"fill is {self.fill!r}: choose one of {', '.join(FILLS)}")
+        if self.framing not in FRAMINGS:
+            raise ValueError(f"framing is {self.framing!r}: choose one of {', '.join(FRAMINGS)}")
         if not self.filter_widths or any(width < 1 or width % 2 == 0 for width in self.filter_widths):
             raise ValueError(
                 f"filter_widths is {self.filter_widths}: give one or more odd widths, such as (3, 3, 3)"
@@ -149,13 +175,40 @@ class TemporalLifter(nn.Module):
                 f"keypoints has shape {keypoints.shape}: the network takes (batch, frames, joints, 2); "
                 "use lift_clip, or add a batch axis"
             )
-        needed = self.receptive_field
-        frames = keypoints.shape[1]
-        if frames < needed or (strided and frames != needed):
+        allowed = [math.prod(self.filter_widths[:count]) for count in range(len(self.filter_widths) + 1)]
+        if output_stride not in allowed:
             raise ValueError(
-                f"keypoints has {frames} frames, the network needs {'exactly' if strided else 'at least'} "
-                f"{needed} (its receptive field): use lift_clip, which pads clips"
+                f"output_stride is {output_stride}: filter_widths {self.filter_widths} allow "
+                f"{', '.join(map(str, dict.fromkeys(allowed)))}"
             )
+        frames = keypoints.shape[1]
+        if frames < self.receptive_field:
+            raise ValueError(
+                f"keypoints has {frames} frames, the network needs at least {self.receptive_field} (its "
+                "receptive field): use lift_clip, which pads clips"
+            )
+
+
+def frame_person(
+    keypoints: Float[Array, "*batch J 2"], known: Bool[Array, "*batch J"]
+) -> Float[Array, "*batch features"]:
+    """2J + 3 features of every frame: the pose as a shape, and where and how large it is.
+
+        y_j = (x_j − c) / s,   c = mean of the known x_j,   s² = mean of the known |x_j − c|² + 1e-6
+
+    then 2c and log s + 1.5, which are of order one for a person on a normalised screen. A person at 8 m and
+    at 2.5 m has the same shape, so that the network need not learn to divide. Joints that are not ``known``
+    are zero; a frame without any is all zeros but for s, which is then 1e-3.
+
+    keypoints: screen-normalised and finite.
+    """
+    known = known[..., None]
+    center = joint_mean(keypoints, known)
+    offset = jnp.where(known, keypoints - center, jnp.zeros_like(keypoints))
+    square = jnp.sum(joint_mean(offset**2, known), axis=-1, keepdims=True)
+    size = jnp.sqrt(square + 1e-6)
+    shape = (offset / size).reshape(*keypoints.shape[:-2], -1)
+    return jnp.concatenate([shape, 2 * center[..., 0, :], jnp.log(size[..., 0, :]) + 1.5], axis=-1)
 
 
 def check_keypoints(keypoints: Array, occluded: Array, num_joints: int) -> None:

@@ -103,10 +103,11 @@ def fill_gaps(
 ) -> Float[Array, "*batch frames joints coordinates"]:
     """Replaces hidden keypoints by linear interpolation in time between the nearest visible ones.
 
-    Before the first and after the last visible frame the nearest visible value is held. A joint that is never
-    visible becomes zero, the centre of a normalised screen. With ``causal`` no later frame is read: the last
-    visible value is held, and zero stands before the first. ``times`` are the frames' rising time stamps
-    where they are not evenly spaced. Hidden values are never read: they may be NaN.
+    Before the first and after the last visible frame the nearest visible value is held. With ``causal`` no
+    later frame is read: the last visible value is held. A joint without any visible frame (with ``causal``,
+    without one so far) takes the mean of the person's other filled joints on that frame, and zero, the centre
+    of a normalised screen, where there is none. ``times`` are the frames' rising time stamps where they are
+    not evenly spaced. Hidden values are never read: they may be NaN.
     """
     frames = occluded.shape[-2]
     axis = occluded.ndim - 2
@@ -126,7 +127,17 @@ def fill_gaps(
     weight = (since / span).astype(keypoints.dtype)[..., None]
     filled = value_at(start) * (1 - weight) + value_at(stop) * weight
     filled = jnp.where((start == stop)[..., None], value_at(start), filled)
-    return jnp.where((has_previous | has_following)[..., None], filled, jnp.zeros_like(filled))
+    known = (has_previous | has_following)[..., None]
+    return jnp.where(known, filled, joint_mean(filled, known))
+
+
+def joint_mean(
+    keypoints: Float[Array, "*batch joints coordinates"], known: Bool[Array, "*batch joints one"]
+) -> Float[Array, "*batch one coordinates"]:
+    """Mean over the joints that are ``known``, zero where none is."""
+    total = jnp.sum(jnp.where(known, keypoints, jnp.zeros_like(keypoints)), axis=-2, keepdims=True)
+    count = jnp.sum(known, axis=-2, keepdims=True).astype(keypoints.dtype)
+    return total / jnp.maximum(count, 1)
 
 
 def zero_gaps(

@@ -63,11 +63,28 @@ def layer(gating, features, gates, params, statistics, dilation=1, stride=1):
     return outputs, gates
 
 
+def framed(keypoints, known):
+    """Frame by frame: shape, place and size of the known joints, for `framing="person"`."""
+    features = np.zeros((*keypoints.shape[:-2], 2 * keypoints.shape[-2] + 3))
+    for index in np.ndindex(*keypoints.shape[:-2]):
+        points = keypoints[index][known[index]].astype(np.float64)
+        center = points.mean(axis=0) if len(points) else np.zeros(2)
+        spread = ((points - center) ** 2).sum() / max(len(points), 1)
+        size = np.sqrt(spread + 1e-6)
+        shape = np.zeros(keypoints[index].shape)
+        shape[known[index]] = (points - center) / size
+        features[index] = [*shape.ravel(), *(2 * center), np.log(size) + 1.5]
+    return features
+
+
 def lift(lifter, variables, keypoints, occluded):
     """Poses (B, T − RF + 1, J, 3) of a dense network from keypoints whose gaps have been filled."""
     params, statistics = variables["params"], variables["batch_stats"]
     batch, frames, joints, _ = keypoints.shape
     features = np.asarray(keypoints, np.float64).reshape(batch, frames, -1)
+    if lifter.framing == "person":
+        known = ~np.asarray(occluded) if lifter.fill == "zero" else np.ones(occluded.shape, bool)
+        features = framed(np.asarray(keypoints), known)
     bits = np.asarray(occluded, np.float64)
     gates = np.repeat(bits, 2, axis=-1) if lifter.mask_per_coordinate else bits
     if lifter.gating in ("mask_input", "single_stream"):

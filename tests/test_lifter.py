@@ -11,6 +11,7 @@ from gated_lift.lifter import (
     TemporalLifter,
     check_keypoints,
     check_values,
+    frame_person,
     lift_clip,
     mirror,
     mirror_mask,
@@ -27,7 +28,7 @@ apply = jax.jit(
         variables, keypoints, occluded, **options
     ),
     static_argnums=0,
-    static_argnames=("strided", "filled"),
+    static_argnames=("output_stride", "filled"),
 )
 lift_jit = jax.jit(lift_clip, static_argnames=("lifter", "skeleton", "flip"))
 
@@ -55,8 +56,13 @@ def weights(lifter, seed=1):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"gate_residual": True, "num_joints": 5}, {"mask_per_coordinate": False, "fill": "zero"}],
-    ids=["gate_residual", "joint_bits"],
+    [
+        {"gate_residual": True, "num_joints": 5},
+        {"mask_per_coordinate": False, "fill": "zero"},
+        {"framing": "person"},
+        {"framing": "person", "fill": "zero", "gating": "mask_input"},
+    ],
+    ids=["gate_residual", "joint_bits", "person", "person_zero"],
 )
 def test_settings_match_numpy(settings):
     lifter = TemporalLifter(channels=8, filter_widths=(3, 3), **settings)
@@ -65,7 +71,7 @@ def test_settings_match_numpy(settings):
     filled = fill(keypoints, occluded, lifter.fill)
     expected = lift(lifter, variables, filled, occluded)
     np.testing.assert_allclose(apply(lifter, variables, keypoints, occluded), expected, atol=1e-5)
-    strided = apply(lifter, variables, filled[:, :9], occluded[:, :9], strided=True, filled=True)
+    strided = apply(lifter, variables, filled[:, :9], occluded[:, :9], output_stride=9, filled=True)
     np.testing.assert_allclose(strided, expected[:, :1], atol=1e-5)
 
 
@@ -86,21 +92,54 @@ def test_dense_and_strided_forms_match_numpy_on_every_frame(gating, widths, caus
     np.testing.assert_allclose(dense, expected, atol=1e-5)
     # Every output frame has a window of its own, which the strided form lifts.
     index = np.arange(outputs)[:, None] + np.arange(field)
-    strided = apply(lifter, variables, keypoints[0, index], occluded[0, index], strided=True, filled=True)
+    windows = keypoints[0, index], occluded[0, index]
+    strided = apply(lifter, variables, *windows, output_stride=field, filled=True)
     assert strided.shape == (outputs, 1, JOINTS, 3)
     np.testing.assert_allclose(strided[:, 0], dense[0], atol=1e-5)
 
 
-def test_both_forms_have_the_same_parameters():
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("stride", "outputs"), [(1, 21), (3, 7), (15, 2), (45, 1)])
+def test_strided_outputs_are_every_so_many_dense_ones(stride, outputs, causal):
+    lifter = TemporalLifter("two_stream", 8, (3, 5, 3), causal=causal, gate_residual=True, framing="person")
+    variables = weights(lifter)
+    keypoints, occluded = clip(lifter.receptive_field + 20)
+    keypoints = fill(keypoints, occluded, "interpolate")
+    dense = lift(lifter, variables, keypoints, occluded)
+    strided = apply(lifter, variables, keypoints, occluded, output_stride=stride, filled=True)
+    assert strided.shape[1] == outputs
+    np.testing.assert_allclose(strided, dense[:, ::stride], atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [0, 2, 5, 9, 90])
+def test_other_output_strides_are_refused(stride):
+    lifter = TemporalLifter(channels=8, filter_widths=(3, 5, 3))
+    with pytest.raises(ValueError, match=rf"output_stride is {stride}: filter_widths .* allow 1, 3, 15, 45"):
+        lifter.init(jax.random.key(0), *clip(90), output_stride=stride)
+
+
+def test_framed_people_have_no_place_or_size():
+    """The shape is the same wherever a person stands and however large; place and size are the last three."""
+    keypoints = clip(5)[0]
+    known = jnp.arange(JOINTS) % 5 > 0
+    known = jnp.broadcast_to(known, keypoints.shape[:-1])
+    features = frame_person(keypoints, known)
+    moved = frame_person(0.4 * keypoints + jnp.array([0.3, -0.2])[None, None, None], known)
+    np.testing.assert_allclose(moved[..., :-3], features[..., :-3], atol=1e-5)
+    assert np.abs(moved[..., -3:] - features[..., -3:]).min() > 1e-3
+    nobody = frame_person(keypoints, jnp.zeros_like(known))
+    assert np.isfinite(nobody).all() and not nobody[..., :-1].any()
+
+
+def test_all_forms_have_the_same_parameters():
     keypoints, occluded = clip(9)
     shapes = [
         jax.eval_shape(
-            lambda strided=strided: SMALL.init(jax.random.key(0), keypoints, occluded, strided=strided)
+            lambda stride=stride: SMALL.init(jax.random.key(0), keypoints, occluded, output_stride=stride)
         )
-        for strided in (False, True)
+        for stride in (1, 3, 9)
     ]
-    assert jax.tree.structure(shapes[0]) == jax.tree.structure(shapes[1])
-    assert shapes[0] == shapes[1]
+    assert shapes[0] == shapes[1] == shapes[2]
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -360,7 +399,7 @@ def test_arrays_that_do_not_fit_are_refused(change, match):
     with pytest.raises(ValueError, match=match):
         lift_clip.__wrapped__(SMALL, {}, **arrays, skeleton=H36M_17)
     with pytest.raises(ValueError, match=match):
-        SMALL._check(arrays["keypoints"], arrays["occluded"], strided=False)
+        SMALL._check(arrays["keypoints"], arrays["occluded"], output_stride=1)
 
 
 def test_networks_take_windows_that_fill_their_receptive_field():
@@ -370,12 +409,10 @@ def test_networks_take_windows_that_fill_their_receptive_field():
     ):
         SMALL.init(jax.random.key(0), keypoints, occluded)
     keypoints, occluded = clip(10)
-    with pytest.raises(ValueError, match="keypoints has 10 frames, the network needs exactly 9"):
-        SMALL.init(jax.random.key(0), keypoints, occluded, strided=True)
     with pytest.raises(
         ValueError, match=r"keypoints has shape \(10, 17, 2\): the network takes \(batch, frames"
     ):
-        SMALL._check(keypoints[0], occluded[0], strided=False)
+        SMALL._check(keypoints[0], occluded[0], output_stride=1)
 
 
 @pytest.mark.parametrize("widths", [(), (3, 4), (2,), (3, 0), (-3,)])
@@ -389,13 +426,14 @@ def test_even_widths_are_refused(widths):
     [
         ("gating", "both", "gating is 'both': choose one of none, mask_input, single_stream, two_stream"),
         ("fill", "spline", "fill is 'spline': choose one of interpolate, zero"),
+        ("framing", "face", "framing is 'face': choose one of screen, person"),
     ],
 )
 def test_unknown_settings_are_refused(name, value, match):
     lifter = TemporalLifter(channels=8, filter_widths=(3, 3))
     object.__setattr__(lifter, name, value)  # past the annotations, which are checked in tests only
     with pytest.raises(ValueError, match=match):
-        lifter._check(*clip(9), strided=False)
+        lifter._check(*clip(9), output_stride=1)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -198,8 +198,10 @@ def random_clip(seed, shape=(3, 30, 5), hidden=0.6):
 
 
 def interpolated(keypoints, occluded, times):
-    """Joint by joint with np.interp, in float64."""
-    filled = np.zeros(keypoints.shape)
+    """Joint by joint with np.interp, in float64; joints without any visible frame stay NaN, then take the
+    mean.
+    """
+    filled = np.full(keypoints.shape, np.nan)
     for index in np.ndindex(*keypoints.shape[:-3], keypoints.shape[-2]):
         *clip, joint = index
         seen = ~occluded[(*clip, slice(None), joint)]
@@ -207,15 +209,24 @@ def interpolated(keypoints, occluded, times):
             values = keypoints[(*clip, slice(None), joint, coordinate)].astype(np.float64)
             if seen.any():
                 filled[(*clip, slice(None), joint, coordinate)] = np.interp(times, times[seen], values[seen])
-    return filled
+    return with_mean(filled)
+
+
+def with_mean(filled):
+    """NaN joints take the mean of the others on the same frame, zero without any."""
+    known = np.isfinite(filled)
+    mean = np.where(known, filled, 0).sum(axis=-2, keepdims=True) / np.maximum(
+        known.sum(-2, keepdims=True), 1
+    )
+    return np.where(known, filled, mean)
 
 
 def held(keypoints, occluded):
-    """Frame by frame: the last visible value, zero before the first."""
-    filled, last = np.zeros(keypoints.shape), np.zeros(keypoints[..., 0, :, :].shape)
+    """Frame by frame: the last visible value, the others' mean before the first."""
+    filled, last = np.zeros(keypoints.shape), np.full(keypoints[..., 0, :, :].shape, np.nan)
     for frame in range(keypoints.shape[-3]):
         last = np.where(occluded[..., frame, :, None], last, keypoints[..., frame, :, :])
-        filled[..., frame, :, :] = last
+        filled[..., frame, :, :] = with_mean(last)
     return filled
 
 
@@ -225,9 +236,10 @@ def test_gaps_are_interpolated(seed):
     filled = jax.jit(fill_gaps)(keypoints, occluded)
     assert filled.dtype == jnp.float32
     np.testing.assert_allclose(filled, interpolated(keypoints, occluded, np.arange(30.0)), atol=1e-6)
-    # Visible keypoints keep their very bits, and a joint without any is zero.
+    # Visible keypoints keep their very bits, and a joint without any is where the others are.
     np.testing.assert_array_equal(np.asarray(filled)[~occluded], keypoints[~occluded])
-    assert not np.asarray(filled)[0, :, 0].any()
+    np.testing.assert_allclose(filled[0, :, 0], np.asarray(filled)[0, :, 1:].mean(axis=1), atol=1e-6)
+    assert not np.asarray(jax.jit(fill_gaps)(keypoints, np.ones_like(occluded))).any()
 
 
 def test_gaps_are_interpolated_in_uneven_time():
@@ -243,7 +255,8 @@ def test_causal_gaps_hold_the_last_value_and_read_no_later_frame():
     keypoints, occluded = random_clip(5)
     causal = jax.jit(lambda keypoints, occluded: fill_gaps(keypoints, occluded, causal=True))
     filled = np.asarray(causal(keypoints, occluded))
-    np.testing.assert_array_equal(filled, held(keypoints, occluded).astype(np.float32))
+    np.testing.assert_allclose(filled, held(keypoints, occluded), atol=1e-6)
+    np.testing.assert_array_equal(filled[~occluded], keypoints[~occluded])
     for frame in (0, 9, 20):
         later, mask = keypoints.copy(), occluded.copy()
         later[:, frame + 1 :] += 1.0

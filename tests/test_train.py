@@ -360,16 +360,16 @@ def test_one_output_a_window_has_the_loss_of_the_dense_form():
     variables = random_variables(train.init_state(TINY, lifter, optax.amsgrad(1e-3)).variables, 0)
     batch = jax.tree.map(jnp.asarray, draw())
     run = jax.jit(
-        lambda keypoints, occluded, strided: lifter.apply(
-            variables, keypoints, occluded, strided=strided, filled=True
+        lambda keypoints, occluded, output_stride: lifter.apply(
+            variables, keypoints, occluded, output_stride=output_stride, filled=True
         ),
         static_argnums=2,
     )
-    dense = train.squared_joint_error(run(batch.keypoints, batch.occluded, False), batch.target)
+    dense = train.squared_joint_error(run(batch.keypoints, batch.occluded, 1), batch.target)
     assert dense.shape == (256, 16, 17)
     for output in (0, 7, 15):
         window = slice(output, output + lifter.receptive_field)
-        poses = run(batch.keypoints[:, window], batch.occluded[:, window], True)
+        poses = run(batch.keypoints[:, window], batch.occluded[:, window], lifter.receptive_field)
         strided = train.squared_joint_error(poses, batch.target[:, output : output + 1])
         np.testing.assert_allclose(strided[:, 0], dense[:, output], rtol=1e-4, atol=1e-5)
 
