@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from gated_lift.cameras import VirtualCamera
 from gated_lift.detector import DetectorConfig
-from gated_lift.layers import Gating
+from gated_lift.layers import Gating, MaskChannels
 from gated_lift.lifter import Framing, TemporalLifter
 from gated_lift.occlusion import Fill, MaskDistribution
 
@@ -22,7 +22,7 @@ class Network:
     dropout: float = 0.0
     fill: Fill = "interpolate"
     framing: Framing = "person"
-    mask_per_coordinate: bool = True
+    mask_channels: MaskChannels = "age"
     gate_residual: bool = False
 
     def build(self, **settings) -> TemporalLifter:

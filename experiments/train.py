@@ -33,7 +33,7 @@ from gated_lift.clips import MotionClip, concatenate_people
 from gated_lift.lifter import TemporalLifter, mirror, mirror_mask, parameter_count
 from gated_lift.losses import squared_joint_error
 from gated_lift.metrics import mpjpe
-from gated_lift.occlusion import fill, sample_training_masks
+from gated_lift.occlusion import fill, gap_age, sample_training_masks
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.views import view
 
@@ -57,11 +57,13 @@ class Bank(NamedTuple):
 
 class Batch(NamedTuple):
     """keypoints: (B, T, J, 2) screen-normalised, gaps filled. occluded: (B, T, J).
+    age: (B, T, J) frames to the nearest visible one, also beyond the window.
     target: (B, n, J, 3) root-relative metres. weight: (B, n), zero for frames beyond the end of a clip.
     """
 
     keypoints: jax.Array
     occluded: jax.Array
+    age: jax.Array
     target: jax.Array
     weight: jax.Array
 
@@ -126,7 +128,9 @@ def draw_batch(key: jax.Array, bank: Bank, lifter: TemporalLifter, config: Train
     )
     shape = (size, int(times[-1] - times[0]) + 1, SKELETON.num_joints)
     occluded = missed | sample_training_masks(mask_key, shape, config.masks)[:, times - times[0]]
-    keypoints = fill(keypoints, occluded, lifter.fill, lifter.causal, jnp.asarray(times))[:, inside]
+    stamps = jnp.asarray(times)
+    keypoints = fill(keypoints, occluded, lifter.fill, lifter.causal, stamps)[:, inside]
+    age = gap_age(occluded, lifter.causal, stamps)[:, inside]
     occluded = occluded[:, inside]
     target = joints[:, inside][:, before + outputs]
     target = target - target[..., :1, :]
@@ -134,8 +138,9 @@ def draw_batch(key: jax.Array, bank: Bank, lifter: TemporalLifter, config: Train
     flip = jax.random.bernoulli(flip_key, 0.5, (size,))[:, None, None]
     keypoints = jnp.where(flip[..., None], mirror(keypoints, SKELETON), keypoints)
     occluded = jnp.where(flip, mirror_mask(occluded, SKELETON), occluded)
+    age = jnp.where(flip, mirror_mask(age, SKELETON), age)
     target = jnp.where(flip[..., None], mirror(target, SKELETON), target)
-    return Batch(keypoints, occluded, target, weight)
+    return Batch(keypoints, occluded, age, target, weight)
 
 
 # ----------------------------------------------------------------------------------------------- model
@@ -215,7 +220,7 @@ def make_step(
                 batch.occluded,
                 train=True,
                 output_stride=output_stride,
-                filled=True,
+                age=batch.age,
                 rngs={"dropout": dropout_key},
                 mutable=["batch_stats"],
             )

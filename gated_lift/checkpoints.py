@@ -24,7 +24,7 @@ NETWORK_SETTINGS = (
     "dropout",
     "fill",
     "framing",
-    "mask_per_coordinate",
+    "mask_channels",
     "gate_residual",
 )
 

@@ -8,9 +8,10 @@ from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, DTypeLike, Float
+from jaxtyping import Array, Bool, DTypeLike, Float
 
 Gating = Literal["none", "mask_input", "single_stream", "two_stream"]
+MaskChannels = Literal["coordinate", "joint", "age"]
 
 
 class ConvolutionNorm(nn.Module):
@@ -95,7 +96,15 @@ class TemporalLayer(nn.Module):
         return outputs, gates
 
 
-def joint_bits(occluded: Array, per_coordinate: bool, dtype: DTypeLike) -> Array:
-    """The mask as channels: (B, T, J) booleans to (B, T, J), or to (B, T, 2J), a bit for x and for y."""
+def mask_channels(
+    occluded: Bool[Array, "B T J"], age: Float[Array, "B T J"], how: MaskChannels, dtype: DTypeLike
+) -> Float[Array, "B T C"]:
+    """The mask as channels: ``joint`` J bits, 1 = hidden; ``coordinate`` 2J bits, each joint's for x and for
+    y, as the paper writes it; ``age`` 2J numbers, each joint's bit and a tenth of its ``age``, the frames
+    from the nearest visible one (`occlusion.gap_age`).
+    """
     bits = occluded.astype(dtype)
-    return jnp.repeat(bits, 2, axis=-1) if per_coordinate else bits
+    if how == "joint":
+        return bits
+    second = bits if how == "coordinate" else (age / 10).astype(dtype)
+    return jnp.stack([bits, second], axis=-1).reshape(*bits.shape[:-1], -1)

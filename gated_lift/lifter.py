@@ -7,16 +7,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, DTypeLike, Float
+from jaxtyping import Array, Bool, DTypeLike, Float, Shaped
 
-from gated_lift.layers import Gating, TemporalLayer, joint_bits
-from gated_lift.occlusion import Fill, fill, joint_mean
+from gated_lift.layers import Gating, MaskChannels, TemporalLayer, mask_channels
+from gated_lift.occlusion import Fill, fill, gap_age, joint_mean
 from gated_lift.skeleton import Skeleton
 
 GATINGS = get_args(Gating)
 FILLS = get_args(Fill)
 Framing = Literal["screen", "person"]
 FRAMINGS = get_args(Framing)
+MASK_CHANNELS = get_args(MaskChannels)
 
 
 class Strides(NamedTuple):
@@ -42,7 +43,8 @@ class TemporalLifter(nn.Module):
         visible value) or ``zero`` (as in the paper).
     framing: how keypoints enter: ``screen`` as they are (the paper's, and with it the parameter count of
         VideoPose3D), or ``person`` (`frame_person`): centred on the person and divided by their size.
-    mask_per_coordinate: 2J mask channels as the paper writes it, or J.
+    mask_channels: ``coordinate``, 2J bits as the paper writes it; ``joint``, J bits; ``age``, J bits and the
+        J times to the nearest visible frame (`layers.mask_channels`).
     gate_residual: adds the block's cropped input to the gate stream too, which the paper leaves open.
     batch_norm_momentum: share of the old running statistics that an update keeps.
     axis_name: pmap axis over which batch statistics are averaged.
@@ -57,7 +59,7 @@ class TemporalLifter(nn.Module):
     dropout: float = 0.25
     fill: Fill = "interpolate"
     framing: Framing = "screen"
-    mask_per_coordinate: bool = True
+    mask_channels: MaskChannels = "coordinate"
     gate_residual: bool = False
     batch_norm_momentum: float = 0.9
     axis_name: str | None = None
@@ -81,7 +83,7 @@ class TemporalLifter(nn.Module):
         *,
         train: bool = False,
         output_stride: int = 1,
-        filled: bool = False,
+        age: Float[Array, "B T J"] | None = None,
     ) -> Float[Array, "B S J 3"]:
         """Lifts windows to S = (T − RF) // output_stride + 1 root-relative poses, metres in camera axes.
 
@@ -92,18 +94,19 @@ class TemporalLifter(nn.Module):
             the layers up to it stride instead of being followed by dilated ones, with the same weights. 1 is
             the dense form. The receptive field itself is the paper's training form: one output a window, at
             the least cost. What lies between lets few frames of a long window serve many outputs.
-        filled: the caller has filled the gaps already (from frames beyond the window, say): hidden values are
-            read.
+        age: `occlusion.gap_age` of these frames, from a caller who has filled the gaps already (from frames
+            beyond the window, say): hidden values are read. Without it gaps are filled from the T frames.
 
         Raises ValueError for another joint count, for windows that are too short, and for an unknown setting.
         """
         self._check(keypoints, occluded, output_stride)
-        if not filled:
+        if age is None:
+            age = gap_age(occluded, self.causal)
             keypoints = fill(keypoints, occluded, self.fill, self.causal)
         features = keypoints.reshape(*keypoints.shape[:2], -1)
         if self.framing == "person":
             features = frame_person(keypoints, ~occluded if self.fill == "zero" else jnp.ones_like(occluded))
-        gates = joint_bits(occluded, self.mask_per_coordinate, features.dtype)
+        gates = mask_channels(occluded, age, self.mask_channels, features.dtype)
         if self.gating in ("mask_input", "single_stream"):
             features = jnp.concatenate([features, gates], axis=-1)
 
@@ -159,12 +162,14 @@ class TemporalLifter(nn.Module):
         return slice(start, start + (outputs - 1) * strides.stride + 1, strides.stride)
 
     def _check(self, keypoints: Array, occluded: Array, output_stride: int) -> None:
-        if self.gating not in GATINGS:
-            raise ValueError(f"gating is {self.gating!r}: choose one of {', '.join(GATINGS)}")
-        if self.fill not in FILLS:
-            raise ValueError(f"fill is {self.fill!r}: choose one of {', '.join(FILLS)}")
-        if self.framing not in FRAMINGS:
-            raise ValueError(f"framing is {self.framing!r}: choose one of {', '.join(FRAMINGS)}")
+        for name, known in (
+            ("gating", GATINGS),
+            ("fill", FILLS),
+            ("framing", FRAMINGS),
+            ("mask_channels", MASK_CHANNELS),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}")
         if not self.filter_widths or any(width < 1 or width % 2 == 0 for width in self.filter_widths):
             raise ValueError(
                 f"filter_widths is {self.filter_widths}: give one or more odd widths, such as (3, 3, 3)"
@@ -283,8 +288,8 @@ def mirror(keypoints_or_poses: Float[Array, "*batch J D"], skeleton: Skeleton) -
     return flipped.at[..., 0].multiply(-1)
 
 
-def mirror_mask(occluded: Bool[Array, "*batch J"], skeleton: Skeleton) -> Bool[Array, "*batch J"]:
-    """The mask of a mirror image: left and right joints change places."""
+def mirror_mask(occluded: Shaped[Array, "*batch J"], skeleton: Skeleton) -> Shaped[Array, "*batch J"]:
+    """The mask (or the age of its gaps) of a mirror image: left and right joints change places."""
     return occluded[..., jnp.array(skeleton.mirror)]
 
 

@@ -11,6 +11,9 @@ from scipy.stats import irwinhall
 
 Fill = Literal["interpolate", "zero"]
 
+# Frames after which one hidden stretch is as good as another: two seconds at 50 fps.
+OLDEST_GAP = 100
+
 # Masks are drawn inside jitted steps at ratios that are only known there, so quantiles come from a table. Its
 # nodes crowd at both ends (a cosine), where the quantile function of a mean of uniforms is steep.
 _TABLE_RATIOS = (1 - np.cos(np.linspace(0, np.pi, 1025))) / 2
@@ -138,6 +141,28 @@ def joint_mean(
     total = jnp.sum(jnp.where(known, keypoints, jnp.zeros_like(keypoints)), axis=-2, keepdims=True)
     count = jnp.sum(known, axis=-2, keepdims=True).astype(keypoints.dtype)
     return total / jnp.maximum(count, 1)
+
+
+def gap_age(
+    occluded: Bool[Array, "*batch frames joints"],
+    causal: bool = False,
+    times: Int[Array, "frames"] | None = None,
+) -> Float[Array, "*batch frames joints"]:
+    """Frames between each frame and the nearest one on which the joint is visible: 0 where it is, and at
+    most `OLDEST_GAP`, also where the joint is never visible. float32.
+
+    With ``causal`` only earlier frames count. ``times`` as in `fill_gaps`.
+    """
+    frames = occluded.shape[-2]
+    axis = occluded.ndim - 2
+    stamps = jnp.arange(frames, dtype=jnp.int32) if times is None else times.astype(jnp.int32)
+    stamps = jnp.broadcast_to(jnp.expand_dims(stamps, [*range(axis), axis + 1]), occluded.shape)
+    never = jnp.int32(2**30)
+    age = stamps - jax.lax.cummax(jnp.where(occluded, -never, stamps), axis=axis)
+    if not causal:
+        following = jax.lax.cummin(jnp.where(occluded, never, stamps), axis=axis, reverse=True)
+        age = jnp.minimum(age, following - stamps)
+    return jnp.minimum(age, OLDEST_GAP).astype(jnp.float32)
 
 
 def zero_gaps(

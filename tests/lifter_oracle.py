@@ -77,6 +77,17 @@ def framed(keypoints, known):
     return features
 
 
+def ages(occluded, causal):
+    """Frames to the nearest visible frame (a causal network: since the last), at most 100, joint by joint."""
+    found = np.full(occluded.shape, 100.0)
+    for *person, frame, joint in np.ndindex(occluded.shape):
+        seen = np.flatnonzero(~np.asarray(occluded)[(*person, slice(None), joint)])
+        seen = seen[seen <= frame] if causal else seen
+        if len(seen):
+            found[(*person, frame, joint)] = min(100, np.abs(seen - frame).min())
+    return found
+
+
 def lift(lifter, variables, keypoints, occluded):
     """Poses (B, T − RF + 1, J, 3) of a dense network from keypoints whose gaps have been filled."""
     params, statistics = variables["params"], variables["batch_stats"]
@@ -86,7 +97,10 @@ def lift(lifter, variables, keypoints, occluded):
         known = ~np.asarray(occluded) if lifter.fill == "zero" else np.ones(occluded.shape, bool)
         features = framed(np.asarray(keypoints), known)
     bits = np.asarray(occluded, np.float64)
-    gates = np.repeat(bits, 2, axis=-1) if lifter.mask_per_coordinate else bits
+    gates = bits
+    if lifter.mask_channels != "joint":
+        second = bits if lifter.mask_channels == "coordinate" else ages(occluded, lifter.causal) / 10
+        gates = np.stack([bits, second], axis=-1).reshape(*bits.shape[:-1], -1)
     if lifter.gating in ("mask_input", "single_stream"):
         features = np.concatenate([features, gates], axis=-1)
     features, gates = layer(lifter.gating, features, gates, params["expand"], statistics["expand"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from lifter_oracle import convolve_norm, layer, random_variables
 
-from gated_lift.layers import ConvolutionNorm, TemporalLayer, joint_bits
+from gated_lift.layers import ConvolutionNorm, TemporalLayer, mask_channels
 
 GATINGS = ("none", "mask_input", "single_stream", "two_stream")
 
@@ -141,7 +141,9 @@ def test_batch_statistics_join_over_a_named_axis():
 
 def test_mask_channels():
     occluded = jnp.array([[[True, False, True]]])
-    np.testing.assert_array_equal(joint_bits(occluded, False, jnp.float32), [[[1, 0, 1]]])
-    # Beside keypoints that are flattened to x₀ y₀ x₁ y₁ …, each joint's bit stands twice in a row.
-    np.testing.assert_array_equal(joint_bits(occluded, True, jnp.float32), [[[1, 1, 0, 0, 1, 1]]])
-    assert joint_bits(occluded, True, jnp.bfloat16).dtype == jnp.bfloat16
+    age = jnp.array([[[20.0, 0.0, 5.0]]])
+    # Beside keypoints that are flattened to x₀ y₀ x₁ y₁ …, each joint's two channels stand in a row.
+    expected = {"joint": [1, 0, 1], "coordinate": [1, 1, 0, 0, 1, 1], "age": [1, 2, 0, 0, 1, 0.5]}
+    for how, channels in expected.items():
+        np.testing.assert_array_equal(mask_channels(occluded, age, how, jnp.float32), [[channels]])
+        assert mask_channels(occluded, age, how, jnp.bfloat16).dtype == jnp.bfloat16

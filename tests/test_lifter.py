@@ -17,7 +17,7 @@ from gated_lift.lifter import (
     mirror_mask,
     parameter_count,
 )
-from gated_lift.occlusion import fill
+from gated_lift.occlusion import fill, gap_age
 from gated_lift.skeleton import H36M_17
 
 JOINTS = H36M_17.num_joints
@@ -28,7 +28,7 @@ apply = jax.jit(
         variables, keypoints, occluded, **options
     ),
     static_argnums=0,
-    static_argnames=("output_stride", "filled"),
+    static_argnames=("output_stride",),
 )
 lift_jit = jax.jit(lift_clip, static_argnames=("lifter", "skeleton", "flip"))
 
@@ -58,8 +58,8 @@ def weights(lifter, seed=1):
     "settings",
     [
         {"gate_residual": True, "num_joints": 5},
-        {"mask_per_coordinate": False, "fill": "zero"},
-        {"framing": "person"},
+        {"mask_channels": "joint", "fill": "zero"},
+        {"framing": "person", "mask_channels": "age"},
         {"framing": "person", "fill": "zero", "gating": "mask_input"},
     ],
     ids=["gate_residual", "joint_bits", "person", "person_zero"],
@@ -71,7 +71,9 @@ def test_settings_match_numpy(settings):
     filled = fill(keypoints, occluded, lifter.fill)
     expected = lift(lifter, variables, filled, occluded)
     np.testing.assert_allclose(apply(lifter, variables, keypoints, occluded), expected, atol=1e-5)
-    strided = apply(lifter, variables, filled[:, :9], occluded[:, :9], output_stride=9, filled=True)
+    strided = apply(
+        lifter, variables, filled[:, :9], occluded[:, :9], output_stride=9, age=gap_age(occluded)[:, :9]
+    )
     np.testing.assert_allclose(strided, expected[:, :1], atol=1e-5)
 
 
@@ -87,13 +89,14 @@ def test_dense_and_strided_forms_match_numpy_on_every_frame(gating, widths, caus
     keypoints = fill(keypoints, occluded, "interpolate")
     expected = lift(lifter, variables, keypoints, occluded)
     assert np.abs(expected).mean() > 0.1 and np.abs(np.diff(expected, axis=1)).max() > 0.1
-    dense = apply(lifter, variables, keypoints, occluded, filled=True)
+    age = gap_age(occluded, causal)
+    dense = apply(lifter, variables, keypoints, occluded, age=age)
     assert dense.shape == (1, outputs, JOINTS, 3) and dense.dtype == jnp.float32
     np.testing.assert_allclose(dense, expected, atol=1e-5)
     # Every output frame has a window of its own, which the strided form lifts.
     index = np.arange(outputs)[:, None] + np.arange(field)
     windows = keypoints[0, index], occluded[0, index]
-    strided = apply(lifter, variables, *windows, output_stride=field, filled=True)
+    strided = apply(lifter, variables, *windows, output_stride=field, age=age[0, index])
     assert strided.shape == (outputs, 1, JOINTS, 3)
     np.testing.assert_allclose(strided[:, 0], dense[0], atol=1e-5)
 
@@ -106,7 +109,7 @@ def test_strided_outputs_are_every_so_many_dense_ones(stride, outputs, causal):
     keypoints, occluded = clip(lifter.receptive_field + 20)
     keypoints = fill(keypoints, occluded, "interpolate")
     dense = lift(lifter, variables, keypoints, occluded)
-    strided = apply(lifter, variables, keypoints, occluded, output_stride=stride, filled=True)
+    strided = apply(lifter, variables, keypoints, occluded, output_stride=stride, age=gap_age(occluded))
     assert strided.shape[1] == outputs
     np.testing.assert_allclose(strided, dense[:, ::stride], atol=1e-5)
 
@@ -244,7 +247,9 @@ def test_a_plain_network_sees_the_mask_only_through_the_gaps():
     for gating in GATINGS:
         lifter = TemporalLifter(gating, 8, (3, 3))
         variables = weights(lifter)
-        poses = [apply(lifter, variables, keypoints, mask, filled=True) for mask in (occluded, ~occluded)]
+        poses = [
+            apply(lifter, variables, keypoints, mask, age=gap_age(mask)) for mask in (occluded, ~occluded)
+        ]
         assert np.array_equal(*poses) == (gating == "none")
 
 
@@ -427,6 +432,7 @@ def test_even_widths_are_refused(widths):
         ("gating", "both", "gating is 'both': choose one of none, mask_input, single_stream, two_stream"),
         ("fill", "spline", "fill is 'spline': choose one of interpolate, zero"),
         ("framing", "face", "framing is 'face': choose one of screen, person"),
+        ("mask_channels", "none", "mask_channels is 'none': choose one of coordinate, joint, age"),
     ],
 )
 def test_unknown_settings_are_refused(name, value, match):

@@ -12,6 +12,7 @@ from gated_lift.occlusion import (
     MaskDistribution,
     fill,
     fill_gaps,
+    gap_age,
     sample_mask,
     sample_training_masks,
     threshold,
@@ -281,6 +282,22 @@ def test_gradients_are_finite_and_skip_hidden_values(how):
     gradient = jax.grad(lambda keypoints: jnp.sum(fill(keypoints, jnp.asarray(occluded), how) ** 2))(dirty)
     assert np.isfinite(gradient).all()
     assert not np.asarray(gradient)[occluded].any() and np.asarray(gradient)[~occluded].any()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_gaps_age_from_the_nearest_visible_frame(causal):
+    _, occluded = random_clip(11, shape=(2, 30, 5))
+    times = np.cumsum(np.random.default_rng(12).integers(1, 9, 30)).astype(np.int32) - 50
+    for stamps in (np.arange(30), times):
+        expected = np.full(occluded.shape, 100)
+        for clip, frame, joint in np.ndindex(occluded.shape):
+            away = stamps - stamps[frame]
+            away = np.abs(away[~occluded[clip, :, joint] & ((away <= 0) | (not causal))])
+            expected[clip, frame, joint] = min(away, default=100)
+        age = gap_age(jnp.asarray(occluded), causal, jnp.asarray(stamps, jnp.int32))
+        assert age.dtype == jnp.float32 and expected.max() == 100
+        np.testing.assert_array_equal(age, expected)
+    np.testing.assert_array_equal(gap_age(jnp.asarray(occluded)) == 0, ~occluded)
 
 
 def test_zero_gaps_only_touches_hidden_keypoints():

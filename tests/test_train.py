@@ -23,7 +23,7 @@ from experiments import train
 from experiments.configs import CONFIGS, SMOKE, Network
 from gated_lift import checkpoints, generated
 from gated_lift.cameras import VirtualCamera
-from gated_lift.occlusion import MaskDistribution
+from gated_lift.occlusion import MaskDistribution, gap_age
 from gated_lift.skeleton import H36M_17
 
 UNMASKED = MaskDistribution(masked_share=0.0, kernel_frames=(1,))
@@ -343,6 +343,23 @@ def test_chunks_stay_inside_their_clip():
     assert np.abs(np.diff(batch.target[long], axis=1)).max(axis=(1, 2, 3)).min() > 1e-5
 
 
+def test_a_chunks_outputs_are_a_stride_apart():
+    every = draw(CLEAN)
+    third = draw(dataclasses.replace(CLEAN, chunk_frames=6, chunk_stride=3))
+    assert every.keypoints.shape == third.keypoints.shape
+    long = every.weight.all(axis=1)
+    np.testing.assert_allclose(third.target[long], every.target[long][:, ::3], atol=1e-6)
+    np.testing.assert_array_equal(third.weight, every.weight[:, ::3])
+
+
+def test_ages_count_from_beyond_the_window():
+    """A gap may end just beyond the window, which the window alone cannot tell."""
+    batch = draw(dataclasses.replace(TINY, context_frames=6, context_stride=1))
+    alone = np.asarray(gap_age(jnp.asarray(batch.occluded)))
+    assert (batch.age <= alone).all() and ((batch.age > 0) == batch.occluded).all()
+    assert (batch.age < alone).mean() > 0.001
+
+
 def test_windows_are_decided_by_the_key():
     draw.cache_clear()
     first = draw()
@@ -360,16 +377,17 @@ def test_one_output_a_window_has_the_loss_of_the_dense_form():
     variables = random_variables(train.init_state(TINY, lifter, optax.amsgrad(1e-3)).variables, 0)
     batch = jax.tree.map(jnp.asarray, draw())
     run = jax.jit(
-        lambda keypoints, occluded, output_stride: lifter.apply(
-            variables, keypoints, occluded, output_stride=output_stride, filled=True
+        lambda keypoints, occluded, age, output_stride: lifter.apply(
+            variables, keypoints, occluded, output_stride=output_stride, age=age
         ),
-        static_argnums=2,
+        static_argnums=3,
     )
-    dense = train.squared_joint_error(run(batch.keypoints, batch.occluded, 1), batch.target)
+    dense = train.squared_joint_error(run(batch.keypoints, batch.occluded, batch.age, 1), batch.target)
     assert dense.shape == (256, 16, 17)
     for output in (0, 7, 15):
         window = slice(output, output + lifter.receptive_field)
-        poses = run(batch.keypoints[:, window], batch.occluded[:, window], lifter.receptive_field)
+        inputs = (batch.keypoints[:, window], batch.occluded[:, window], batch.age[:, window])
+        poses = run(*inputs, lifter.receptive_field)
         strided = train.squared_joint_error(poses, batch.target[:, output : output + 1])
         np.testing.assert_allclose(strided[:, 0], dense[:, output], rtol=1e-4, atol=1e-5)
 
@@ -495,7 +513,7 @@ def test_running_statistics_move_by_the_scheduled_rate(monkeypatch):
     before = jax.tree.map(np.asarray, state.variables)
     lifter = train.make_lifter(config)
     _, own = lifter.apply(
-        before, batch.keypoints, batch.occluded, train=True, filled=True, mutable=["batch_stats"]
+        before, batch.keypoints, batch.occluded, train=True, age=batch.age, mutable=["batch_stats"]
     )
     after, _ = compiled(state, bank)
     expected = jax.tree.map(
