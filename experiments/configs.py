@@ -23,6 +23,7 @@ class Network:
     fill: Fill = "interpolate"
     framing: Framing = "person"
     mask_channels: MaskChannels = "age"
+    fade_frames: tuple[float, ...] = (4.0, 16.0)
     gate_residual: bool = False
 
     def build(self, **settings) -> TemporalLifter:

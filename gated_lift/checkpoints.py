@@ -25,6 +25,7 @@ NETWORK_SETTINGS = (
     "fill",
     "framing",
     "mask_channels",
+    "fade_frames",
     "gate_residual",
 )
 
@@ -42,7 +43,7 @@ class LoadedLifter(NamedTuple):
 def describe_lifter(lifter: TemporalLifter) -> dict[str, Any]:
     """The settings that decide a lifter's function, as plain JSON values."""
     settings = {name: getattr(lifter, name) for name in NETWORK_SETTINGS}
-    return {**settings, "filter_widths": list(lifter.filter_widths)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
 
 
 def save(
@@ -269,7 +270,9 @@ def _build(description: Any, directory: Path) -> tuple[TemporalLifter, dict[str,
     """The lifter that a description names, with the shapes of its variables."""
     try:
         settings = {name: description["network"][name] for name in NETWORK_SETTINGS}
-        lifter = TemporalLifter(**{**settings, "filter_widths": tuple(settings["filter_widths"])})
+        lifter = TemporalLifter(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+        )
         return lifter, _abstract_variables(lifter)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(

@@ -45,6 +45,9 @@ class TemporalLifter(nn.Module):
         VideoPose3D), or ``person`` (`frame_person`): centred on the person and divided by their size.
     mask_channels: ``coordinate``, 2J bits as the paper writes it; ``joint``, J bits; ``age``, J bits and the
         J times to the nearest visible frame (`layers.mask_channels`).
+    fade_frames: time constants τ, in frames, of further copies of the keypoints that fade towards zero (the
+        person's or the screen's centre) as a gap ages, x exp(−age / τ), so that the first layer can weigh
+        what is filled by how old it is. For networks that see the mask; none in the paper.
     gate_residual: adds the block's cropped input to the gate stream too, which the paper leaves open.
     batch_norm_momentum: share of the old running statistics that an update keeps.
     axis_name: pmap axis over which batch statistics are averaged.
@@ -60,6 +63,7 @@ class TemporalLifter(nn.Module):
     fill: Fill = "interpolate"
     framing: Framing = "screen"
     mask_channels: MaskChannels = "coordinate"
+    fade_frames: tuple[float, ...] = ()
     gate_residual: bool = False
     batch_norm_momentum: float = 0.9
     axis_name: str | None = None
@@ -103,12 +107,18 @@ class TemporalLifter(nn.Module):
         if age is None:
             age = gap_age(occluded, self.causal)
             keypoints = fill(keypoints, occluded, self.fill, self.causal)
-        features = keypoints.reshape(*keypoints.shape[:2], -1)
+        place: list[Array] = []
         if self.framing == "person":
-            features = frame_person(keypoints, ~occluded if self.fill == "zero" else jnp.ones_like(occluded))
-        gates = mask_channels(occluded, age, self.mask_channels, features.dtype)
+            known = ~occluded if self.fill == "zero" else jnp.ones_like(occluded)
+            keypoints, *place = frame_person(keypoints, known)
+        gates = mask_channels(occluded, age, self.mask_channels, keypoints.dtype)
+        copies, masks = [keypoints], []
+        if self.gating != "none":
+            copies += [keypoints * jnp.exp(-age / frames)[..., None] for frames in self.fade_frames]
         if self.gating in ("mask_input", "single_stream"):
-            features = jnp.concatenate([features, gates], axis=-1)
+            masks = [gates]
+        flat = [copy.reshape(*keypoints.shape[:2], -1) for copy in copies]
+        features = jnp.concatenate([*flat, *place, *masks], axis=-1)
 
         first, *rest = self.filter_widths
         strides = self._strides(output_stride)
@@ -174,6 +184,8 @@ class TemporalLifter(nn.Module):
             raise ValueError(
                 f"filter_widths is {self.filter_widths}: give one or more odd widths, such as (3, 3, 3)"
             )
+        if not all(frames > 0 for frames in self.fade_frames):
+            raise ValueError(f"fade_frames is {self.fade_frames}: give positive numbers of frames, or none")
         check_keypoints(keypoints, occluded, self.num_joints)
         if keypoints.ndim != 4:
             raise ValueError(
@@ -194,16 +206,21 @@ class TemporalLifter(nn.Module):
             )
 
 
-def frame_person(
-    keypoints: Float[Array, "*batch J 2"], known: Bool[Array, "*batch J"]
-) -> Float[Array, "*batch features"]:
-    """2J + 3 features of every frame: the pose as a shape, and where and how large it is.
+class FramedPerson(NamedTuple):
+    """outline: (..., J, 2) keypoints centred on the person, in units of their size. place: (..., 3)."""
+
+    outline: Float[Array, "*batch J 2"]
+    place: Float[Array, "*batch 3"]
+
+
+def frame_person(keypoints: Float[Array, "*batch J 2"], known: Bool[Array, "*batch J"]) -> FramedPerson:
+    """Every frame's keypoints as an outline, and where and how large it is.
 
         y_j = (x_j − c) / s,   c = mean of the known x_j,   s² = mean of the known |x_j − c|² + 1e-6
 
-    then 2c and log s + 1.5, which are of order one for a person on a normalised screen. A person at 8 m and
-    at 2.5 m has the same shape, so that the network need not learn to divide. Joints that are not ``known``
-    are zero; a frame without any is all zeros but for s, which is then 1e-3.
+    place is 2c and log s + 1.5, which are of order one for a person on a normalised screen. A person at 8 m
+    and at 2.5 m has the same outline, so that the network need not learn to divide. Joints that are not
+    ``known`` are zero; a frame without any is all zeros but for s, which is then 1e-3.
 
     keypoints: screen-normalised and finite.
     """
@@ -212,8 +229,8 @@ def frame_person(
     offset = jnp.where(known, keypoints - center, jnp.zeros_like(keypoints))
     square = jnp.sum(joint_mean(offset**2, known), axis=-1, keepdims=True)
     size = jnp.sqrt(square + 1e-6)
-    shape = (offset / size).reshape(*keypoints.shape[:-2], -1)
-    return jnp.concatenate([shape, 2 * center[..., 0, :], jnp.log(size[..., 0, :]) + 1.5], axis=-1)
+    place = jnp.concatenate([2 * center[..., 0, :], jnp.log(size[..., 0, :]) + 1.5], axis=-1)
+    return FramedPerson(offset / size, place)
 
 
 def check_keypoints(keypoints: Array, occluded: Array, num_joints: int) -> None:

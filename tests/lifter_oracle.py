@@ -92,10 +92,19 @@ def lift(lifter, variables, keypoints, occluded):
     """Poses (B, T − RF + 1, J, 3) of a dense network from keypoints whose gaps have been filled."""
     params, statistics = variables["params"], variables["batch_stats"]
     batch, frames, joints, _ = keypoints.shape
-    features = np.asarray(keypoints, np.float64).reshape(batch, frames, -1)
+    features, place = (
+        np.asarray(keypoints, np.float64).reshape(batch, frames, -1),
+        np.zeros((batch, frames, 0)),
+    )
     if lifter.framing == "person":
         known = ~np.asarray(occluded) if lifter.fill == "zero" else np.ones(occluded.shape, bool)
-        features = framed(np.asarray(keypoints), known)
+        features, place = np.split(framed(np.asarray(keypoints), known), [2 * joints], axis=-1)
+    faded = [
+        features * np.exp(-np.repeat(ages(occluded, lifter.causal), 2, axis=-1) / time)
+        for time in lifter.fade_frames
+        if lifter.gating != "none"
+    ]
+    features = np.concatenate([features, *faded, place], axis=-1)
     bits = np.asarray(occluded, np.float64)
     gates = bits
     if lifter.mask_channels != "joint":

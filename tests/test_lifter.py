@@ -59,10 +59,11 @@ def weights(lifter, seed=1):
     [
         {"gate_residual": True, "num_joints": 5},
         {"mask_channels": "joint", "fill": "zero"},
-        {"framing": "person", "mask_channels": "age"},
+        {"framing": "person", "mask_channels": "age", "fade_frames": (3.0, 9.0)},
+        {"gating": "none", "fade_frames": (3.0,)},
         {"framing": "person", "fill": "zero", "gating": "mask_input"},
     ],
-    ids=["gate_residual", "joint_bits", "person", "person_zero"],
+    ids=["gate_residual", "joint_bits", "person", "plain", "person_zero"],
 )
 def test_settings_match_numpy(settings):
     lifter = TemporalLifter(channels=8, filter_widths=(3, 3), **settings)
@@ -122,27 +123,16 @@ def test_other_output_strides_are_refused(stride):
 
 
 def test_framed_people_have_no_place_or_size():
-    """The shape is the same wherever a person stands and however large; place and size are the last three."""
+    """The outline is the same wherever a person stands and however large."""
     keypoints = clip(5)[0]
     known = jnp.arange(JOINTS) % 5 > 0
     known = jnp.broadcast_to(known, keypoints.shape[:-1])
-    features = frame_person(keypoints, known)
+    framed = frame_person(keypoints, known)
     moved = frame_person(0.4 * keypoints + jnp.array([0.3, -0.2])[None, None, None], known)
-    np.testing.assert_allclose(moved[..., :-3], features[..., :-3], atol=1e-5)
-    assert np.abs(moved[..., -3:] - features[..., -3:]).min() > 1e-3
+    np.testing.assert_allclose(moved.outline, framed.outline, atol=1e-5)
+    assert np.abs(moved.place - framed.place).min() > 1e-3
     nobody = frame_person(keypoints, jnp.zeros_like(known))
-    assert np.isfinite(nobody).all() and not nobody[..., :-1].any()
-
-
-def test_all_forms_have_the_same_parameters():
-    keypoints, occluded = clip(9)
-    shapes = [
-        jax.eval_shape(
-            lambda stride=stride: SMALL.init(jax.random.key(0), keypoints, occluded, output_stride=stride)
-        )
-        for stride in (1, 3, 9)
-    ]
-    assert shapes[0] == shapes[1] == shapes[2]
+    assert not nobody.outline.any() and np.isfinite(nobody.place).all()
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -440,6 +430,12 @@ def test_unknown_settings_are_refused(name, value, match):
     object.__setattr__(lifter, name, value)  # past the annotations, which are checked in tests only
     with pytest.raises(ValueError, match=match):
         lifter._check(*clip(9), output_stride=1)
+
+
+@pytest.mark.parametrize("times", [(0.0,), (4.0, -1.0), (np.nan,)])
+def test_fading_takes_time(times):
+    with pytest.raises(ValueError, match=r"fade_frames is .*: give positive numbers of frames"):
+        TemporalLifter(channels=8, filter_widths=(3, 3), fade_frames=times).init(jax.random.key(0), *clip(9))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
