@@ -132,7 +132,7 @@ class BandedGaussNewton(jaxopt.GaussNewton):
         damping.
         """
         rows = self._rows(params, state.damping, *args, **kwargs)
-        chain = block_banded.factor(rows)
+        chain = block_banded.factor_fast(rows)
         step = block_banded.back_substitute(chain, params.shape[0])
         trial = params + step
         before = self.residual_fun(params, *args, **kwargs)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
-from solvers.block_banded import ChainRows, SharedLinks, solve
+from solvers.block_banded import ChainRows, SharedLinks, back_substitute, factor_fast
 from solvers.gauss_newton import BandedGaussNewton, Status, WeightedResiduals
 from solvers.pinhole import (
     MIN_DEPTH,
@@ -336,7 +336,8 @@ def _solve_lanes(
     factored = _factored_smoothness(frames, velocity_weight, acceleration_weight)
     joints = _Joints(x, y, z, u, v, visible.astype(x.dtype))
     terms = _Terms(joints, camera, velocity_weight, acceleration_weight, *factored)
-    linear = _frames(solve(_linear_rows(jax.lax.stop_gradient(terms))), frames)
+    rows = _linear_rows(jax.lax.stop_gradient(terms))
+    linear = _frames(back_substitute(factor_fast(rows), len(rows.own)), frames)
     depth = joints.z + linear[None, :, 2]
     behind = jnp.sum(visible & (depth <= MIN_DEPTH), axis=(0, 1)) * 2 > jnp.sum(visible, axis=(0, 1))
     status = jnp.where(usable & behind, int(Status.BEHIND_CAMERA), status)
