@@ -9,15 +9,30 @@ hidden frames that is the difference between an answer and a NaN in float32.
 The chain is eliminated from both ends at once and the two halves meet in its middle block, so that even one
 problem keeps two lanes of a vector unit busy and the loop is half as long.
 
+Where problems are few, the chain is also cut into segments that are eliminated side by side, each down to its
+last block: see `factor_segments`.
+
 The last axis of every array counts independent problems ("lanes": people). The work is elementwise over it:
 one person's numbers cannot touch another's, and a CPU's vector units run along it.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
+
+
+class SharedLinks(NamedTuple):
+    """Coupling rows whose coefficients are the same in every lane.
+
+    coefficients (blocks - 1, any, 2n, 1): [L_k R_k]; rhs (blocks - 1, any, lanes): c_k.
+    """
+
+    coefficients: Float[Array, "links link_rows both 1"]
+    rhs: Float[Array, "links link_rows lanes"]
 
 
 class ChainRows(NamedTuple):
@@ -25,13 +40,13 @@ class ChainRows(NamedTuple):
     column.
 
     own (blocks, n, n + 1, lanes): [A_k | a_k], upper triangular in A_k. `compress` makes it from any rows.
-    inner (blocks, any, n + 1, lanes): further rows of the same block, of any form.
-    coupling (blocks - 1, any, 2n + 1, lanes): [L_k R_k | c_k].
+    inner (blocks, any, n + 1, lanes): further rows of the same block, of any form; there may be none.
+    coupling (blocks - 1, any, 2n + 1, lanes): [L_k R_k | c_k], or `SharedLinks`.
     """
 
     own: Float[Array, "blocks n columns lanes"]
     inner: Float[Array, "blocks inner_rows columns lanes"]
-    coupling: Float[Array, "links link_rows link_columns lanes"]
+    coupling: Float[Array, "links link_rows link_columns lanes"] | SharedLinks
 
 
 class ChainFactor(NamedTuple):
@@ -39,65 +54,64 @@ class ChainFactor(NamedTuple):
     middle.
 
     The first half of the doubled lanes runs from block 0 upwards, the second from the last block downwards;
-    when the number of blocks is even, the second begins with an empty block. Row k reads
-    diagonal_k x_k + upper_k x_{next k} = rhs_k.
+    when the number of blocks is even, the second begins with an empty block.
+
+    rows: row k of every block, (half, 2n + 1 - k, two_lanes): the factor's columns k to n - 1 of the block
+        itself, then n columns of the next block towards the middle, then the right-hand side.
+    middle: the same for the middle block, (n + 1 - k, lanes), which has no next.
     """
 
-    diagonal: Float[Array, "half n n two_lanes"]
-    upper: Float[Array, "half n n two_lanes"]
-    rhs: Float[Array, "half n two_lanes"]
-    middle: Float[Array, "n n lanes"]
-    middle_rhs: Float[Array, "n lanes"]
+    rows: tuple[Float[Array, "half columns two_lanes"], ...]
+    middle: tuple[Float[Array, "columns lanes"], ...]
 
 
 def absorb(
-    triangle: Float[Array, "n columns lanes"], rows: Float[Array, "rows columns lanes"], unroll: bool = True
-) -> tuple[Float[Array, "n columns lanes"], Float[Array, "rows rest lanes"]]:
-    """QR of [triangle; rows] by n Householder reflections: the new triangle, and the last columns of what is
-    left.
+    triangle: Sequence[Float[Array, "columns lanes"]],
+    rows: Float[Array, "rows columns lanes"],
+    unroll: bool = True,
+) -> tuple[list[Float[Array, "columns lanes"]], Float[Array, "rows rest lanes"]]:
+    """QR of [triangle; rows] by n Householder reflections: the new triangle's rows, and the last columns of
+    what is left.
 
-    The first n columns of ``triangle`` must be upper triangular: reflection k then moves only its row k and
-    ``rows``. The first n columns of the rest are zero and are dropped. Unrolled it runs up to twice as fast
-    and takes XLA three times as long to compile.
+    Row k of ``triangle`` must begin with k zeros: reflection k then moves only it and ``rows``. What stands
+    before the diagonal is never read, and is rounding, not zero, in the result. Unrolled it runs up to twice
+    as fast and takes XLA twice as long to compile.
     """
-    size = triangle.shape[0]
+    size = len(triangle)
     if unroll:
         done = []
         for k in range(size):
-            row, rows = _reflect(triangle[k, k:], rows)
-            done.append(jnp.concatenate([jnp.zeros((k, *row.shape[1:]), row.dtype), row]))
-        return jnp.stack(done), rows
+            row, rows = _reflect(triangle[k], rows, triangle[k][k], rows[:, k])
+            done.append(row)
+        return done, rows[:, size:]
 
-    def step(rows: Array, pivot_row: Array) -> tuple[Array, Array]:
-        # The pivot's column always stands first; what has become zero goes round to the end.
-        row, rows = _reflect(pivot_row, rows)
-        return jnp.concatenate([rows, jnp.zeros_like(rows[:, :1])], axis=1), row
+    def step(rows: Array, turn: tuple[Array, Array]) -> tuple[Array, Array]:
+        k, row = turn
+        pivot = jax.lax.dynamic_index_in_dim(row, k, 0, keepdims=False)
+        row, rows = _reflect(row, rows, pivot, jax.lax.dynamic_index_in_dim(rows, k, 1, keepdims=False))
+        return rows, row
 
-    turned = jnp.stack([jnp.roll(row, -k, axis=0) for k, row in enumerate(triangle)])
-    rows, turned = jax.lax.scan(step, rows, turned)
-    return jnp.stack([jnp.roll(row, k, axis=0) for k, row in enumerate(turned)]), rows[
-        :, : rows.shape[1] - size
-    ]
+    rows, turned = jax.lax.scan(step, rows, (jnp.arange(size), jnp.stack(list(triangle))))
+    return list(turned), rows[:, size:]
 
 
-def _reflect(pivot_row: Array, rows: Array) -> tuple[Array, Array]:
-    """One reflection that clears the first column of ``rows``: the new pivot row, and the rows without that
-    column.
+def _reflect(pivot_row: Array, rows: Array, pivot: Array, column: Array) -> tuple[Array, Array]:
+    """One reflection that clears ``column`` of ``rows`` with ``pivot`` of ``pivot_row``: both after it.
+
+    Whole rows are reflected, although the columns before the pivot need not be: arrays that all have one
+    shape make a loop over lanes that a CPU's vector units run along, slices of columns do not.
     """
-    pivot = pivot_row[0]
-    norm = jnp.sqrt(pivot * pivot + _total(rows[:, 0] * rows[:, 0]))
+    norm = jnp.sqrt(pivot * pivot + _total(column * column))
     # H = I - v v^T / scale with v = (pivot - beta, column); an empty column needs no reflection.
-    beta = jnp.where(pivot > 0, -norm, norm)
-    head = pivot - beta
+    head = jnp.where(pivot > 0, pivot + norm, pivot - norm)
     scale = norm * (norm + jnp.abs(pivot))
-    weights = head[None] * pivot_row[1:]
-    for row in rows:
-        weights = weights + row[:1] * row[1:]
+    weights = head[None] * pivot_row
+    for entry, row in zip(column, rows, strict=True):
+        weights = weights + entry[None] * row
     # XLA stores the result of a true division instead of computing it again for every row below. A division
     # by a broadcast would become a cheap product, hence the zeros, which make the divisor a matrix.
-    weights = weights / (jnp.where(scale == 0, jnp.ones_like(scale), scale)[None] + 0 * pivot_row[1:])
-    new_row = jnp.concatenate([beta[None], pivot_row[1:] - head[None] * weights])
-    return new_row, rows[:, 1:] - rows[:, :1] * weights[None]
+    weights = weights / (jnp.where(scale == 0, jnp.ones_like(scale), scale)[None] + 0 * pivot_row)
+    return pivot_row - head[None] * weights, rows - column[:, None] * weights[None]
 
 
 def compress(rows: Float[Array, "blocks rows columns lanes"]) -> Float[Array, "blocks n columns lanes"]:
@@ -106,7 +120,12 @@ def compress(rows: Float[Array, "blocks rows columns lanes"]) -> Float[Array, "b
     """
     _, _, columns, lanes = rows.shape
     empty = jnp.zeros((columns - 1, columns, lanes), rows.dtype)
-    return jax.vmap(lambda block: absorb(empty, block, unroll=False)[0])(rows)
+    upper = np.triu(np.ones((columns - 1, columns), bool))[..., None]
+
+    def one(block: Array) -> Array:
+        return jnp.where(upper, jnp.stack(absorb(list(empty), block, unroll=False)[0]), 0)
+
+    return jax.vmap(one)(rows)
 
 
 def factor(problem: ChainRows, unroll: bool = True) -> ChainFactor:
@@ -116,46 +135,174 @@ def factor(problem: ChainRows, unroll: bool = True) -> ChainFactor:
     own, inner, coupling = problem
     blocks, size, _, lanes = own.shape
     half = blocks // 2
-    swapped = jnp.concatenate(
-        [coupling[:, :, size : 2 * size], coupling[:, :, :size], coupling[:, :, 2 * size :]], axis=2
-    )
-    halves = (
-        _from_ends(own, half),
-        _from_ends(inner, half),
-        jnp.concatenate([coupling[:half], _pad_front(swapped[half:][::-1], half)], axis=-1),
-    )
+    # With an even number of blocks the way down is one block shorter, and waits for one turn.
+    wait = 1 - blocks % 2
 
-    def eliminate(
-        carried: Array, block: tuple[Array, Array, Array]
-    ) -> tuple[Array, tuple[Array, Array, Array]]:
-        triangle, extra, link = block
+    def both_ends(values: Array, k: Array, last: int) -> tuple[Array, Array]:
+        """Entry k from the front, and from the back; the latter zeros while the way down waits."""
+        up = jax.lax.dynamic_index_in_dim(values, k, 0, keepdims=False)
+        index = jnp.minimum(last - k + wait, last)
+        down = jax.lax.dynamic_index_in_dim(values, index, 0, keepdims=False)
+        return up, jnp.where(k < wait, 0, down) if wait else down
+
+    def side_by_side(up: Array, down: Array) -> Array:
+        return jnp.concatenate([up, down], axis=-1)
+
+    def links(k: Array) -> Array:
+        """[L R | c] of both ends, the way down with its two blocks exchanged."""
+        if isinstance(coupling, SharedLinks):
+            ends = (both_ends(values, k, blocks - 2) for values in coupling)
+            up, down = (
+                jnp.concatenate([jnp.broadcast_to(both, (*both.shape[:2], lanes)), right[:, None]], axis=1)
+                for both, right in zip(*ends, strict=True)
+            )
+        else:
+            up, down = both_ends(coupling, k, blocks - 2)
+        down = jnp.concatenate([down[:, size : 2 * size], down[:, :size], down[:, 2 * size :]], axis=1)
+        return side_by_side(up, down)
+
+    def eliminate(carried: Array, k: Array) -> tuple[Array, tuple[Array, ...]]:
+        triangle = list(side_by_side(*both_ends(own, k, blocks - 1)))
+        extra = side_by_side(*both_ends(inner, k, blocks - 1))
         triangle, _ = absorb(triangle, jnp.concatenate([carried, extra]), unroll)
-        left, right = triangle[:, :size], triangle[:, size:]
-        widened = jnp.concatenate([left, jnp.zeros_like(left), right], axis=1)
-        widened, carried = absorb(widened, link, unroll)
-        return carried, (widened[:, :size], widened[:, size : 2 * size], widened[:, 2 * size])
+        gap = jnp.zeros_like(triangle[0][:size])
+        widened = [jnp.concatenate([row[:size], gap, row[size:]]) for row in triangle]
+        widened, carried = absorb(widened, links(k), unroll)
+        return carried, tuple(row[i:] for i, row in enumerate(widened))
 
-    start = jnp.zeros((coupling.shape[1], size + 1, 2 * lanes), own.dtype)
-    carried, (diagonal, upper, rhs) = jax.lax.scan(eliminate, start, halves)
+    links_a_block = coupling[0].shape[1] if isinstance(coupling, SharedLinks) else coupling.shape[1]
+    carried = jnp.zeros((links_a_block, size + 1, 2 * lanes), own.dtype)
+    if half:
+        carried, rows = jax.lax.scan(eliminate, carried, jnp.arange(half))
+    else:
+        rows = tuple(jnp.zeros((0, 2 * size + 1 - k, 2 * lanes), own.dtype) for k in range(size))
     meeting = jnp.concatenate([carried[..., :lanes], carried[..., lanes:], inner[half]])
-    middle, _ = absorb(own[half], meeting, unroll=False)
-    return ChainFactor(diagonal, upper, rhs, middle[:, :size], middle[:, size])
+    middle, _ = absorb(list(own[half]), meeting, unroll=False)
+    return ChainFactor(rows, tuple(row[k:] for k, row in enumerate(middle)))
 
 
-def back_substitute(chain: ChainFactor, blocks: int) -> Float[Array, "blocks n lanes"]:
+class SegmentedFactor(NamedTuple):
+    """The factor of a chain cut into segments, which are lanes besides those of the problems.
+
+    rows: row k of every block but the last of each segment, in the order of elimination,
+        (length - 1, 3n + 1 - k, segments * lanes): the factor's columns k to n - 1 of the block, n columns of
+        the next block, n of the last block of the segment before, and the right-hand side.
+    ends: the factor of what is left, a chain of the segments' last blocks.
+    """
+
+    rows: tuple[Float[Array, "steps columns segment_lanes"], ...]
+    ends: ChainFactor
+
+
+def count_segments(blocks: int, lanes: int) -> int:
+    """How many segments make elimination fastest on a CPU, as measured: with one or two problems a turn of
+    the loop costs what starting its kernels costs, so that longer lanes come free. Short chains and more
+    problems gain nothing.
+    """
+    if lanes > 2 or blocks < 256:
+        return 1
+    return min(64 // lanes, blocks // 32)
+
+
+def factor_segments(problem: ChainRows, segments: int) -> ChainFactor | SegmentedFactor:
+    """Eliminates all blocks but the last of each segment, all segments at once, then those last blocks.
+
+    A segment is eliminated from its first block to its last. Its rows keep columns for the last block of the
+    segment before (the far block), which costs twice the arithmetic of `factor` and makes the loop shorter by
+    the number of segments. No rows are squared or lost: it is the QR of the same rows in another order.
+    """
+    if segments == 1:
+        return factor(problem)
+    own, inner, coupling = problem
+    blocks, size, _, lanes = own.shape
+    if isinstance(coupling, SharedLinks):
+        both = jnp.broadcast_to(coupling.coefficients, (*coupling.coefficients.shape[:-1], lanes))
+        coupling = jnp.concatenate([both, coupling.rhs[:, :, None]], axis=2)
+    length = -(-blocks // segments)
+
+    def fold(values: Array) -> Array:
+        """(blocks or fewer, ..., lanes) -> (length, ..., segments * lanes); what is missing has no rows."""
+        values = jnp.pad(values, [(0, segments * length - len(values))] + [(0, 0)] * (values.ndim - 1))
+        values = jnp.moveaxis(values.reshape(segments, length, *values.shape[1:]), 0, -2)
+        return values.reshape(*values.shape[:-2], segments * lanes)
+
+    own, inner, coupling = fold(own), fold(inner), fold(coupling)
+
+    def spread(rows: Array, at: int) -> Array:
+        """Rows with n columns of zeros before column ``at``."""
+        gap = jnp.zeros((*rows.shape[:-2], size, rows.shape[-1]), rows.dtype)
+        return jnp.concatenate([rows[..., :at, :], gap, rows[..., at:, :]], axis=-2)
+
+    def eliminate(carry: tuple[Array, ...], block: tuple[Array, ...]) -> tuple[tuple, tuple[Array, ...]]:
+        # Columns of the carried rows: the block, the far block, the right-hand side.
+        carried, *far = carry
+        triangle, extra, link = block
+        above, rest = absorb(
+            [spread(row, size) for row in triangle], jnp.concatenate([carried, spread(extra, size)])
+        )
+        far, _ = absorb(far, rest)
+        above, carried = absorb([spread(row, size) for row in above], spread(link, 2 * size))
+        return (carried, *far), tuple(row[k:] for k, row in enumerate(above))
+
+    # The first block of a segment begins with the rows that tie it to the far block.
+    into = jnp.pad(coupling[-1], ((0, 0), (0, 0), (lanes, 0)))[..., : segments * lanes]
+    into = jnp.concatenate([into[:, size : 2 * size], into[:, :size], into[:, 2 * size :]], axis=1)
+    nothing = jnp.zeros((size + 1, segments * lanes), own.dtype)
+    (carried, *far), rows = jax.lax.scan(
+        eliminate, (into, *[nothing] * size), (own[:-1], inner[:-1], coupling[:-1])
+    )
+
+    def unfold(values: Array) -> Array:
+        """(..., segments * lanes) -> (segments, ..., lanes)"""
+        return jnp.moveaxis(values.reshape(*values.shape[:-1], segments, lanes), -2, 0)
+
+    # What a segment knows of its far block belongs to the end before. What is carried ties the two ends, but
+    # for the first segment, which has no far block.
+    about = jnp.pad(unfold(jnp.stack(far))[1:], ((0, 1), (0, 0), (0, 0), (0, 0)))
+    after, before, right = carried[:, :size], carried[:, size : 2 * size], carried[:, 2 * size :]
+    ties = unfold(jnp.concatenate([before, after, right], axis=1))
+    first = jnp.pad(ties[:1, :, size:], ((0, segments - 1), (0, 0), (0, 0), (0, 0)))
+    ends = ChainRows(unfold(own[-1]), jnp.concatenate([unfold(inner[-1]), about, first], axis=1), ties[1:])
+    return SegmentedFactor(rows, factor(ends, unroll=False))
+
+
+def _substitute_segments(chain: SegmentedFactor, blocks: int) -> Array:
+    size = len(chain.ends.middle)
+    steps, _, segment_lanes = chain.rows[0].shape
+    lanes = chain.ends.middle[0].shape[-1]
+    segments = segment_lanes // lanes
+    ends = back_substitute(chain.ends, segments)
+    last = jnp.moveaxis(ends, 0, 1).reshape(size, segment_lanes)
+    far = jnp.pad(last, ((0, 0), (lanes, 0)))[:, :segment_lanes]
+
+    def step(after: Array, rows: tuple[Array, ...]) -> tuple[Array, Array]:
+        known = jnp.concatenate([after, far])
+        rhs = [row[-1] - _total(row[size - k : -1] * known) for k, row in enumerate(rows)]
+        solution = _solve_upper(rows, rhs)
+        return solution, solution
+
+    found = jax.lax.scan(step, last, chain.rows, reverse=True)[1]
+    found = jnp.concatenate([found, last[None]]).reshape(steps + 1, size, segments, lanes)
+    return jnp.moveaxis(found, 2, 0).reshape(-1, size, lanes)[:blocks]
+
+
+def back_substitute(chain: ChainFactor | SegmentedFactor, blocks: int) -> Float[Array, "blocks n lanes"]:
     """The x that the factor's rows define, from the middle to both ends.
 
     An unknown that no row determines is left at 0 where its pivot is exactly 0.
     """
+    if isinstance(chain, SegmentedFactor):
+        return _substitute_segments(chain, blocks)
+    size = len(chain.middle)
 
-    def step(after: Array, block: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        diagonal, upper, rhs = block
-        solution = _solve_upper(diagonal, rhs - _total(jnp.swapaxes(upper, 0, 1) * after[:, None]))
+    def step(after: Array, rows: tuple[Array, ...]) -> tuple[Array, Array]:
+        rhs = [row[-1] - _total(row[size - k : -1] * after) for k, row in enumerate(rows)]
+        solution = _solve_upper(rows, rhs)
         return solution, solution
 
-    middle = _solve_upper(chain.middle, chain.middle_rhs)
+    middle = _solve_upper(chain.middle, [row[-1] for row in chain.middle])
     start = jnp.concatenate([middle, middle], axis=-1)
-    halves = jax.lax.scan(step, start, (chain.diagonal, chain.upper, chain.rhs), reverse=True)[1]
+    halves = jax.lax.scan(step, start, chain.rows, reverse=True)[1]
     return _from_halves(halves, middle, blocks)
 
 
@@ -164,30 +311,43 @@ def solve(problem: ChainRows, unroll: bool = True) -> Float[Array, "blocks n lan
     return back_substitute(factor(problem, unroll), problem.own.shape[0])
 
 
-def explained(chain: ChainFactor) -> Float[Array, " lanes"]:
+def factor_fast(problem: ChainRows) -> ChainFactor | SegmentedFactor:
+    """`factor_segments` with the number of segments that suits the shape; `solve_normal` cannot use it."""
+    blocks, _, _, lanes = problem.own.shape
+    return factor_segments(problem, count_segments(blocks, lanes))
+
+
+def explained(chain: ChainFactor | SegmentedFactor) -> Float[Array, " lanes"]:
     """|b|^2 minus the least sum of squares: how much the minimiser gains over x = 0."""
-    both = jnp.sum(chain.rhs**2, axis=(0, 1))
+    both = _total([jnp.sum(row[:, -1] ** 2, axis=0) for row in chain.rows])
+    if isinstance(chain, SegmentedFactor):
+        rest = explained(chain.ends)
+        return jnp.sum(both.reshape(-1, len(rest)), axis=0) + rest
     lanes = both.shape[0] // 2
-    return both[:lanes] + both[lanes:] + jnp.sum(chain.middle_rhs**2, axis=0)
+    return both[:lanes] + both[lanes:] + _total([row[-1] ** 2 for row in chain.middle])
 
 
 def solve_normal(
     chain: ChainFactor, vector: Float[Array, "blocks n lanes"]
 ) -> Float[Array, "blocks n lanes"]:
     """x with (R^T R) x = vector for the triangular factor R: the inverse of A^T A without forming A^T A."""
-    half, lanes = chain.rhs.shape[0], vector.shape[-1]
+    half, lanes = chain.rows[0].shape[0], vector.shape[-1]
+    size = len(chain.middle)
 
-    def step(passed: Array, block: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        diagonal, upper, right = block
-        value = _solve_lower(jnp.swapaxes(diagonal, 0, 1), right - passed)
-        return _total(upper * value[:, None]), value
+    def step(passed: Array, block: tuple[tuple[Array, ...], Array]) -> tuple[Array, Array]:
+        rows, right = block
+        value = _solve_lower(rows, right - passed)
+        return _total([row[size - k : -1] * value[k][None] for k, row in enumerate(rows)]), value
 
-    start = jnp.zeros((vector.shape[1], 2 * lanes), vector.dtype)
-    halves = (chain.diagonal, chain.upper, _from_ends(vector, half))
-    passed, forward = jax.lax.scan(step, start, halves)
+    start = jnp.zeros((size, 2 * lanes), vector.dtype)
+    passed, forward = jax.lax.scan(step, start, (chain.rows, _from_ends(vector, half)))
     meeting = vector[half] - passed[..., :lanes] - passed[..., lanes:]
-    middle = _solve_lower(jnp.swapaxes(chain.middle, 0, 1), meeting)
-    return back_substitute(chain._replace(rhs=forward, middle_rhs=middle), vector.shape[0])
+    middle = _solve_lower(chain.middle, meeting)
+    replaced = ChainFactor(
+        tuple(row.at[:, -1].set(forward[:, k]) for k, row in enumerate(chain.rows)),
+        tuple(row.at[-1].set(middle[k]) for k, row in enumerate(chain.middle)),
+    )
+    return back_substitute(replaced, vector.shape[0])
 
 
 def _from_ends(values: Array, half: int) -> Array:
@@ -209,18 +369,25 @@ def _from_halves(halves: Array, middle: Array, blocks: int) -> Array:
     return jnp.concatenate([halves[..., :lanes], middle[None], down[: blocks - 1 - len(halves)]])
 
 
-def _solve_upper(triangle: Array, rhs: Array) -> Array:
+def _solve_upper(rows: Sequence[Array], rhs: Sequence[Array]) -> Array:
+    """x of R x = rhs; row k of R begins with its diagonal."""
     solution: list[Array] = []
-    for k in reversed(range(triangle.shape[0])):
-        value = rhs[k]
-        for offset, known in enumerate(reversed(solution)):
-            value = value - triangle[k, k + 1 + offset] * known
-        solution.append(_divide(value, triangle[k, k]))
+    for row, value in zip(reversed(rows), reversed(rhs), strict=True):
+        for offset, known in enumerate(solution[::-1]):
+            value = value - row[1 + offset] * known
+        solution.append(_divide(value, row[0]))
     return jnp.stack(solution[::-1])
 
 
-def _solve_lower(triangle: Array, rhs: Array) -> Array:
-    return _solve_upper(triangle[::-1, ::-1], rhs[::-1])[::-1]
+def _solve_lower(rows: Sequence[Array], rhs: Array) -> Array:
+    """x of R^T x = rhs."""
+    solution: list[Array] = []
+    for k, row in enumerate(rows):
+        value = rhs[k]
+        for j, known in enumerate(solution):
+            value = value - rows[j][k - j] * known
+        solution.append(_divide(value, row[0]))
+    return jnp.stack(solution)
 
 
 def _divide(numerator: Array, denominator: Array) -> Array:
@@ -228,11 +395,11 @@ def _divide(numerator: Array, denominator: Array) -> Array:
     return jnp.where(empty, jnp.zeros_like(numerator), numerator / jnp.where(empty, 1, denominator))
 
 
-def _total(terms: Array) -> Array:
+def _total(terms: Array | Sequence[Array]) -> Array:
     """Sum over the first axis as plain additions: XLA's reductions do not vectorise along the lanes on a
     CPU.
     """
     total = terms[0]
-    for k in range(1, terms.shape[0]):
+    for k in range(1, len(terms)):
         total = total + terms[k]
     return total

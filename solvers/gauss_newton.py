@@ -76,8 +76,8 @@ class BandedGaussNewton(jaxopt.GaussNewton):
 
     residual_fun: ``residual_fun(x, *args) -> WeightedResiduals``.
     linearize: ``linearize(x, damping, *args) -> ChainRows``, the rows [sqrt(w) J | -sqrt(w) r] with the rows
-        [sqrt(damping) I | 0] among them; damping has shape (lanes,). Rows of one block may be reduced by any
-        orthogonal transformation.
+        [sqrt(damping) I | 0] among them; damping has shape (lanes,). Rows may be replaced by others with
+        the same sum of squares but for a constant: reduced by any orthogonal transformation, for instance.
     maxiter, tol: most steps, and the change of an unknown that the next step may still bring (as the last two
         foretell) when a lane counts as converged, in the unknown's unit.
     implicit_diff: derivatives of the solution by the implicit function theorem with the exact Hessian of the
@@ -132,7 +132,7 @@ class BandedGaussNewton(jaxopt.GaussNewton):
         damping.
         """
         rows = self._rows(params, state.damping, *args, **kwargs)
-        chain = block_banded.factor(rows)
+        chain = block_banded.factor_fast(rows)
         step = block_banded.back_substitute(chain, params.shape[0])
         trial = params + step
         before = self.residual_fun(params, *args, **kwargs)

@@ -4,6 +4,7 @@ mask.
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
-from solvers.block_banded import ChainRows, solve
+from solvers.block_banded import ChainRows, SharedLinks, back_substitute, factor_fast
 from solvers.gauss_newton import BandedGaussNewton, Status, WeightedResiduals
 from solvers.pinhole import (
     MIN_DEPTH,
@@ -30,6 +31,9 @@ MILLIMETRES = 1000.0
 
 # The linear start weighs its rows as if everybody stood this far away; Gauss-Newton corrects it.
 USUAL_DEPTH = 5.0
+
+# Frames times people that are linearised at a time: with 17 joints, a core's cache holds what that takes.
+CHUNK = 1024
 
 ADVICE = {
     Status.CONVERGED: "The trajectory minimises Eq. 9.",
@@ -328,15 +332,18 @@ def _solve_lanes(
     velocity_weight, acceleration_weight = (
         jnp.where(jnp.isfinite(weight) & (weight >= 0), weight, jnp.ones_like(weight)) for weight in weights
     )
-    terms = _Terms(x, y, z, u, v, visible.astype(x.dtype), camera, velocity_weight, acceleration_weight)
     frames = clip.x.shape[1]
-    linear = _frames(solve(_linear_rows(jax.lax.stop_gradient(terms)), unroll=False), frames)
-    depth = terms.z + linear[None, :, 2]
+    factored = _factored_smoothness(frames, velocity_weight, acceleration_weight)
+    joints = _Joints(x, y, z, u, v, visible.astype(x.dtype))
+    terms = _Terms(joints, camera, velocity_weight, acceleration_weight, *factored)
+    rows = _linear_rows(jax.lax.stop_gradient(terms))
+    linear = _frames(back_substitute(factor_fast(rows), len(rows.own)), frames)
+    depth = joints.z + linear[None, :, 2]
     behind = jnp.sum(visible & (depth <= MIN_DEPTH), axis=(0, 1)) * 2 > jnp.sum(visible, axis=(0, 1))
     status = jnp.where(usable & behind, int(Status.BEHIND_CAMERA), status)
     begin = linear if start is None else jnp.swapaxes(start, 0, 1)
     # Every joint has to start before the camera, where the cost has a slope.
-    nearest = jnp.min(jnp.where(visible, terms.z, jnp.inf), axis=0)
+    nearest = jnp.min(jnp.where(visible, joints.z, jnp.inf), axis=0)
     floor = jnp.where(jnp.isfinite(nearest), 0.1 - nearest, -jnp.inf)
     begin = begin.at[:, 2].set(jnp.maximum(begin[:, 2], floor))
     solvable = status == int(Status.CONVERGED)
@@ -352,9 +359,9 @@ def _solve_lanes(
     return root, status, jnp.where(answered, 2 * state.value, jnp.nan), state.num_steps
 
 
-class _Terms(NamedTuple):
-    """What Eq. 9 needs, masked: hidden joints are zeros with weight 0. Arrays are (joints, frames,
-    people).
+class _Joints(NamedTuple):
+    """Poses, keypoints and mask by component, (joints, frames, people): hidden joints are zeros with weight
+    0.
     """
 
     x: Array
@@ -363,9 +370,19 @@ class _Terms(NamedTuple):
     u: Array
     v: Array
     visible: Array
+
+
+class _Terms(NamedTuple):
+    """What Eq. 9 needs. The camera's numbers are (1, frames or 1, people); speed and turn (frames - 1,) are
+    those of `_factored_smoothness`.
+    """
+
+    joints: _Joints
     camera: Intrinsics
     velocity_weight: Array
     acceleration_weight: Array
+    speed: Array
+    turn: Array
 
 
 def _prior_status(clip: _Clip, weights: tuple[Array, Array]) -> Array:
@@ -388,52 +405,93 @@ def _prior_status(clip: _Clip, weights: tuple[Array, Array]) -> Array:
     return jnp.where(finite, status, int(Status.NON_FINITE))
 
 
+def _factored_smoothness(
+    frames: int, velocity_weight: Array, acceleration_weight: Array
+) -> tuple[Array, Array]:
+    """One smoothness row a frame and axis in place of two: g and e, (frames - 1,), with
+
+        sum_k |g_k v_k + e_k (v_{k+1} - v_k)|^2 = lambda_1 sum |v_k|^2 + lambda_2 sum |v_{k+1} - v_k|^2
+
+    for all velocities v_k = C_{k+1} - C_k. The right-hand side is v^T T v with a tridiagonal T whose
+    Cholesky factor has the diagonal d_k and, beside it, e_k = -lambda_2 / d_k, where, with t_0 = 0,
+
+        d_k^2 = t_k + lambda_1 + lambda_2,   t_{k+1} = lambda_2 (t_k + lambda_1) / d_k^2
+
+    and d^2 = t + lambda_1 in the last row. g_k = d_k + e_k = (t_k + lambda_1) / d_k without cancellation.
+    t_k is written out: with the fixed points p and -m of the recursion, (t_k - p) / (t_k + m) falls by a
+    constant factor a frame.
+    """
+    # The implicit derivatives are those of the cost, not of its rows.
+    first, second = (jax.lax.stop_gradient(w) for w in (velocity_weight, acceleration_weight))
+    total = first + second
+    unit = jnp.where(total > 0, total, jnp.ones_like(total))
+    first, second = first / unit, second / unit
+    spread = jnp.sqrt(first * (first + 4 * second))  # p + m
+    upper = jnp.where(first > 0, (first + spread) / 2, jnp.ones_like(first))  # m
+    point = first * second / upper  # p
+    count = jnp.arange(frames - 1, dtype=first.dtype)
+    fall = jnp.log1p(-jnp.where(first > 0, spread / (second + upper), jnp.zeros_like(first)))
+    power = jnp.where(count == 0, 0, count * fall)
+    t = -point * jnp.expm1(power) / (1 + jnp.exp(power) * point / upper)
+    last = count == frames - 2
+    diagonal = jnp.sqrt(t + first + jnp.where(last, jnp.zeros_like(second), second))
+    divisor = jnp.where(diagonal > 0, diagonal, jnp.ones_like(diagonal))
+    scale = jnp.sqrt(total)
+    return scale * (t + first) / divisor, jnp.where(last, 0, -scale * second / divisor)
+
+
+def _spare_frames(frames: int) -> tuple[int, int]:
+    """Frames that are added before and behind the clip, which nothing but their own rows see: blocks are
+    two frames, and the last velocity has to lie between two blocks, not within one.
+    """
+    return 1 - frames % 2, 1
+
+
 def _blocks(root: Array) -> Array:
     """(frames, 3, people) -> (blocks, 6, people): a block is two frames, so that accelerations couple
     neighbours only.
-
-    An odd clip gets one more frame, which nothing but its own row sees.
     """
     frames, _, people = root.shape
-    if frames % 2:
-        root = jnp.concatenate([root, jnp.zeros((1, 3, people), root.dtype)])
-    return root.reshape(-1, 6, people)
+    return jnp.pad(root, (_spare_frames(frames), (0, 0), (0, 0))).reshape(-1, 6, people)
 
 
 def _frames(blocks: Array, frames: int) -> Array:
-    return blocks.reshape(-1, 3, blocks.shape[-1])[:frames]
+    front, _ = _spare_frames(frames)
+    return blocks.reshape(-1, 3, blocks.shape[-1])[front : front + frames]
 
 
 def _residuals(params: Array, terms: _Terms) -> WeightedResiduals:
     """The rows of Eq. 9: reprojection in pixels, first and second differences in millimetres."""
-    _, frames, people = terms.x.shape
+    joints = terms.joints
+    _, frames, people = joints.x.shape
     root = _frames(params, frames)
-    u, v = project_components(*_points(root, terms), terms.camera)
+    u, v = project_components(*_points(root, joints), terms.camera)
     # Differences of neighbours are exact in floating point, and so are differences of those: no digits are
     # lost.
     velocity = root[1:] - root[:-1]
     acceleration = velocity[1:] - velocity[:-1]
-    spare = params.reshape(-1, 3, people)[frames:]
+    padded, front = params.reshape(-1, 3, people), _spare_frames(frames)[0]
+    spare = jnp.concatenate([padded[:front], padded[front + frames :]])
     one = jnp.ones((1, 1, 1), root.dtype)
     return WeightedResiduals(
-        values=(u - terms.u, v - terms.v, MILLIMETRES * velocity, MILLIMETRES * acceleration, spare),
+        values=(u - joints.u, v - joints.v, MILLIMETRES * velocity, MILLIMETRES * acceleration, spare),
         weights=(
-            terms.visible,
-            terms.visible,
+            joints.visible,
+            joints.visible,
             terms.velocity_weight * one,
             terms.acceleration_weight * one,
             one,
         ),
-        magnitude=jnp.max(jnp.maximum(jnp.abs(terms.u), jnp.abs(terms.v)), axis=(0, 1)),
+        magnitude=jnp.max(jnp.maximum(jnp.abs(joints.u), jnp.abs(joints.v)), axis=(0, 1)),
     )
 
 
-def _points(root: Array, terms: _Terms) -> tuple[Array, Array, Array]:
+def _points(root: Array, joints: _Joints) -> tuple[Array, Array, Array]:
     """Joints in camera axes; hidden ones stand one metre ahead, where nothing can go wrong."""
-    seen = terms.visible > 0
+    seen = joints.visible > 0
     x, y, z = (
         jnp.where(seen, value + root[None, :, i], jnp.full_like(value, ahead))
-        for i, (value, ahead) in enumerate(((terms.x, 0.0), (terms.y, 0.0), (terms.z, 1.0)))
+        for i, (value, ahead) in enumerate(((joints.x, 0.0), (joints.y, 0.0), (joints.z, 1.0)))
     )
     return x, y, z
 
@@ -442,30 +500,71 @@ def _linearize(params: Array, damping: Array, terms: _Terms) -> ChainRows:
     """The rows of Eq. 9 at ``params``: each frame's joints are reduced to three rows before the chain sees
     them.
     """
-    root = _frames(params, terms.x.shape[1])
-    points = _points(root, terms)
-    u, v = project_components(*points, terms.camera)
-    u_row, v_row = jacobian_components(*points, terms.camera)
-    columns = [_Column(terms.visible * a, terms.visible * b) for a, b in zip(u_row, v_row, strict=True)]
-    columns.append(_Column(terms.visible * (terms.u - u), terms.visible * (terms.v - v)))
-    return _chain(params, _reduce_rows(columns, jnp.sqrt(damping)), terms)
+
+    def reduce(root: Array, joints: _Joints, camera: Intrinsics) -> list[list[Array]]:
+        points = _points(root, joints)
+        u, v = project_components(*points, camera)
+        u_row, v_row = jacobian_components(*points, camera)
+        seen = joints.visible
+        columns = [_Column(seen * a, seen * b) for a, b in zip(u_row, v_row, strict=True)]
+        columns.append(_Column(seen * (joints.u - u), seen * (joints.v - v)))
+        return _reduce_rows(columns, jnp.sqrt(damping))
+
+    root = _frames(params, terms.joints.x.shape[1])
+    return _chain(params, _by_chunks(reduce, root, terms), terms)
 
 
 def _linear_rows(terms: _Terms) -> ChainRows:
     """f (X + C)_xy = (u - c) (Z + C_z): reprojection with the depth cleared, and the smoothness of Eq. 9."""
-    a, b = normalize_components(terms.u, terms.v, terms.camera)
-    zero = jnp.zeros_like(a)
-    scale_x = terms.visible * terms.camera.fx / USUAL_DEPTH
-    scale_y = terms.visible * terms.camera.fy / USUAL_DEPTH
-    columns = [
-        _Column(scale_x, zero),
-        _Column(zero, scale_y),
-        _Column(-scale_x * a, -scale_y * b),
-        _Column(scale_x * (a * terms.z - terms.x), scale_y * (b * terms.z - terms.y)),
-    ]
-    _, frames, people = terms.x.shape
-    start = _blocks(jnp.zeros((frames, 3, people), a.dtype))
-    return _chain(start, _reduce_rows(columns, jnp.zeros(people, a.dtype)), terms)
+    _, frames, people = terms.joints.x.shape
+    start = jnp.zeros((frames, 3, people), terms.joints.x.dtype)
+
+    def reduce(_: Array, joints: _Joints, camera: Intrinsics) -> list[list[Array]]:
+        a, b = normalize_components(joints.u, joints.v, camera)
+        zero = jnp.zeros_like(a)
+        scale_x = joints.visible * camera.fx / USUAL_DEPTH
+        scale_y = joints.visible * camera.fy / USUAL_DEPTH
+        columns = [
+            _Column(scale_x, zero),
+            _Column(zero, scale_y),
+            _Column(-scale_x * a, -scale_y * b),
+            _Column(scale_x * (a * joints.z - joints.x), scale_y * (b * joints.z - joints.y)),
+        ]
+        return _reduce_rows(columns, jnp.zeros(people, a.dtype))
+
+    return _chain(_blocks(start), _by_chunks(reduce, start, terms), terms)
+
+
+def _by_chunks(function: Callable[..., Any], root: Array, terms: _Terms) -> Any:
+    """function(root, joints, camera), computed for a few frames at a time: what it writes down on its way
+    then stays in the processor's cache. Its results are trees of (frames, people).
+    """
+    _, frames, people = terms.joints.x.shape
+    length = max(1, CHUNK // people)
+    if frames <= length:
+        return function(root, terms.joints, terms.camera)
+
+    def piece(begin: Array) -> Any:
+        def cut(values: Array) -> Array:
+            if values.shape[1] == 1:
+                return values
+            return jax.lax.dynamic_slice_in_dim(values, begin, length, axis=1)
+
+        part = jax.lax.dynamic_slice_in_dim(root, begin, length)
+        return function(part, *jax.tree.map(cut, (terms.joints, terms.camera)))
+
+    def step(index: Array, found: Any) -> Any:
+        # The last chunk goes back to be as long as the others: some frames are computed twice, alike.
+        begin = jnp.minimum(index * length, frames - length)
+        return jax.tree.map(
+            lambda whole, part: jax.lax.dynamic_update_slice_in_dim(whole, part, begin, axis=0),
+            found,
+            piece(begin),
+        )
+
+    shapes = jax.eval_shape(piece, jnp.asarray(0))
+    empty = jax.tree.map(lambda part: jnp.zeros((frames, people), part.dtype), shapes)
+    return jax.lax.fori_loop(0, -(-frames // length), step, empty)
 
 
 class _Column(NamedTuple):
@@ -521,46 +620,42 @@ def _reduce_rows(columns: list[_Column], damping_root: Array) -> list[list[Array
 def _chain(params: Array, triangle: list[list[Array]], terms: _Terms) -> ChainRows:
     """Joins every frame's three rows with the smoothness rows, two frames a block."""
     blocks, _, people = params.shape
-    frames = terms.x.shape[1]
-    dtype = params.dtype
-    zero = jnp.zeros_like(triangle[0][0])
-    rows = jnp.stack(
-        [jnp.stack([zero] * k + row) for k, row in enumerate(triangle)]
-    )  # (3, 4, frames, people)
-    rows = jnp.moveaxis(rows, 2, 0)
-    odd = frames % 2
-    if odd:
-        rows = jnp.concatenate([rows, jnp.zeros((1, *rows.shape[1:]), dtype)])
-    rows = rows.reshape(blocks, 2, 3, 4, people)
-    gap = jnp.zeros((blocks, 3, 3, people), dtype)
-    first = jnp.concatenate([rows[:, 0, :, :3], gap, rows[:, 0, :, 3:]], axis=2)
-    second = jnp.concatenate([gap, rows[:, 1]], axis=2)
+    frames, dtype = terms.joints.x.shape[1], params.dtype
+    spare = _spare_frames(frames)
 
-    root = params.reshape(-1, 3, people)
-    velocity = root[1:] - root[:-1]
-    acceleration = velocity[1:] - velocity[:-1]
-    speed = MILLIMETRES * jnp.sqrt(terms.velocity_weight)
-    turn = MILLIMETRES * jnp.sqrt(terms.acceleration_weight)
+    def pairs(values: Array, filling: int) -> Array:
+        """(frames, people) -> (blocks, 2, people)"""
+        return jnp.pad(values, (spare, (0, 0)), constant_values=filling).reshape(blocks, 2, people)
 
-    def smooth(stencil: tuple[int, ...], weight: Array, residual: Array) -> Array:
-        """Rows weight * (stencil of neighbouring frames = -residual), for x, y and z."""
-        pattern = np.kron(np.asarray(stencil), np.eye(3))[..., None]
-        coefficients = jnp.broadcast_to(
-            (weight * jnp.asarray(pattern, dtype))[None], (residual.shape[0], 3, 3 * len(stencil), people)
-        )
-        return jnp.concatenate([coefficients, -(weight * residual)[:, :, None]], axis=2)
-
-    within = smooth((-1, 1), speed, velocity[0::2])
-    between = [
-        smooth((0, -1, 1, 0), speed, velocity[1::2]),
-        smooth((1, -2, 1, 0), turn, acceleration[0::2]),
-        smooth((0, 1, -2, 1), turn, acceleration[1::2]),
+    # A spare frame has its own rows only: x = 0.
+    entries = [[pairs(value, int(j == 0)) for j, value in enumerate(row)] for row in triangle]
+    zero = jnp.zeros((blocks, people), dtype)
+    own = [
+        [zero] * (3 * frame + k)
+        + [value[:, frame] for value in entries[k][:-1]]
+        + [zero] * (3 - 3 * frame)
+        + [entries[k][-1][:, frame]]
+        for frame in range(2)
+        for k in range(3)
     ]
-    if odd:
-        # The spare frame has its own row only: x_spare = 0.
-        spare = smooth((0, 1), jnp.ones_like(speed), root[-1:])
-        within = jnp.concatenate([within[:-1], spare])
-        if blocks > 1:
-            last = jnp.zeros((1, *between[2].shape[1:]), dtype)
-            between[2] = jnp.concatenate([between[2][:-1], last])
-    return ChainRows(jnp.concatenate([first, second], axis=1), within, jnp.concatenate(between, axis=1))
+
+    padded = params.reshape(-1, 3, people)
+    velocity = padded[1:] - padded[:-1]
+    change = velocity[1:] - velocity[:-1]
+    # The last velocity's change would reach into the spare frame behind, and weighs nothing.
+    speed, turn = (MILLIMETRES * jnp.pad(value, (spare[0], 0)) for value in (terms.speed, terms.turn))
+    rhs = -(speed[:, None, None] * velocity[:-1] + turn[:, None, None] * change)
+
+    def pattern(stencil: tuple[int, ...]) -> Array:
+        """The stencil from the first and from the second frame of a block, for x, y and z: (2, 3, 12)."""
+        rows = [np.kron(np.roll([*stencil, 0], start), np.eye(3)) for start in range(2)]
+        return jnp.asarray(np.stack(rows), dtype)[None]
+
+    shared = speed.reshape(-1, 2, 1, 1) * pattern((-1, 1, 0)) + turn.reshape(-1, 2, 1, 1) * pattern(
+        (1, -2, 1)
+    )
+    return ChainRows(
+        jnp.stack([jnp.stack(row, axis=1) for row in own], axis=1),
+        jnp.zeros((blocks, 0, 7, people), dtype),
+        SharedLinks(shared.reshape(blocks - 1, 6, 12, 1), rhs.reshape(blocks - 1, 6, people)),
+    )

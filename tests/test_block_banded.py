@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from solvers import block_banded
-from solvers.block_banded import ChainRows
+from solvers.block_banded import ChainRows, SharedLinks
 
 
 def random_chain(blocks, lanes=2, size=4, inner=2, links=5, dtype=np.float64, seed=0):
@@ -62,6 +62,33 @@ def test_factor_inverts_the_normal_matrix_and_tells_the_gain(float64, blocks):
         best = np.linalg.lstsq(matrix, right, rcond=None)[0]
         gain = right @ right - np.sum((matrix @ best - right) ** 2)
         np.testing.assert_allclose(block_banded.explained(chain)[lane], gain, rtol=1e-10)
+
+
+@pytest.mark.parametrize("blocks, segments", [(2, 2), (7, 2), (12, 3), (13, 3), (40, 6), (9, 8)])
+def test_segments_solve_like_the_whole_chain(float64, blocks, segments):
+    problem = random_chain(blocks)
+    whole = block_banded.factor(problem)
+    cut = jax.jit(block_banded.factor_segments, static_argnames="segments")(problem, segments=segments)
+    np.testing.assert_allclose(
+        block_banded.back_substitute(cut, blocks),
+        block_banded.back_substitute(whole, blocks),
+        rtol=1e-9,
+        atol=1e-11,
+    )
+    np.testing.assert_allclose(block_banded.explained(cut), block_banded.explained(whole), rtol=1e-10)
+
+
+@pytest.mark.parametrize("segments", [1, 3])
+def test_shared_links_are_the_same_links_in_every_lane(float64, segments):
+    problem = random_chain(11)
+    same = problem.coupling.at[:, :, :-1].set(problem.coupling[:, :, :-1, :1])
+    shared = SharedLinks(problem.coupling[:, :, :-1, :1], problem.coupling[:, :, -1])
+
+    def solution(coupling):
+        chain = block_banded.factor_segments(problem._replace(coupling=coupling), segments)
+        return block_banded.back_substitute(chain, 11)
+
+    np.testing.assert_allclose(solution(shared), solution(same), rtol=1e-12)
 
 
 def test_compress_keeps_least_squares(float64):

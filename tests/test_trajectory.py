@@ -9,6 +9,7 @@ import pytest
 import trajectory_oracle as oracle
 
 from solvers import Camera, Status, TrajectoryConfig, describe_status, project, solve_trajectory
+from solvers.trajectory import _factored_smoothness
 
 CAMERA = Camera(oracle.FOCAL, oracle.CENTER)
 WEIGHTS = [(1.0, 1.0), (0.01, 0.01), (0.0, 1.0), (1.0, 0.0)]
@@ -377,3 +378,16 @@ def test_traced_focal_and_weights_out_of_range_become_a_status():
 def test_every_status_has_advice():
     sentences = {describe_status(status) for status in Status}
     assert len(sentences) == len(Status) and all(sentence.endswith(".") for sentence in sentences)
+
+
+@pytest.mark.parametrize("weights", [*WEIGHTS, (0.0, 0.0), (1e-4, 1e2), (3.0, 1e-5)])
+@pytest.mark.parametrize("frames", [1, 2, 3, 4, 50])
+def test_factored_smoothness_is_the_smoothness(float64, weights, frames):
+    velocity = np.random.default_rng(4).normal(size=max(frames - 1, 0))
+    speed, turn = _factored_smoothness(frames, *(jnp.asarray(weight) for weight in weights))
+    assert speed.shape == turn.shape == velocity.shape
+    rows = speed[:-1] * velocity[:-1] + turn[:-1] * np.diff(velocity)
+    expected = weights[0] * np.sum(velocity**2) + weights[1] * np.sum(np.diff(velocity) ** 2)
+    np.testing.assert_allclose(
+        np.sum(rows**2) + np.sum((speed[-1:] * velocity[-1:]) ** 2), expected, rtol=1e-12
+    )
