@@ -197,7 +197,7 @@ class MaskDistribution(NamedTuple):
     whole_body_share: share of the masked windows whose joints are hidden all together.
     """
 
-    masked_share: float = 0.85
+    masked_share: float = 0.5
     ratio: tuple[float, float] = (0.02, 0.75)
     kernel_frames: tuple[int, ...] = (25, 75)
     whole_body_share: float = 0.15
