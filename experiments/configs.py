@@ -96,8 +96,9 @@ SMOKE = TrainConfig(
     log_every=5,
     output=Path("runs/smoke"),
 )
-# Two cores see few samples, so each has to count: small batches take more steps, and outputs nine frames apart
-# share their windows. Fewer epochs than the paper's 80, so the rate falls faster, to about the same end.
+# Two cores see few samples, so each has to count: small batches take more steps, and outputs nine frames
+# apart share their windows. With fewer epochs than the paper's 80 the rate falls faster, to about the same
+# end.
 SMALL = TrainConfig(
     epochs=40,
     learning_rate_decay=0.915,

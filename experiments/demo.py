@@ -25,6 +25,7 @@ from gated_lift.bodies import body_occlusion
 from gated_lift.cameras import HandheldCamera, VirtualCamera, sample_handheld_camera, world_to_camera
 from gated_lift.detector import DetectorConfig
 from gated_lift.pipeline import Recovery, recover, solved
+from gated_lift.scene import Scene as DrawnScene
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.views import View, view
 from solvers import Camera, Status, describe_status
@@ -146,7 +147,7 @@ def main() -> None:
     truth = scene.seen.joints - scene.seen.joints[..., :1, :]
     totals = [1000 * float(metrics.masked_mean(metrics.pa_mpjpe(r.poses, truth))) for r in (ours, rival)]
     title = f"PA-MPJPE {totals[0]:.0f} mm gated, {totals[1]:.0f} mm plain"
-    drawn = pictures.Scene(
+    drawn = DrawnScene(
         skeleton=SKELETON,
         fps=scene.fps,
         keypoints=np.asarray(scene.seen.keypoints),

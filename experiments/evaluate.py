@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from gated_lift import captures, checkpoints, metrics, pictures, pipeline
+from gated_lift import captures, charts, checkpoints, metrics, pipeline
 from gated_lift.cameras import VirtualCamera, sample_static_camera
 from gated_lift.clips import MotionClip
 from gated_lift.detector import DetectorConfig
@@ -385,9 +385,9 @@ def main() -> None:
     config.output.mkdir(parents=True, exist_ok=True)
     (config.output / "rows.json").write_text(json.dumps([row._asdict() for row in rows], indent=1) + "\n")
     (config.output / "table.md").write_text(markdown(rows))
-    figure = pictures.draw_error_by_ratio(
+    figure = charts.draw_error_by_ratio(
         [
-            pictures.ErrorRow(row.network, kernel, row.ratio, row.pa_mpjpe)
+            charts.ErrorRow(row.network, kernel, row.ratio, row.pa_mpjpe)
             for row in rows
             for kernel in (config.kernel_frames if row.ratio == 0 else (row.kernel_frames,))
             if row.subject == "all" and row.masks == "joints"

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments.configs import CONFIGS, TrainConfig, as_json
-from gated_lift import captures, checkpoints, generated, pictures
+from gated_lift import captures, charts, checkpoints, generated
 from gated_lift.cameras import normalize_screen, sample_static_camera
 from gated_lift.clips import MotionClip, concatenate_people
 from gated_lift.lifter import TemporalLifter, mirror, mirror_mask, parameter_count
@@ -410,7 +410,7 @@ def draw_curves(log_path: Path, path: Path) -> None:
     lines = [json.loads(line) for line in log_path.read_text().splitlines()]
     epochs = np.array([line["epoch"] for line in lines])
     errors = 1000 * np.array([line["train_mpjpe_m"] for line in lines])
-    pictures.draw_curves({"training MPJPE": (epochs, errors)}, path, xlabel="epoch", ylabel="MPJPE (mm)")
+    charts.draw_curves({"training MPJPE": (epochs, errors)}, path, xlabel="epoch", ylabel="MPJPE (mm)")
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """3D joints and paths of several people in a video who hide each other.
 
-Rooms that draw (`pictures`, `player`) and read files (`captures`, `videopose3d`) are imported by name.
+Rooms that draw (`pictures`, `charts`, `player`) and read files (`captures`, `videopose3d`) are imported by
+name.
 """
 
 from gated_lift import metrics as metrics

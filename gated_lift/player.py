@@ -12,10 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from plotly.offline import get_plotlyjs
 
-from gated_lift.pictures import (
-    TRUTH_COLOR,
+from gated_lift.figures import TRUTH_COLOR, color_of
+from gated_lift.scene import (
     Scene,
-    color_of,
     mostly_hidden,
     path_joint,
     person_label,
@@ -131,7 +130,7 @@ def write_player(scene: Scene, path: str | PathLike[str], title: str = "", footn
     MB of the file.
 
     title: for instance the errors, as text; footnote: for instance a licence sentence. Folders are made
-    where missing. Returns the path. Raises ValueError as `pictures.prepare_scene` does; people who are NaN
+    where missing. Returns the path. Raises ValueError as `scene.prepare_scene` does; people who are NaN
     are absent.
     """
     figure, fps = player_figure(scene)
@@ -158,7 +157,7 @@ def player_figure(scene: Scene) -> tuple[dict[str, Any], float]:
     """The player's plotly figure (data, layout, frames, config) and its frames a second.
 
     Each frame updates only the figures and the markers under them; grid, camera and paths stay. Raises
-    ValueError as `pictures.prepare_scene` does.
+    ValueError as `scene.prepare_scene` does.
     """
     scene = prepare_scene(scene)
     predicted = upright(np.asarray(scene.predicted))

@@ -5,10 +5,10 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 from plotly.offline import get_plotlyjs
-from test_pictures import crossing_scene, odd_scenes
+from scenes import crossing_scene, odd_scenes
 
-from gated_lift.pictures import hidden_stretch
 from gated_lift.player import player_figure, write_player
+from gated_lift.scene import hidden_stretch
 
 
 def points(trace):
