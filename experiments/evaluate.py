@@ -323,15 +323,42 @@ def _parts(count: int, size: int) -> Iterator[np.ndarray]:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Rows of all subjects together as a Markdown table; errors in mm."""
-    head = ["network", "masks", "K", "ratio %", *(title for title, _ in COLUMNS.values())]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for row in rows:
-        if row.subject == "all":
-            cells = [row.network, row.masks, str(row.kernel_frames), f"{100 * row.ratio:.0f}"]
-            cells += [f"{getattr(row, metric):.1f}" for metric in COLUMNS]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    """Every metric as a table of its own, networks down and conditions across, over all subjects."""
+    parts = []
+    for masks, how in (("joints", "joints hidden one by one"), ("body", "whole bodies hidden at a time")):
+        for metric, (title, _) in COLUMNS.items():
+            lines = pivot(rows, masks, metric)
+            if lines:
+                parts.append(f"## {title}, {how}\n\n" + "\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def pivot(rows: Sequence[Row], masks: str, metric: str) -> list[str]:
+    """One metric as the lines of a Markdown table; the best network of every condition is bold.
+
+    The first column is that where nothing is hidden, which is the same for both kinds of masks.
+    """
+    cells = {
+        (row.network, row.kernel_frames if row.ratio else 0, row.ratio): getattr(row, metric)
+        for row in rows
+        if row.subject == "all" and (row.masks == masks or row.ratio == 0)
+    }
+    columns = sorted({key[1:] for key in cells})
+    if not columns or columns[-1] == (0, 0.0):
+        return []
+    names = list(dict.fromkeys(row.network for row in rows))
+    titles = [f"{100 * ratio:.0f} %, K={kernel}" if ratio else "0 %" for kernel, ratio in columns]
+    lines = ["| network | " + " | ".join(titles) + " |", "|---" + "|---:" * len(columns) + "|"]
+    best = {"pck": max, "auc": max, "hidden": None, "unsolved": None}.get(metric, min)
+    for name in names:
+        texts = []
+        for column in columns:
+            value = cells.get((name, *column), float("nan"))
+            values = [cells[key] for key in cells if key[1:] == column and cells[key] == cells[key]]
+            bold = best is not None and len(values) > 1 and value == best(values)
+            texts.append("–" if value != value else f"**{value:.1f}**" if bold else f"{value:.1f}")
+        lines.append(f"| {name} | " + " | ".join(texts) + " |")
+    return lines
 
 
 def print_table(rows: Sequence[Row], console: Console) -> None:

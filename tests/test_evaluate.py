@@ -14,7 +14,7 @@ from rich.console import Console
 from silent_detector import SILENT
 
 from experiments import evaluate as evaluation
-from experiments.evaluate import COLUMNS, EvaluateConfig, conditions, cut, read_people, see
+from experiments.evaluate import COLUMNS, EvaluateConfig, Row, conditions, cut, pivot, read_people, see
 from gated_lift import checkpoints, generated
 from gated_lift.captures import JOINT_NAMES
 from gated_lift.lifter import TemporalLifter
@@ -123,11 +123,11 @@ def test_the_command_writes_table_rows_and_figure(files, tmp_path, monkeypatch, 
     assert total["all"]["mpjpe"] == pytest.approx(mean, rel=1e-5)
 
     table = (tmp_path / "first" / "table.md").read_text().splitlines()
-    assert len(table) == 2 + 3 and all(line.count("|") == 5 + len(COLUMNS) for line in table)
-    assert (
-        f"| random | joints | 5 | 0 | {total['all']['hidden']:.1f} | {total['all']['pa_mpjpe']:.1f} |"
-        in table[2]
-    )
+    assert sum(line.startswith("## ") for line in table) == 2 * len(COLUMNS)
+    heading = table.index("## PA-MPJPE, whole bodies hidden at a time")
+    half = next(row for row in rows if (row["subject"], row["masks"], row["ratio"]) == ("all", "body", 0.5))
+    assert table[heading + 2] == "| network | 0 % | 50 %, K=5 |"
+    assert table[heading + 4] == f"| random | {total['all']['pa_mpjpe']:.1f} | {half['pa_mpjpe']:.1f} |"
     assert (tmp_path / "first" / "pa_mpjpe.png").read_bytes().startswith(b"\x89PNG")
 
     # The seed decides everything: the same one gives the same rows, another gives others.
@@ -135,6 +135,20 @@ def test_the_command_writes_table_rows_and_figure(files, tmp_path, monkeypatch, 
     other = run(monkeypatch, files, tmp_path / "other", "--seed", "1")
     assert [row["frames"] for row in other] == [row["frames"] for row in rows]
     assert all(one["mpjpe"] != two["mpjpe"] for one, two in zip(other, rows, strict=True))
+
+
+def test_the_best_network_is_bold():
+    def row(network, ratio, kernel, value, masks="joints"):
+        numbers = dict.fromkeys(COLUMNS, value)
+        return Row(network, masks, ratio, kernel, "all", frames=1, **numbers)
+
+    rows = [row("a", 0.0, 25, 1.0), row("a", 0.5, 25, 3.0), row("a", 0.5, 75, float("nan"))]
+    rows += [row("b", 0.0, 25, 2.0), row("b", 0.5, 25, 2.0), row("b", 0.5, 75, 4.0)]
+    head, rule, *body = pivot(rows, "joints", "mpjpe")
+    assert head == "| network | 0 % | 50 %, K=25 | 50 %, K=75 |" and rule == "|---|---:|---:|---:|"
+    assert body == ["| a | **1.0** | 3.0 | – |", "| b | 2.0 | **2.0** | 4.0 |"]
+    assert pivot(rows, "joints", "auc")[2:] == ["| a | 1.0 | **3.0** | – |", "| b | **2.0** | 2.0 | 4.0 |"]
+    assert pivot(rows, "body", "mpjpe") == []
 
 
 def judge_with(lift, folder, monkeypatch, **changes):
