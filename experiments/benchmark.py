@@ -2,7 +2,7 @@
 
 python -m experiments.benchmark trajectory
 python -m experiments.benchmark trajectory --frames 100 1000 --people 1 32 --repeats 9 --output trajectory.md
-python -m experiments.benchmark training --chunk-frames 1 8 32
+python -m experiments.benchmark training --channels 128
 """
 
 import sys
@@ -373,8 +373,9 @@ class TrainingBenchmark:
 
     channels: int = 256
     filter_widths: tuple[int, ...] = (3, 3, 3)
-    chunk_frames: tuple[int, ...] = (1, 8, 32)
-    batch_frames: int = 1024
+    chunks: tuple[tuple[int, int], ...] = ((1, 1), (8, 1), (8, 9), (32, 1))
+    """Output frames a window, and frames between them."""
+    batch_frames: int = 256
     steps: int = 10
     output: Path | None = None
     """Also write the table as Markdown."""
@@ -384,15 +385,25 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
     """Times the step of `experiments.train` on generated motion, and the drawing of its batch alone."""
     clips = train.read_motion(TrainConfig())
     bank = train.make_bank(clips)
-    columns = ["gating", "outputs a window", "samples/s", "against plain", "step", "of it drawing the batch"]
+    columns = [
+        "gating",
+        "outputs a window",
+        "frames apart",
+        "samples/s",
+        "against plain",
+        "step",
+        "of it drawing the batch",
+    ]
     rows = []
     console = Console()
-    for chunk in config.chunk_frames:
+    for chunk, stride in config.chunks:
         plain = 0.0
         for gating in ("none", "single_stream", "two_stream"):
             network = Network(gating=gating, channels=config.channels, filter_widths=config.filter_widths)
-            settings = TrainConfig(network=network, chunk_frames=chunk, batch_frames=config.batch_frames)
-            console.print(f"{gating}, {chunk} outputs a window", style="dim")
+            settings = TrainConfig(
+                network=network, chunk_frames=chunk, chunk_stride=stride, batch_frames=config.batch_frames
+            )
+            console.print(f"{gating}, {chunk} outputs a window, {stride} frames apart", style="dim")
             step, drawing = _time_training(settings, bank, config.steps)
             rate = config.batch_frames / step
             plain = plain or rate
@@ -400,6 +411,7 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
                 [
                     gating,
                     str(chunk),
+                    str(stride) if chunk > 1 else "–",
                     f"{rate:,.0f}",
                     f"{rate / plain:.2f} x",
                     f"{1e3 * step:.0f} ms",
