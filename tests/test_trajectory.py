@@ -9,7 +9,7 @@ import pytest
 import trajectory_oracle as oracle
 
 from solvers import Camera, Status, TrajectoryConfig, describe_status, project, solve_trajectory
-from solvers.trajectory import _factored_smoothness
+from solvers.trajectory_rows import factored_smoothness
 
 CAMERA = Camera(oracle.FOCAL, oracle.CENTER)
 WEIGHTS = [(1.0, 1.0), (0.01, 0.01), (0.0, 1.0), (1.0, 0.0)]
@@ -384,7 +384,7 @@ def test_every_status_has_advice():
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 50])
 def test_factored_smoothness_is_the_smoothness(float64, weights, frames):
     velocity = np.random.default_rng(4).normal(size=max(frames - 1, 0))
-    speed, turn = _factored_smoothness(frames, *(jnp.asarray(weight) for weight in weights))
+    speed, turn = factored_smoothness(frames, *(jnp.asarray(weight) for weight in weights))
     assert speed.shape == turn.shape == velocity.shape
     rows = speed[:-1] * velocity[:-1] + turn[:-1] * np.diff(velocity)
     expected = weights[0] * np.sum(velocity**2) + weights[1] * np.sum(np.diff(velocity) ** 2)

@@ -1,0 +1,415 @@
+"""The rows of Eq. 9: its residuals, and every frame's joints reduced to three rows for the chain."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from solvers.block_banded import ChainRows, SharedLinks
+from solvers.gauss_newton import Comparison, WeightedResiduals, compare_residuals
+from solvers.pinhole import (
+    MIN_DEPTH,
+    Intrinsics,
+    jacobian_components,
+    normalize_components,
+    project_components,
+)
+
+# Eq. 9 adds squared pixels and squared millimetres: with lambda = 1 the two are then of one size (DESIGN,
+# section 2).
+MILLIMETRES = 1000.0
+
+# The linear start weighs its rows as if everybody stood this far away; Gauss-Newton corrects it.
+USUAL_DEPTH = 5.0
+
+# Frames times people that a core's cache holds while their joints are summed, and while they are laid out.
+SUM_CHUNK = 4096
+LAYOUT_CHUNK = 1024
+
+
+# Three components.
+Vector = tuple[Array, Array, Array]
+
+
+class Joints(NamedTuple):
+    """Poses, keypoints and mask by component, (joints, frames, people): hidden joints are zeros with weight
+    0.
+    """
+
+    x: Array
+    y: Array
+    z: Array
+    u: Array
+    v: Array
+    visible: Array
+
+
+class Terms(NamedTuple):
+    """What Eq. 9 needs. The camera's numbers are (1, frames or 1, people); speed and turn (frames - 1,) are
+    those of `factored_smoothness`; centre (frames, people) is the mean of the visible joints; magnitude
+    (people,) is the largest keypoint, whose rounding limits the residuals.
+    """
+
+    joints: Joints
+    camera: Intrinsics
+    velocity_weight: Array
+    acceleration_weight: Array
+    speed: Array
+    turn: Array
+    centre: Joints
+    magnitude: Array
+
+
+def make_terms(
+    joints: Joints, camera: Intrinsics, velocity_weight: Array, acceleration_weight: Array
+) -> Terms:
+    """Everything about a clip that its solution needs at every step."""
+    still = jax.lax.stop_gradient(joints)
+    total = sum_joints(lambda joint: joint, still)
+    count = jnp.maximum(total.visible, 1)
+    size = jnp.maximum(jnp.abs(still.u), jnp.abs(still.v))
+    return Terms(
+        joints,
+        camera,
+        velocity_weight,
+        acceleration_weight,
+        *factored_smoothness(joints.x.shape[1], velocity_weight, acceleration_weight),
+        centre=jax.tree.map(lambda values: values / count, total),
+        magnitude=jnp.max(size, axis=(0, 1)),
+    )
+
+
+@jax.custom_jvp
+def lay_out(poses: Array, keypoints: Array, occluded: Array) -> tuple[Joints, Array]:
+    """People last: from poses (people, frames, joints, 3), keypoints (..., 2) and occluded (people, frames,
+    joints) to `Joints` with zeros where hidden, and whether (frames, people) no visible joint is NaN or
+    infinite. Frames are transposed a few at a time, in the processor's cache.
+    """
+
+    def piece(begin: Array, length: int) -> tuple[Joints, Array]:
+        # Whole arrays: taking components before or in the transposition is many times slower.
+        points, pixels, hidden = (
+            jnp.transpose(jax.lax.dynamic_slice_in_dim(values, begin, length, axis=1))
+            for values in (poses, keypoints, occluded)
+        )
+        finite = jnp.all(jnp.isfinite(points), axis=0) & jnp.all(jnp.isfinite(pixels), axis=0)
+        visible = finite & ~hidden
+        x, y, z = jnp.where(visible[None], points, 0)
+        u, v = jnp.where(visible[None], pixels, 0)
+        sound = jnp.all(finite | hidden, axis=0, keepdims=True)
+        return Joints(x, y, z, u, v, visible.astype(points.dtype)), sound
+
+    people, frames, *_ = poses.shape
+    joints, sound = _by_chunks(piece, frames, max(1, LAYOUT_CHUNK // people), axis=1)
+    return joints, sound[0]
+
+
+@lay_out.defjvp
+def _lay_out_jvp(primals: Any, tangents: Any) -> Any:
+    # Chunks would make the way back sum a whole array for each of them.
+    joints, sound = lay_out(*primals)
+    (x, y, z), (u, v) = (
+        jnp.where(joints.visible[None] > 0, jnp.transpose(values), 0) for values in tangents[:2]
+    )
+    still = np.zeros(sound.shape, jax.dtypes.float0)
+    return (joints, sound), (Joints(x, y, z, u, v, jnp.zeros_like(joints.visible)), still)
+
+
+def factored_smoothness(
+    frames: int, velocity_weight: Array, acceleration_weight: Array
+) -> tuple[Array, Array]:
+    """One smoothness row a frame and axis in place of two: g and e, (frames - 1,), with
+
+        sum_k |g_k v_k + e_k (v_{k+1} - v_k)|^2 = lambda_1 sum |v_k|^2 + lambda_2 sum |v_{k+1} - v_k|^2
+
+    for all velocities v_k = C_{k+1} - C_k. The right-hand side is v^T T v with a tridiagonal T whose
+    Cholesky factor has the diagonal d_k and, beside it, e_k = -lambda_2 / d_k, where, with t_0 = 0,
+
+        d_k^2 = t_k + lambda_1 + lambda_2,   t_{k+1} = lambda_2 (t_k + lambda_1) / d_k^2
+
+    and d^2 = t + lambda_1 in the last row. g_k = d_k + e_k = (t_k + lambda_1) / d_k without cancellation.
+    t_k is written out: with the fixed points p and -m of the recursion, (t_k - p) / (t_k + m) falls by a
+    constant factor a frame.
+    """
+    # The implicit derivatives are those of the cost, not of its rows.
+    first, second = (jax.lax.stop_gradient(w) for w in (velocity_weight, acceleration_weight))
+    total = first + second
+    unit = jnp.where(total > 0, total, jnp.ones_like(total))
+    first, second = first / unit, second / unit
+    spread = jnp.sqrt(first * (first + 4 * second))  # p + m
+    upper = jnp.where(first > 0, (first + spread) / 2, jnp.ones_like(first))  # m
+    point = first * second / upper  # p
+    count = jnp.arange(frames - 1, dtype=first.dtype)
+    fall = jnp.log1p(-jnp.where(first > 0, spread / (second + upper), jnp.zeros_like(first)))
+    power = jnp.where(count == 0, 0, count * fall)
+    t = -point * jnp.expm1(power) / (1 + jnp.exp(power) * point / upper)
+    last = count == frames - 2
+    diagonal = jnp.sqrt(t + first + jnp.where(last, jnp.zeros_like(second), second))
+    divisor = jnp.where(diagonal > 0, diagonal, jnp.ones_like(diagonal))
+    scale = jnp.sqrt(total)
+    return scale * (t + first) / divisor, jnp.where(last, 0, -scale * second / divisor)
+
+
+def _spare_frames(frames: int) -> tuple[int, int]:
+    """Frames that are added before and behind the clip, which nothing but their own rows see: blocks are
+    two frames, and the last velocity has to lie between two blocks, not within one.
+    """
+    return 1 - frames % 2, 1
+
+
+def blocks_of(root: Array) -> Array:
+    """(frames, 3, people) -> (blocks, 6, people): a block is two frames, so that accelerations couple
+    neighbours only.
+    """
+    frames, _, people = root.shape
+    return jnp.pad(root, (_spare_frames(frames), (0, 0), (0, 0))).reshape(-1, 6, people)
+
+
+def frames_of(blocks: Array, frames: int) -> Array:
+    front, _ = _spare_frames(frames)
+    return blocks.reshape(-1, 3, blocks.shape[-1])[front : front + frames]
+
+
+def residuals(params: Array, terms: Terms) -> WeightedResiduals:
+    """The rows of Eq. 9: reprojection in pixels, first and second differences in millimetres."""
+    joints = terms.joints
+    root = frames_of(params, joints.x.shape[1])
+    u, v = project_components(
+        *_points((root[None, :, 0], root[None, :, 1], root[None, :, 2]), joints), terms.camera
+    )
+    smooth = _smoothness(params, terms)
+    return WeightedResiduals(
+        values=(u - joints.u, v - joints.v, *smooth.values),
+        weights=(joints.visible, joints.visible, *smooth.weights),
+        magnitude=terms.magnitude,
+    )
+
+
+def _smoothness(params: Array, terms: Terms) -> WeightedResiduals:
+    frames, people = terms.joints.x.shape[1:]
+    root = frames_of(params, frames)
+    # Differences of neighbours are exact in floating point, and so are differences of those: no digits are
+    # lost.
+    velocity = root[1:] - root[:-1]
+    acceleration = velocity[1:] - velocity[:-1]
+    padded, front = params.reshape(-1, 3, people), _spare_frames(frames)[0]
+    spare = jnp.concatenate([padded[:front], padded[front + frames :]])
+    one = jnp.ones((1, 1, 1), root.dtype)
+    return WeightedResiduals(
+        values=(MILLIMETRES * velocity, MILLIMETRES * acceleration, spare),
+        weights=(terms.velocity_weight * one, terms.acceleration_weight * one, one),
+        magnitude=terms.magnitude,
+    )
+
+
+def compare(params: Array, trial: Array, terms: Terms) -> Comparison:
+    """`compare_residuals` of `residuals`, in one pass over the joints."""
+
+    def one(joint: Joints, camera: Intrinsics, *roots: Vector) -> tuple[Array, Array]:
+        (old_u, old_v), (u, v) = (project_components(*_points(root, joint), camera) for root in roots)
+        old_u, old_v, u, v = old_u - joint.u, old_v - joint.v, u - joint.u, v - joint.v
+        decrease = (old_u - u) * (old_u + u) + (old_v - v) * (old_v + v)
+        return joint.visible * decrease, joint.visible * (u * u + v * v)
+
+    roots = _components(params, terms), _components(trial, terms)
+    sums = sum_joints(one, terms.joints, _flat(terms.camera), *roots)
+    decrease, value = (jnp.sum(values, axis=0) / 2 for values in sums)
+    smooth = compare_residuals(_smoothness(params, terms), _smoothness(trial, terms))
+    return Comparison(decrease + smooth.decrease, value + smooth.value)
+
+
+def _components(params: Array, terms: Terms) -> Vector:
+    root = frames_of(params, terms.joints.x.shape[1])
+    return root[:, 0], root[:, 1], root[:, 2]
+
+
+def _flat(camera: Intrinsics) -> Intrinsics:
+    """(1, frames or 1, people) -> (frames or 1, people)"""
+    return jax.tree.map(lambda value: value[0], camera)
+
+
+def _points(root: Vector, joints: Joints) -> Vector:
+    """Joints in camera axes; hidden ones stand one metre ahead, where nothing can go wrong."""
+    seen = joints.visible > 0
+    x, y, z = (
+        jnp.where(seen, value + shift, jnp.full_like(value, ahead))
+        for value, shift, ahead in zip(joints[:3], root, (0.0, 0.0, 1.0), strict=True)
+    )
+    return x, y, z
+
+
+def linearize(params: Array, damping: Array, terms: Terms) -> ChainRows:
+    """The rows of Eq. 9 at ``params``: each frame's joints are reduced to three rows before the chain sees
+    them.
+    """
+
+    def one(joint: Joints, camera: Intrinsics, root: Vector, middle: tuple[Array, Array]) -> list[Array]:
+        points = _points(root, joint)
+        u, v = project_components(*points, camera)
+        (u_x, u_y, u_z), (v_x, v_y, v_z) = jacobian_components(*points, camera)
+        columns = (
+            (u_x, v_x),
+            (u_y, v_y),
+            (u_z + u_x * middle[0] + u_y * middle[1], v_z + v_x * middle[0] + v_y * middle[1]),
+            (joint.u - u, joint.v - v),
+        )
+        return _products(columns, joint.visible)
+
+    root = _components(params, terms)
+    depth = terms.centre.z + root[2]
+    depth = jnp.where(depth > MIN_DEPTH, depth, jnp.ones_like(depth))
+    middle = (terms.centre.x + root[0]) / depth, (terms.centre.y + root[1]) / depth
+    products = sum_joints(one, terms.joints, _flat(terms.camera), root, middle)
+    return _chain(params, _triangle(products, middle, damping), terms)
+
+
+def linear_rows(terms: Terms) -> ChainRows:
+    """f (X + C)_xy = (u - c) (Z + C_z): reprojection with the depth cleared, and the smoothness of Eq. 9."""
+    _, frames, people = terms.joints.x.shape
+
+    def one(joint: Joints, camera: Intrinsics, middle: tuple[Array, Array]) -> list[Array]:
+        a, b = normalize_components(joint.u, joint.v, camera)
+        zero = jnp.zeros_like(a)
+        scale_x, scale_y = camera.fx / USUAL_DEPTH + zero, camera.fy / USUAL_DEPTH + zero
+        columns = (
+            (scale_x, zero),
+            (zero, scale_y),
+            (scale_x * (middle[0] - a), scale_y * (middle[1] - b)),
+            (scale_x * (a * joint.z - joint.x), scale_y * (b * joint.z - joint.y)),
+        )
+        return _products(columns, joint.visible)
+
+    middle = normalize_components(terms.centre.u, terms.centre.v, _flat(terms.camera))
+    start = jnp.zeros((frames, 3, people), terms.joints.x.dtype)
+    products = sum_joints(one, terms.joints, _flat(terms.camera), middle)
+    triangle = _triangle(products, middle, jnp.zeros(people, start.dtype))
+    return _chain(blocks_of(start), triangle, terms)
+
+
+def sum_joints(function: Callable[..., Any], joints: Joints, *near: Any) -> Any:
+    """The sum over joints of function(joint, *near), computed joint by joint for as many frames as the
+    processor's cache holds the sums of. near and the results are trees of (frames or 1, people).
+    """
+    count, frames, people = joints.x.shape
+
+    def piece(begin: Array, length: int) -> Any:
+        def cut(values: Array) -> Array:
+            return values if len(values) == 1 else jax.lax.dynamic_slice_in_dim(values, begin, length)
+
+        around = jax.tree.map(cut, near)
+
+        def one(index: Array) -> Any:
+            at, size = (index, begin, jnp.zeros_like(begin)), (1, length, people)
+            return function(Joints(*(jax.lax.dynamic_slice(v, at, size)[0] for v in joints)), *around)
+
+        shapes = jax.eval_shape(one, begin)
+        nothing = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shapes)
+        return jax.lax.fori_loop(0, count, lambda k, sums: jax.tree.map(jnp.add, sums, one(k)), nothing)
+
+    return _by_chunks(piece, frames, max(1, SUM_CHUNK // people))
+
+
+def _by_chunks(piece: Callable[[Array, int], Any], frames: int, length: int, axis: int = 0) -> Any:
+    """piece(begin, length), computed for ``length`` frames at a time: a tree of arrays whose ``axis`` counts
+    frames.
+    """
+    if frames <= length:
+        return piece(jnp.asarray(0), frames)
+
+    def step(index: Array, found: Any) -> Any:
+        # The last chunk goes back to be as long as the others: some frames are computed twice, alike.
+        begin = jnp.minimum(index * length, frames - length)
+        return jax.tree.map(
+            lambda whole, part: jax.lax.dynamic_update_slice_in_dim(whole, part, begin, axis),
+            found,
+            piece(begin, length),
+        )
+
+    def empty(part: Any) -> Array:
+        return jnp.zeros((*part.shape[:axis], frames, *part.shape[axis + 1 :]), part.dtype)
+
+    shapes = jax.eval_shape(lambda begin: piece(begin, length), jnp.asarray(0))
+    return jax.lax.fori_loop(0, -(-frames // length), step, jax.tree.map(empty, shapes))
+
+
+def _products(columns: Sequence[tuple[Array, Array]], visible: Array) -> list[Array]:
+    """The inner products of a joint's columns that its frame's triangle needs: 00 01 02 03 11 12 13 22 23."""
+    return [
+        visible * (columns[i][0] * columns[j][0] + columns[i][1] * columns[j][1])
+        for i in range(3)
+        for j in range(i, 4)
+    ]
+
+
+def _triangle(products: list[Array], middle: tuple[Array, Array], damping: Array) -> list[list[Array]]:
+    """The triangle R (row k: columns k to 3) of every frame's rows [J | r] with [sqrt(damping) I | 0] below.
+
+    Cholesky of the inner products loses no digits here, because of the columns they are of: those of
+    movement across, along, and on the ray through the middle (a, b, 1) of the visible joints,
+
+        J M,   M = [1 0 a; 0 1 b; 0 0 1]
+
+    are all but orthogonal, however far away the person stands. R M^-1 then is the triangle of J.
+    """
+    a, b = middle
+    damping = damping[None]
+    p00, p01, p02, p03, p11, p12, p13, p22, p23 = products
+    p00, p11 = p00 + damping, p11 + damping
+    p02, p12, p22 = p02 + damping * a, p12 + damping * b, p22 + damping * (1 + a * a + b * b)
+
+    def row(pivot: Array, *rest: Array) -> list[Array]:
+        norm = jnp.sqrt(jnp.maximum(pivot, 0))
+        divisor = jnp.where(norm > 0, norm, jnp.ones_like(norm))
+        return [norm, *(jnp.where(norm > 0, value / divisor, jnp.zeros_like(norm)) for value in rest)]
+
+    r00, r01, r02, r03 = row(p00, p01, p02, p03)
+    r11, r12, r13 = row(p11 - r01 * r01, p12 - r01 * r02, p13 - r01 * r03)
+    r22, r23 = row(p22 - r02 * r02 - r12 * r12, p23 - r02 * r03 - r12 * r13)
+    return [[r00, r01, r02 - r00 * a - r01 * b, r03], [r11, r12 - r11 * b, r13], [r22, r23]]
+
+
+def _chain(params: Array, triangle: list[list[Array]], terms: Terms) -> ChainRows:
+    """Joins every frame's three rows with the smoothness rows, two frames a block."""
+    blocks, _, people = params.shape
+    frames, dtype = terms.joints.x.shape[1], params.dtype
+    spare = _spare_frames(frames)
+
+    def pairs(values: Array, filling: int) -> Array:
+        """(frames, people) -> (blocks, 2, people)"""
+        return jnp.pad(values, (spare, (0, 0)), constant_values=filling).reshape(blocks, 2, people)
+
+    # A spare frame has its own rows only: x = 0.
+    entries = [[pairs(value, int(j == 0)) for j, value in enumerate(row)] for row in triangle]
+    zero = jnp.zeros((blocks, people), dtype)
+    own = [
+        [zero] * (3 * frame + k)
+        + [value[:, frame] for value in entries[k][:-1]]
+        + [zero] * (3 - 3 * frame)
+        + [entries[k][-1][:, frame]]
+        for frame in range(2)
+        for k in range(3)
+    ]
+
+    padded = params.reshape(-1, 3, people)
+    velocity = padded[1:] - padded[:-1]
+    change = velocity[1:] - velocity[:-1]
+    # The last velocity's change would reach into the spare frame behind, and weighs nothing.
+    speed, turn = (MILLIMETRES * jnp.pad(value, (spare[0], 0)) for value in (terms.speed, terms.turn))
+    rhs = -(speed[:, None, None] * velocity[:-1] + turn[:, None, None] * change)
+
+    def pattern(stencil: tuple[int, ...]) -> Array:
+        """The stencil from the first and from the second frame of a block, for x, y and z: (2, 3, 12)."""
+        rows = [np.kron(np.roll([*stencil, 0], start), np.eye(3)) for start in range(2)]
+        return jnp.asarray(np.stack(rows), dtype)[None]
+
+    shared = speed.reshape(-1, 2, 1, 1) * pattern((-1, 1, 0)) + turn.reshape(-1, 2, 1, 1) * pattern(
+        (1, -2, 1)
+    )
+    return ChainRows(
+        jnp.stack([jnp.stack(row, axis=1) for row in own], axis=1),
+        jnp.zeros((blocks, 0, 7, people), dtype),
+        SharedLinks(shared.reshape(blocks - 1, 6, 12, 1), rhs.reshape(blocks - 1, 6, people)),
+    )

@@ -1,0 +1,49 @@
+"""What is computed for a few frames at a time is what the whole clip at once would give."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from solvers.trajectory_rows import SUM_CHUNK, lay_out, sum_joints
+
+
+def clip(people, frames, joints=3):
+    rng = np.random.default_rng(0)
+    poses = rng.normal(size=(people, frames, joints, 3)).astype(np.float32)
+    keypoints = rng.normal(size=(people, frames, joints, 2)).astype(np.float32)
+    return poses, keypoints, rng.uniform(size=poses.shape[:-1]) < 0.3
+
+
+def test_lay_out_transposes_masks_and_finds_what_is_not_finite():
+    poses, keypoints, occluded = clip(2, 1300)
+    occluded[0, 1299, 0], occluded[1, 1298, 1], occluded[1, 5, 2] = False, True, False
+    poses[0, 1299, 0, 1] = np.nan
+    keypoints[1, 1298, 1, 0] = np.inf  # hidden
+    keypoints[1, 5, 2, 1] = np.inf
+    joints, sound = jax.jit(lay_out)(*map(jnp.asarray, (poses, keypoints, occluded)))
+    assert sorted(zip(*np.nonzero(~np.asarray(sound)), strict=True)) == [(5, 1), (1299, 0)]
+    visible = ~occluded
+    visible[0, 1299, 0] = visible[1, 5, 2] = False
+    np.testing.assert_array_equal(joints.visible, visible.T)
+    components = [*np.moveaxis(poses, -1, 0), *np.moveaxis(keypoints, -1, 0)]
+    for found, values in zip(joints, components, strict=False):
+        np.testing.assert_array_equal(found, np.where(visible, values, 0).T)
+
+
+def test_lay_out_has_the_derivative_of_a_masked_transposition():
+    poses, keypoints, occluded = clip(2, 1300)
+    probe = np.random.default_rng(1).normal(size=(3, 1300, 2)).astype(np.float32)
+
+    def loss(poses):
+        return jnp.sum(probe * lay_out(poses, jnp.asarray(keypoints), jnp.asarray(occluded))[0].y)
+
+    slope = jax.grad(loss)(jnp.asarray(poses))
+    np.testing.assert_array_equal(slope[..., 1], np.where(occluded, 0, probe.T))
+    assert not slope[..., ::2].any()
+
+
+def test_sum_joints_by_chunks_is_the_sum():
+    joints, _ = lay_out(*map(jnp.asarray, clip(3, SUM_CHUNK // 3 + 50)))
+    near = jnp.arange(joints.x.shape[1], dtype=joints.x.dtype)[:, None] * jnp.ones((1, 3), joints.x.dtype)
+    found = sum_joints(lambda joint, near, one: joint.x * near + one, joints, near, jnp.ones((1, 3)))
+    np.testing.assert_allclose(found, jnp.sum(joints.x * near[None] + 1, axis=0), rtol=1e-4, atol=1e-2)
