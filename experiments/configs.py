@@ -135,7 +135,7 @@ PAPER = TrainConfig(
 
 CONFIGS = {
     "smoke": ("A minute on two cores, generated motion only: does everything run?", SMOKE),
-    "small": ("27 frames, 256 channels: about twenty minutes on two cores.", SMALL),
+    "small": ("27 frames, 256 channels: about a quarter of an hour on one core.", SMALL),
     "ablation": (
         "27 frames, 128 channels, without subjects 35 and 135: to choose settings on those.",
         ABLATION,
