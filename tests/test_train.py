@@ -183,7 +183,8 @@ def noise(key, bank, lifter, config, size):
     frames = lifter.receptive_field + config.chunk_frames - 1
     target = jax.random.normal(key, (size, config.chunk_frames, 17, 3))
     hidden = jnp.zeros((size, frames, 17), bool)
-    return train.Batch(jnp.ones((size, frames, 17, 2)), hidden, target, jnp.ones(target.shape[:2]))
+    age = jnp.zeros(hidden.shape)
+    return train.Batch(jnp.ones((size, frames, 17, 2)), hidden, age, target, jnp.ones(target.shape[:2]))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(motion, tmp_path, monkeypatch):
