@@ -21,6 +21,7 @@ from solvers.pinhole import (
     split_camera,
 )
 from solvers.trajectory_rows import (
+    NEAREST,
     Joints,
     blocks_of,
     compare,
@@ -337,7 +338,7 @@ def _solve_lanes(
     begin = linear if start is None else jnp.swapaxes(start, 0, 1)
     # Every joint has to start before the camera, where the cost has a slope.
     nearest = jnp.min(jnp.where(joints.visible > 0, joints.z, jnp.inf), axis=0)
-    floor = jnp.where(jnp.isfinite(nearest), 0.1 - nearest, -jnp.inf)
+    floor = jnp.where(jnp.isfinite(nearest), NEAREST - nearest, -jnp.inf)
     begin = begin.at[:, 2].set(jnp.maximum(begin[:, 2], floor))
     solvable = status == int(Status.CONVERGED)
     begin = jnp.where(solvable[None, None], begin, jnp.zeros_like(begin))
