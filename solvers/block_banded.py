@@ -17,44 +17,46 @@ one person's numbers cannot touch another's, and a CPU's vector units run along 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 
-class SharedLinks(NamedTuple):
-    """Coupling rows whose coefficients are the same in every lane.
+class BandedLinks(NamedTuple):
+    """Coupling rows that reach over three half blocks, with coefficients that are the same in every lane.
 
-    coefficients (blocks - 1, any, 2n, 1): [L_k R_k]; rhs (blocks - 1, any, lanes): c_k.
+    coefficients (blocks - 1, 2, n/2, 3n/2, 1): the first n/2 rows of a link begin with the first half of
+        block k, the others with its second half; rhs (blocks - 1, 2, n/2, lanes).
     """
 
-    coefficients: Float[Array, "links link_rows both 1"]
-    rhs: Float[Array, "links link_rows lanes"]
+    coefficients: Float[Array, "links 2 half three_halves 1"]
+    rhs: Float[Array, "links 2 half lanes"]
 
 
 class ChainRows(NamedTuple):
-    """Rows of the least-squares problem for blocks of n unknowns, each row with its right-hand side as last
-    column.
+    """Rows of the least-squares problem for blocks of n unknowns (n is even), each row with its right-hand
+    side as last column.
 
-    own (blocks, n, n + 1, lanes): [A_k | a_k], upper triangular in A_k. `compress` makes it from any rows.
-    inner (blocks, any, n + 1, lanes): further rows of the same block, of any form; there may be none.
-    coupling (blocks - 1, any, 2n + 1, lanes): [L_k R_k | c_k], or `SharedLinks`.
+    own (blocks, 2, n/2, n/2 + 1, lanes): rows of either half of a block, [A_k | a_k], upper triangular in
+        A_k; zeros where there are none.
+    inner (blocks, any, n + 1, lanes): further rows of the block, of any form; there may be none.
+    coupling (blocks - 1, any, 2n + 1, lanes): [L_k R_k | c_k], or `BandedLinks`, which are half the work.
     """
 
-    own: Float[Array, "blocks n columns lanes"]
-    inner: Float[Array, "blocks inner_rows columns lanes"]
-    coupling: Float[Array, "links link_rows link_columns lanes"] | SharedLinks
+    own: Float[Array, "blocks 2 half columns lanes"]
+    inner: Float[Array, "blocks inner_rows block_columns lanes"]
+    coupling: Float[Array, "links link_rows link_columns lanes"] | BandedLinks
 
 
 class ChainFactor(NamedTuple):
     """The triangular factor, in the order of elimination: halves from the ends to the middle, then the
     middle.
 
-    The first half of the doubled lanes runs from block 0 upwards, the second from the last block downwards;
-    when the number of blocks is even, the second begins with an empty block.
+    The first half of the doubled lanes runs from block 0 upwards, the second from the last block downwards,
+    with the halves of every block exchanged; when the number of blocks is even, the second begins with an
+    empty block.
 
     rows: row k of every block, (half, 2n + 1 - k, two_lanes): the factor's columns k to n - 1 of the block
         itself, then n columns of the next block towards the middle, then the right-hand side.
@@ -114,18 +116,82 @@ def _reflect(pivot_row: Array, rows: Array, pivot: Array, column: Array) -> tupl
     return pivot_row - head[None] * weights, rows - column[:, None] * weights[None]
 
 
-def compress(rows: Float[Array, "blocks rows columns lanes"]) -> Float[Array, "blocks n columns lanes"]:
-    """The upper triangular rows [R | Q^T b] of every block's rows [A | b]: `ChainRows.own` from rows of any
-    form.
+def _spread(rows: Any, at: int, columns: int) -> Any:
+    """Rows, an array (rows, columns, lanes) or a list of (columns, lanes), with zeros put in before column
+    ``at``.
     """
-    _, _, columns, lanes = rows.shape
-    empty = jnp.zeros((columns - 1, columns, lanes), rows.dtype)
-    upper = np.triu(np.ones((columns - 1, columns), bool))[..., None]
+    if isinstance(rows, list):
+        return [_spread(row[None], at, columns)[0] for row in rows]
+    gap = jnp.zeros((rows.shape[0], columns, rows.shape[-1]), rows.dtype)
+    return jnp.concatenate([rows[:, :at], gap, rows[:, at:]], axis=1)
 
-    def one(block: Array) -> Array:
-        return jnp.where(upper, jnp.stack(absorb(list(empty), block, unroll=False)[0]), 0)
 
-    return jax.vmap(one)(rows)
+def _turned(rows: Array, halves: int, size: int) -> Array:
+    """Rows (any, columns, lanes) whose first ``halves`` half blocks of columns run backwards."""
+    parts = [rows[:, k * size : (k + 1) * size] for k in reversed(range(halves))]
+    return jnp.concatenate([*parts, rows[:, halves * size :]], axis=1)
+
+
+class _Banded(NamedTuple):
+    """What eliminated blocks say of the next one, (any, n/2 + tail) of its first half only, and
+    (n/2, n + tail) of both; the tail holds the right-hand side and perhaps columns of a far block.
+    """
+
+    first: Array
+    both: Array
+
+    @classmethod
+    def nothing(cls, half: int, tail: int, inner: int, lanes: int, dtype: Any) -> "_Banded":
+        return cls(
+            jnp.zeros((2 * half + inner, half + tail, lanes), dtype),
+            jnp.zeros((half, 2 * half + tail, lanes), dtype),
+        )
+
+    def rows(self) -> Array:
+        """As rows of the whole block."""
+        half = self.both.shape[0]
+        return jnp.concatenate([_spread(self.first, half, half), self.both])
+
+    def eliminate(
+        self, own: Array, inner: Array, link: Array, unroll: bool
+    ) -> tuple["_Banded", list[Array], Array]:
+        """Eliminates a block (x1, x2) before its next one (x3, x4): what is said of that, the factor's rows,
+        and rows of the tail alone.
+        """
+        half = own.shape[1]
+        first, rest = absorb(list(own[0]), self.first, unroll)
+        more = jnp.concatenate([self.both, inner])
+        first, over = absorb(
+            _spread(first, half, 2 * half),
+            jnp.concatenate([_spread(more, 2 * half, half), link[0]]),
+            unroll,
+        )
+        second, on_first = absorb(_spread(list(own[1]), half, half), over, unroll)
+        second, on_both = absorb(_spread(second, 2 * half, half), link[1], unroll)
+        rows = [*_spread(first, 3 * half, half), *_spread(second, 0, half)]
+        return _Banded(on_first, on_both), rows, rest
+
+
+class _Dense(NamedTuple):
+    """What eliminated blocks say of the next one, when links have any form: (any, n + tail)."""
+
+    both: Array
+
+    @classmethod
+    def nothing(cls, half: int, tail: int, links: int, lanes: int, dtype: Any) -> "_Dense":
+        return cls(jnp.zeros((links, 2 * half + tail, lanes), dtype))
+
+    def rows(self) -> Array:
+        return self.both
+
+    def eliminate(
+        self, own: Array, inner: Array, link: Array, unroll: bool
+    ) -> tuple["_Dense", list[Array], Array]:
+        half = own.shape[1]
+        triangle = [*_spread(list(own[0]), half, half), *_spread(list(own[1]), 0, half)]
+        triangle, rest = absorb(triangle, jnp.concatenate([self.both, inner]), unroll)
+        triangle, both = absorb(_spread(triangle, 2 * half, 2 * half), link, unroll)
+        return _Dense(both), triangle, rest
 
 
 def factor(problem: ChainRows, unroll: bool = True) -> ChainFactor:
@@ -133,13 +199,15 @@ def factor(problem: ChainRows, unroll: bool = True) -> ChainFactor:
     `absorb`.
     """
     own, inner, coupling = problem
-    blocks, size, _, lanes = own.shape
-    half = blocks // 2
+    blocks, _, half, _, lanes = own.shape
+    size = 2 * half
+    turns = blocks // 2
     # With an even number of blocks the way down is one block shorter, and waits for one turn.
     wait = 1 - blocks % 2
 
-    def both_ends(values: Array, k: Array, last: int) -> tuple[Array, Array]:
+    def ends(values: Array, k: Array) -> tuple[Array, Array]:
         """Entry k from the front, and from the back; the latter zeros while the way down waits."""
+        last = len(values) - 1
         up = jax.lax.dynamic_index_in_dim(values, k, 0, keepdims=False)
         index = jnp.minimum(last - k + wait, last)
         down = jax.lax.dynamic_index_in_dim(values, index, 0, keepdims=False)
@@ -148,36 +216,37 @@ def factor(problem: ChainRows, unroll: bool = True) -> ChainFactor:
     def side_by_side(up: Array, down: Array) -> Array:
         return jnp.concatenate([up, down], axis=-1)
 
-    def links(k: Array) -> Array:
-        """[L R | c] of both ends, the way down with its two blocks exchanged."""
-        if isinstance(coupling, SharedLinks):
-            ends = (both_ends(values, k, blocks - 2) for values in coupling)
-            up, down = (
-                jnp.concatenate([jnp.broadcast_to(both, (*both.shape[:2], lanes)), right[:, None]], axis=1)
-                for both, right in zip(*ends, strict=True)
-            )
-        else:
-            up, down = both_ends(coupling, k, blocks - 2)
-        down = jnp.concatenate([down[:, size : 2 * size], down[:, :size], down[:, 2 * size :]], axis=1)
-        return side_by_side(up, down)
+    def link(k: Array) -> Array:
+        if not isinstance(coupling, BandedLinks):
+            up, down = ends(coupling, k)
+            return side_by_side(up, _turned(down, 4, half))
+        (up, down), (up_right, down_right) = (ends(values, k) for values in coupling)
+        # The rows that begin with the last half come first on the way down.
+        down = jnp.stack([_turned(rows, 3, half) for rows in down[::-1]])
+        both = [jnp.broadcast_to(part, (*part.shape[:-1], lanes)) for part in (up, down)]
+        right = side_by_side(up_right, down_right[::-1])
+        return jnp.concatenate([side_by_side(*both), right[:, :, None]], axis=2)
 
-    def eliminate(carried: Array, k: Array) -> tuple[Array, tuple[Array, ...]]:
-        triangle = list(side_by_side(*both_ends(own, k, blocks - 1)))
-        extra = side_by_side(*both_ends(inner, k, blocks - 1))
-        triangle, _ = absorb(triangle, jnp.concatenate([carried, extra]), unroll)
-        gap = jnp.zeros_like(triangle[0][:size])
-        widened = [jnp.concatenate([row[:size], gap, row[size:]]) for row in triangle]
-        widened, carried = absorb(widened, links(k), unroll)
-        return carried, tuple(row[i:] for i, row in enumerate(widened))
+    def eliminate(carried: Any, k: Array) -> tuple[Any, tuple[Array, ...]]:
+        up, down = ends(own, k)
+        up_inner, down_inner = ends(inner, k)
+        extra = side_by_side(up_inner, _turned(down_inner, 2, half))
+        carried, rows, _ = carried.eliminate(side_by_side(up, down[::-1]), extra, link(k), unroll)
+        return carried, tuple(row[i:] for i, row in enumerate(rows))
 
-    links_a_block = coupling[0].shape[1] if isinstance(coupling, SharedLinks) else coupling.shape[1]
-    carried = jnp.zeros((links_a_block, size + 1, 2 * lanes), own.dtype)
-    if half:
-        carried, rows = jax.lax.scan(eliminate, carried, jnp.arange(half))
+    if isinstance(coupling, BandedLinks):
+        carried: Any = _Banded.nothing(half, 1, inner.shape[1], 2 * lanes, own.dtype)
+    else:
+        carried = _Dense.nothing(half, 1, coupling.shape[1], 2 * lanes, own.dtype)
+    if turns:
+        carried, rows = jax.lax.scan(eliminate, carried, jnp.arange(turns))
     else:
         rows = tuple(jnp.zeros((0, 2 * size + 1 - k, 2 * lanes), own.dtype) for k in range(size))
-    meeting = jnp.concatenate([carried[..., :lanes], carried[..., lanes:], inner[half]])
-    middle, _ = absorb(list(own[half]), meeting, unroll=False)
+    known = carried.rows()
+    meeting = [known[..., :lanes], _turned(known[..., lanes:], 2, half), inner[turns]]
+    meeting += [_spread(own[turns, 0], half, half), _spread(own[turns, 1], 0, half)]
+    empty = [jnp.zeros((size + 1, lanes), own.dtype)] * size
+    middle, _ = absorb(empty, jnp.concatenate(meeting), unroll=False)
     return ChainFactor(rows, tuple(row[k:] for k, row in enumerate(middle)))
 
 
@@ -214,10 +283,8 @@ def factor_segments(problem: ChainRows, segments: int) -> ChainFactor | Segmente
     if segments == 1:
         return factor(problem)
     own, inner, coupling = problem
-    blocks, size, _, lanes = own.shape
-    if isinstance(coupling, SharedLinks):
-        both = jnp.broadcast_to(coupling.coefficients, (*coupling.coefficients.shape[:-1], lanes))
-        coupling = jnp.concatenate([both, coupling.rhs[:, :, None]], axis=2)
+    blocks, _, half, _, lanes = own.shape
+    size = 2 * half
     length = -(-blocks // segments)
 
     def fold(values: Array) -> Array:
@@ -226,30 +293,41 @@ def factor_segments(problem: ChainRows, segments: int) -> ChainFactor | Segmente
         values = jnp.moveaxis(values.reshape(segments, length, *values.shape[1:]), 0, -2)
         return values.reshape(*values.shape[:-2], segments * lanes)
 
-    own, inner, coupling = fold(own), fold(inner), fold(coupling)
-
-    def spread(rows: Array, at: int) -> Array:
-        """Rows with n columns of zeros before column ``at``."""
-        gap = jnp.zeros((*rows.shape[:-2], size, rows.shape[-1]), rows.dtype)
-        return jnp.concatenate([rows[..., :at, :], gap, rows[..., at:, :]], axis=-2)
-
-    def eliminate(carry: tuple[Array, ...], block: tuple[Array, ...]) -> tuple[tuple, tuple[Array, ...]]:
-        # Columns of the carried rows: the block, the far block, the right-hand side.
-        carried, *far = carry
-        triangle, extra, link = block
-        above, rest = absorb(
-            [spread(row, size) for row in triangle], jnp.concatenate([carried, spread(extra, size)])
-        )
-        far, _ = absorb(far, rest)
-        above, carried = absorb([spread(row, size) for row in above], spread(link, 2 * size))
-        return (carried, *far), tuple(row[k:] for k, row in enumerate(above))
+    def with_far(rows: Array) -> Array:
+        """Rows (any, columns, lanes) with zeros for the far block, before the right-hand side."""
+        return _spread(rows, rows.shape[1] - 1, size)
 
     # The first block of a segment begins with the rows that tie it to the far block.
-    into = jnp.pad(coupling[-1], ((0, 0), (0, 0), (lanes, 0)))[..., : segments * lanes]
-    into = jnp.concatenate([into[:, size : 2 * size], into[:, :size], into[:, 2 * size :]], axis=1)
-    nothing = jnp.zeros((size + 1, segments * lanes), own.dtype)
+    carried: Any
+    if isinstance(coupling, BandedLinks):
+        both = jnp.broadcast_to(coupling.coefficients, (*coupling.coefficients.shape[:-1], lanes))
+        links = fold(jnp.concatenate([both, coupling.rhs[:, :, :, None]], axis=3))
+        (near, far), nothing = (
+            _before(links[-1], lanes),
+            _Banded.nothing(half, size + 1, inner.shape[1], segments * lanes, own.dtype),
+        )
+        # near begins with the far block's first half and reaches into x1; far with its second, into x2.
+        near = jnp.concatenate([near[:, size : 3 * half], near[:, :size], near[:, 3 * half :]], axis=1)
+        far = jnp.concatenate([far[:, half : 3 * half], far[:, :half], far[:, 3 * half :]], axis=1)
+        carried = _Banded(nothing.first.at[:half].set(near), _spread(far, size, half))
+    else:
+        links = fold(coupling)
+        into = _before(links[-1], lanes)
+        into = jnp.concatenate([into[:, size : 2 * size], into[:, :size], into[:, 2 * size :]], axis=1)
+        carried = _Dense(into)
+    own, inner = fold(own), fold(inner)
+
+    def eliminate(carry: tuple[Any, ...], block: tuple[Array, ...]) -> tuple[tuple, tuple[Array, ...]]:
+        carried, *far = carry
+        own, inner, link = block
+        link = jax.vmap(with_far)(link) if isinstance(coupling, BandedLinks) else with_far(link)
+        carried, rows, rest = carried.eliminate(jax.vmap(with_far)(own), with_far(inner), link, True)
+        far, _ = absorb(far, rest)
+        return (carried, *far), tuple(row[k:] for k, row in enumerate(rows))
+
+    nothing_far = jnp.zeros((size + 1, segments * lanes), own.dtype)
     (carried, *far), rows = jax.lax.scan(
-        eliminate, (into, *[nothing] * size), (own[:-1], inner[:-1], coupling[:-1])
+        eliminate, (carried, *[nothing_far] * size), (own[:-1], inner[:-1], links[:-1])
     )
 
     def unfold(values: Array) -> Array:
@@ -259,11 +337,16 @@ def factor_segments(problem: ChainRows, segments: int) -> ChainFactor | Segmente
     # What a segment knows of its far block belongs to the end before. What is carried ties the two ends, but
     # for the first segment, which has no far block.
     about = jnp.pad(unfold(jnp.stack(far))[1:], ((0, 1), (0, 0), (0, 0), (0, 0)))
-    after, before, right = carried[:, :size], carried[:, size : 2 * size], carried[:, 2 * size :]
-    ties = unfold(jnp.concatenate([before, after, right], axis=1))
+    known = carried.rows()
+    ties = unfold(jnp.concatenate([known[:, size : 2 * size], known[:, :size], known[:, 2 * size :]], axis=1))
     first = jnp.pad(ties[:1, :, size:], ((0, segments - 1), (0, 0), (0, 0), (0, 0)))
     ends = ChainRows(unfold(own[-1]), jnp.concatenate([unfold(inner[-1]), about, first], axis=1), ties[1:])
     return SegmentedFactor(rows, factor(ends, unroll=False))
+
+
+def _before(values: Array, lanes: int) -> Array:
+    """(..., segments * lanes): every segment's entry of the segment before; the first has none."""
+    return jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(lanes, 0)])[..., : values.shape[-1]]
 
 
 def _substitute_segments(chain: SegmentedFactor, blocks: int) -> Array:
@@ -273,7 +356,7 @@ def _substitute_segments(chain: SegmentedFactor, blocks: int) -> Array:
     segments = segment_lanes // lanes
     ends = back_substitute(chain.ends, segments)
     last = jnp.moveaxis(ends, 0, 1).reshape(size, segment_lanes)
-    far = jnp.pad(last, ((0, 0), (lanes, 0)))[:, :segment_lanes]
+    far = _before(last, lanes)
 
     def step(after: Array, rows: tuple[Array, ...]) -> tuple[Array, Array]:
         known = jnp.concatenate([after, far])
@@ -301,7 +384,7 @@ def back_substitute(chain: ChainFactor | SegmentedFactor, blocks: int) -> Float[
         return solution, solution
 
     middle = _solve_upper(chain.middle, [row[-1] for row in chain.middle])
-    start = jnp.concatenate([middle, middle], axis=-1)
+    start = jnp.concatenate([middle, _exchanged(middle)], axis=-1)
     halves = jax.lax.scan(step, start, chain.rows, reverse=True)[1]
     return _from_halves(halves, middle, blocks)
 
@@ -313,8 +396,15 @@ def solve(problem: ChainRows, unroll: bool = True) -> Float[Array, "blocks n lan
 
 def factor_fast(problem: ChainRows) -> ChainFactor | SegmentedFactor:
     """`factor_segments` with the number of segments that suits the shape; `solve_normal` cannot use it."""
-    blocks, _, _, lanes = problem.own.shape
+    blocks, *_, lanes = problem.own.shape
     return factor_segments(problem, count_segments(blocks, lanes))
+
+
+def stiffest(problem: ChainRows) -> Float[Array, " lanes"]:
+    """The largest sum of squares of a column, over the rows of single blocks: what damping is measured by."""
+    own = jnp.sum(problem.own[:, :, :, :-1] ** 2, axis=2)
+    inner = jnp.sum(problem.inner[:, :, :-1] ** 2, axis=1)
+    return jnp.max(own.reshape(inner.shape) + inner, axis=(0, 1))
 
 
 def explained(chain: ChainFactor | SegmentedFactor) -> Float[Array, " lanes"]:
@@ -341,7 +431,7 @@ def solve_normal(
 
     start = jnp.zeros((size, 2 * lanes), vector.dtype)
     passed, forward = jax.lax.scan(step, start, (chain.rows, _from_ends(vector, half)))
-    meeting = vector[half] - passed[..., :lanes] - passed[..., lanes:]
+    meeting = vector[half] - passed[..., :lanes] - _exchanged(passed[..., lanes:])
     middle = _solve_lower(chain.middle, meeting)
     replaced = ChainFactor(
         tuple(row.at[:, -1].set(forward[:, k]) for k, row in enumerate(chain.rows)),
@@ -351,10 +441,14 @@ def solve_normal(
 
 
 def _from_ends(values: Array, half: int) -> Array:
-    """(blocks, ..., lanes) -> (half, ..., 2 lanes): the two ends side by side, both running towards the
-    middle.
-    """
-    return jnp.concatenate([values[:half], _pad_front(values[half + 1 :][::-1], half)], axis=-1)
+    """(blocks, n, lanes) -> (half, n, 2 lanes): the two ends side by side, both running to the middle."""
+    down = _exchanged(values[half + 1 :][::-1])
+    return jnp.concatenate([values[:half], _pad_front(down, half)], axis=-1)
+
+
+def _exchanged(values: Array) -> Array:
+    """(..., n, lanes) with the two halves of a block exchanged."""
+    return jnp.roll(values, values.shape[-2] // 2, axis=-2)
 
 
 def _pad_front(values: Array, length: int) -> Array:
@@ -365,7 +459,7 @@ def _pad_front(values: Array, length: int) -> Array:
 def _from_halves(halves: Array, middle: Array, blocks: int) -> Array:
     """The reverse of `_from_ends`, with the middle block in its place."""
     lanes = middle.shape[-1]
-    down = halves[..., lanes:][::-1]
+    down = _exchanged(halves[..., lanes:][::-1])
     return jnp.concatenate([halves[..., :lanes], middle[None], down[: blocks - 1 - len(halves)]])
 
 

@@ -21,8 +21,8 @@ DAMPING_UP = 10.0
 DAMPING_DOWN = 0.1
 DAMPING_FLOOR = 1e-7
 
-# Steps are not asked to get below this many units in the last place of the largest unknown (in float32 15 um at
-# 4 m): over long gaps the elimination itself is no finer.
+# Steps are not asked to get below this many units in the last place of the largest unknown (in float32 15 um
+# at 4 m): over long gaps the elimination itself is no finer.
 RESOLUTION = 32
 
 # Rounds of conjugate gradients in the implicit solve. Preconditioned with the Gauss-Newton factor they gain
@@ -167,7 +167,7 @@ class BandedGaussNewton(jaxopt.GaussNewton):
         small = (size <= limit) | (accepted & (size * shrinkage <= limit))
         settled = running & undamped & (small | (in_noise & jnp.isfinite(state.error) & (shrinkage > 0.5)))
 
-        stiffest = jnp.max(jnp.sum(rows.own[:, :, :-1] ** 2, axis=1), axis=(0, 1))
+        stiffest = block_banded.stiffest(rows)
         raised = jnp.maximum(state.damping * DAMPING_UP, FIRST_DAMPING * stiffest)
         lowered = state.damping * DAMPING_DOWN
         lowered = jnp.where(lowered < DAMPING_FLOOR * stiffest, jnp.zeros_like(lowered), lowered)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from solvers.block_banded import ChainRows, SharedLinks
+from solvers.block_banded import BandedLinks, ChainRows
 from solvers.gauss_newton import Comparison, WeightedResiduals, compare_residuals
 from solvers.pinhole import (
     MIN_DEPTH,
@@ -23,7 +23,7 @@ from solvers.pinhole import (
 MILLIMETRES = 1000.0
 
 # The linear start weighs a frame's rows by the distance that they tell, drawn towards the person's mean
-# distance as strongly as by joints that fix it to 6 cm with 2 px of noise, in squared pixels per square metre.
+# distance as by joints that fix it to 6 cm with 2 px of noise: squared pixels per square metre.
 DEPTH_PRIOR = 1000.0
 
 # Metres: nobody is taken to start nearer to the camera.
@@ -398,39 +398,27 @@ def _chain(params: Array, triangle: list[list[Array]], terms: Terms) -> ChainRow
     frames, dtype = terms.joints.x.shape[1], params.dtype
     spare = _spare_frames(frames)
 
-    def pairs(values: Array, filling: int) -> Array:
-        """(frames, people) -> (blocks, 2, people)"""
-        return jnp.pad(values, (spare, (0, 0)), constant_values=filling).reshape(blocks, 2, people)
+    def padded(values: Array, filling: int) -> Array:
+        return jnp.pad(values, (spare, (0, 0)), constant_values=filling)
 
     # A spare frame has its own rows only: x = 0.
-    entries = [[pairs(value, int(j == 0)) for j, value in enumerate(row)] for row in triangle]
-    zero = jnp.zeros((blocks, people), dtype)
-    own = [
-        [zero] * (3 * frame + k)
-        + [value[:, frame] for value in entries[k][:-1]]
-        + [zero] * (3 - 3 * frame)
-        + [entries[k][-1][:, frame]]
-        for frame in range(2)
-        for k in range(3)
-    ]
+    entries = [[padded(value, int(j == 0)) for j, value in enumerate(row)] for row in triangle]
+    zero = jnp.zeros_like(entries[0][0])
+    own = jnp.stack([jnp.stack([zero] * k + row, axis=1) for k, row in enumerate(entries)], axis=1)
 
-    padded = params.reshape(-1, 3, people)
-    velocity = padded[1:] - padded[:-1]
+    root = params.reshape(-1, 3, people)
+    velocity = root[1:] - root[:-1]
     change = velocity[1:] - velocity[:-1]
     # The last velocity's change would reach into the spare frame behind, and weighs nothing.
     speed, turn = (MILLIMETRES * jnp.pad(value, (spare[0], 0)) for value in (terms.speed, terms.turn))
     rhs = -(speed[:, None, None] * velocity[:-1] + turn[:, None, None] * change)
 
-    def pattern(stencil: tuple[int, ...]) -> Array:
-        """The stencil from the first and from the second frame of a block, for x, y and z: (2, 3, 12)."""
-        rows = [np.kron(np.roll([*stencil, 0], start), np.eye(3)) for start in range(2)]
-        return jnp.asarray(np.stack(rows), dtype)[None]
+    def stencil(*weights: int) -> Array:
+        return jnp.asarray(np.kron(weights, np.eye(3)), dtype)[None]
 
-    shared = speed.reshape(-1, 2, 1, 1) * pattern((-1, 1, 0)) + turn.reshape(-1, 2, 1, 1) * pattern(
-        (1, -2, 1)
-    )
+    shared = speed[:, None, None] * stencil(-1, 1, 0) + turn[:, None, None] * stencil(1, -2, 1)
     return ChainRows(
-        jnp.stack([jnp.stack(row, axis=1) for row in own], axis=1),
+        own.reshape(blocks, 2, 3, 4, people),
         jnp.zeros((blocks, 0, 7, people), dtype),
-        SharedLinks(shared.reshape(blocks - 1, 6, 12, 1), rhs.reshape(blocks - 1, 6, people)),
+        BandedLinks(shared.reshape(blocks - 1, 2, 3, 9, 1), rhs.reshape(blocks - 1, 2, 3, people)),
     )

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from solvers import block_banded
-from solvers.block_banded import ChainRows, SharedLinks
+from solvers.block_banded import BandedLinks, ChainRows
 
 
 def random_chain(blocks, lanes=2, size=4, inner=2, links=5, dtype=np.float64, seed=0):
     rng = np.random.default_rng(seed)
-    own = np.triu(rng.normal(size=(blocks, lanes, size, size + 1))).transpose(0, 2, 3, 1)
+    half = size // 2
     parts = (
-        own,
+        np.moveaxis(np.triu(rng.normal(size=(blocks, 2, lanes, half, half + 1))), 2, -1),
         rng.normal(size=(blocks, inner, size + 1, lanes)),
         rng.normal(size=(blocks - 1, links, 2 * size + 1, lanes)),
     )
@@ -23,18 +23,24 @@ def random_chain(blocks, lanes=2, size=4, inner=2, links=5, dtype=np.float64, se
 def dense(problem, lane):
     """The same rows as one dense matrix and right-hand side."""
     own, inner, coupling = (np.asarray(part, np.float64)[..., lane] for part in problem)
-    blocks, size = own.shape[:2]
+    blocks, _, half, _ = own.shape
+    size = 2 * half
     matrix, right = [], []
+
+    def add(begin, row):
+        matrix.append(np.zeros(blocks * size))
+        matrix[-1][begin : begin + len(row) - 1] = row[:-1]
+        right.append(row[-1])
+
     for k in range(blocks):
-        for row in [*own[k], *inner[k]]:
-            matrix.append(np.zeros(blocks * size))
-            matrix[-1][k * size : (k + 1) * size] = row[:size]
-            right.append(row[size])
+        for side in range(2):
+            for row in own[k, side]:
+                add(k * size + side * half, row)
+        for row in inner[k]:
+            add(k * size, row)
     for k in range(blocks - 1):
         for row in coupling[k]:
-            matrix.append(np.zeros(blocks * size))
-            matrix[-1][k * size : (k + 2) * size] = row[: 2 * size]
-            right.append(row[2 * size])
+            add(k * size, row)
     return np.array(matrix), np.array(right)
 
 
@@ -78,29 +84,21 @@ def test_segments_solve_like_the_whole_chain(float64, blocks, segments):
     np.testing.assert_allclose(block_banded.explained(cut), block_banded.explained(whole), rtol=1e-10)
 
 
-@pytest.mark.parametrize("segments", [1, 3])
-def test_shared_links_are_the_same_links_in_every_lane(float64, segments):
-    problem = random_chain(11)
-    same = problem.coupling.at[:, :, :-1].set(problem.coupling[:, :, :-1, :1])
-    shared = SharedLinks(problem.coupling[:, :, :-1, :1], problem.coupling[:, :, -1])
+@pytest.mark.parametrize("blocks, segments", [(2, 1), (5, 1), (6, 1), (11, 3), (12, 3)])
+def test_banded_links_are_the_same_links_in_every_lane(float64, blocks, segments):
+    problem = random_chain(blocks)
+    coefficients = np.random.default_rng(3).normal(size=(blocks - 1, 2, 2, 6, 1))
+    right = np.random.default_rng(4).normal(size=(blocks - 1, 2, 2, 2))
+    links = np.zeros((blocks - 1, 4, 9, 2))
+    links[:, :2, :6], links[:, 2:, 2:8] = coefficients[:, 0], coefficients[:, 1]
+    links[:, :, 8] = right.reshape(blocks - 1, 4, 2)
 
     def solution(coupling):
         chain = block_banded.factor_segments(problem._replace(coupling=coupling), segments)
-        return block_banded.back_substitute(chain, 11)
+        return block_banded.back_substitute(chain, blocks)
 
-    np.testing.assert_allclose(solution(shared), solution(same), rtol=1e-12)
-
-
-def test_compress_keeps_least_squares(float64):
-    rows = jnp.asarray(np.random.default_rng(2).normal(size=(3, 11, 5, 2)))
-    short = jax.jit(block_banded.compress)(rows)
-    assert short.shape == (3, 4, 5, 2)
-    np.testing.assert_array_equal(np.tril(np.moveaxis(short, (0, 3), (0, 1))[..., :4], -1), 0)
-
-    def gram(values):
-        return np.einsum("brcl,brdl->bcdl", values[:, :, :4], values)
-
-    np.testing.assert_allclose(gram(short), gram(rows), atol=1e-12)
+    banded = BandedLinks(jnp.asarray(coefficients), jnp.asarray(right))
+    np.testing.assert_allclose(solution(banded), solution(jnp.asarray(links)), rtol=1e-9)
 
 
 def test_float32_keeps_the_digits_that_normal_equations_lose():
@@ -115,7 +113,7 @@ def test_float32_keeps_the_digits_that_normal_equations_lose():
     links = np.zeros((frames - 1, 2, 5, 1))
     links[:, 0, [1, 2]] = np.array([weight, -weight])[None, :, None]
     links[:, 1, [0, 1, 3]] = weight * np.array([1.0, -2.0, 1.0])[None, :, None]
-    problem = [own, np.zeros((frames, 1, 3, 1)), links]
+    problem = [np.zeros((frames, 2, 1, 2, 1)), own, links]
     matrix, right = dense(problem, 0)
     expected = np.linalg.lstsq(matrix, right, rcond=None)[0]
     assert np.linalg.cond(matrix) ** 2 > 1 / np.finfo(np.float32).eps
@@ -127,7 +125,7 @@ def test_lanes_do_not_touch_each_other():
     problem = random_chain(6, lanes=5, dtype=np.float32)
     solve = jax.jit(block_banded.solve)
     clean = solve(problem)
-    spoilt = solve(problem._replace(own=problem.own.at[2, 1, 2, 3].set(jnp.nan)))
+    spoilt = solve(problem._replace(own=problem.own.at[2, 1, 0, 1, 3].set(jnp.nan)))
     others = np.array([0, 1, 2, 4])
     np.testing.assert_array_equal(clean[..., others], spoilt[..., others])
     assert np.isnan(spoilt[..., 3]).any()

@@ -6,7 +6,7 @@ import jaxopt
 import numpy as np
 import pytest
 
-from solvers import BandedGaussNewton, ChainRows, Status, WeightedResiduals, block_banded
+from solvers import BandedGaussNewton, ChainRows, Status, WeightedResiduals
 
 # Two unknowns a block: an amplitude and a rate that a block's samples y = a exp(-b t) fix, tied to the
 # neighbours.
@@ -30,18 +30,16 @@ def linearize(params, damping, samples, weight):
     times = jnp.asarray(TIMES, params.dtype)[:, None, None]
     decay = jnp.exp(-rate * times)
     columns = jnp.stack([decay, -amplitude * times * decay, samples - amplitude * decay])
-    own = jnp.moveaxis(columns, (2, 1, 0), (0, 1, 2))
+    fits = jnp.moveaxis(columns, (2, 1, 0), (0, 1, 2))
     identity = (
         jnp.eye(size, size + 1, dtype=params.dtype)[None, :, :, None] * jnp.sqrt(damping)[None, None, None]
     )
-    own = block_banded.compress(
-        jnp.concatenate([own, jnp.broadcast_to(identity, (blocks, size, size + 1, lanes))], axis=1)
-    )
+    inner = jnp.concatenate([fits, jnp.broadcast_to(identity, (blocks, size, size + 1, lanes))], axis=1)
     tie = jnp.concatenate([-jnp.eye(size, dtype=params.dtype), jnp.eye(size, dtype=params.dtype)], axis=1)
     tie = jnp.broadcast_to(tie[None, :, :, None], (blocks - 1, size, 2 * size, lanes))
     right = (params[:-1] - params[1:])[:, :, None]
     coupling = jnp.sqrt(weight) * jnp.concatenate([tie, right], axis=2)
-    return ChainRows(own, jnp.zeros((blocks, 1, size + 1, lanes), params.dtype), coupling)
+    return ChainRows(jnp.zeros((blocks, 2, 1, 2, lanes), params.dtype), inner, coupling)
 
 
 def problem(dtype=np.float64, lanes=3, blocks=4, noise=0.02):
@@ -116,7 +114,7 @@ def test_linearize_of_the_test_problem_is_its_derivative(float64):
     given, params = problem(), starts()
     rows = linearize(params, jnp.zeros(3), *given)
     gradient = jax.grad(lambda p: solver().cost(p, *given).sum())(params)
-    own = -jnp.sum(rows.own[:, :, :2] * rows.own[:, :, 2:], axis=1)
+    own = -jnp.sum(rows.inner[:, :, :2] * rows.inner[:, :, 2:], axis=1)
     links = -jnp.sum(rows.coupling[:, :, :4] * rows.coupling[:, :, 4:], axis=1)
     own = own.at[:-1].add(links[:, :2]).at[1:].add(links[:, 2:])
     np.testing.assert_allclose(own, gradient, atol=1e-10)
