@@ -210,7 +210,7 @@ class BandedGaussNewton(jaxopt.GaussNewton):
 
             _, (force, value_dot) = jax.jvp(at_solution, (given,), (tangents[1],))
             params_dot = self._implicit_solve(params, given, -force)
-            still = jax.tree.map(_zero_tangent, state)
+            still = jax.tree.map(zero_tangent, state)
             return out, jaxopt.OptStep(params=params_dot, state=still._replace(value=value_dot))
 
         return solved(init_params, (args, kwargs))
@@ -320,7 +320,7 @@ def _rounding(residuals: WeightedResiduals, value: Array) -> Array:
     return 4 * (slip * jnp.sqrt(2 * value) + count * slip * slip)
 
 
-def _zero_tangent(value: Array) -> Any:
+def zero_tangent(value: Array) -> Any:
     return (
         jnp.zeros_like(value)
         if jnp.issubdtype(value.dtype, jnp.inexact)

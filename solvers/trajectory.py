@@ -23,15 +23,17 @@ from solvers.pinhole import (
 from solvers.trajectory_rows import (
     NEAREST,
     Joints,
+    Summary,
     blocks_of,
     compare,
+    fold_joints,
     frames_of,
     lay_out,
     linear_rows,
     linearize,
     make_terms,
     residuals,
-    sum_joints,
+    summarize,
 )
 
 ADVICE = {
@@ -248,7 +250,7 @@ def _solve_people(
         occluded.reshape(count, frames, -1),
     )
     cameras = jax.tree.map(lambda value: _camera_lanes(jnp.asarray(value), tuple(people), frames), camera)
-    clip = _Clip(joints, sound[None], cameras)
+    clip = _Clip(joints, sound, cameras)
     start = None
     if initial_root is not None:
         start = jnp.transpose(initial_root.reshape(count, frames, 3), (2, 1, 0))
@@ -315,8 +317,8 @@ def _solve_lanes(
 ) -> tuple[Array, Array, Array, Array]:
     """Root (frames, 3, lanes), status, cost and steps of every lane: a person, or a person's window."""
     joints, frames = clip.joints, clip.sound.shape[1]
-    shown = sum_joints(lambda joint: joint.visible, joints)
-    status = _prior_status(clip, shown, weights)
+    summary = summarize(joints)
+    status = _prior_status(clip, summary, weights)
     # A person who cannot be solved becomes one without observations at the origin: the masks stand before any
     # arithmetic, so that neither values nor gradients meet a NaN.
     usable = status == int(Status.CONVERGED)
@@ -327,19 +329,15 @@ def _solve_lanes(
     velocity_weight, acceleration_weight = (
         jnp.where(jnp.isfinite(weight) & (weight >= 0), weight, jnp.ones_like(weight)) for weight in weights
     )
-    terms = make_terms(joints, camera, velocity_weight, acceleration_weight)
+    terms = make_terms(joints, summary, camera, velocity_weight, acceleration_weight)
     rows = linear_rows(jax.lax.stop_gradient(terms))
     linear = frames_of(back_substitute(factor_fast(rows), len(rows.own)), frames)
-    behind = sum_joints(
-        lambda joint, ahead: jnp.where(joint.z + ahead <= MIN_DEPTH, joint.visible, 0), joints, linear[:, 2]
-    )
-    behind = jnp.sum(behind, axis=0) * 2 > jnp.sum(shown, axis=0)
+    behind = _count_behind(joints, summary.nearest, linear[:, 2])
+    behind = behind * 2 > jnp.sum(summary.count, axis=0)
     status = jnp.where(usable & behind, int(Status.BEHIND_CAMERA), status)
     begin = linear if start is None else jnp.swapaxes(start, 0, 1)
     # Every joint has to start before the camera, where the cost has a slope.
-    nearest = jnp.min(jnp.where(joints.visible > 0, joints.z, jnp.inf), axis=0)
-    floor = jnp.where(jnp.isfinite(nearest), NEAREST - nearest, -jnp.inf)
-    begin = begin.at[:, 2].set(jnp.maximum(begin[:, 2], floor))
+    begin = begin.at[:, 2].set(jnp.maximum(begin[:, 2], NEAREST - summary.nearest))
     solvable = status == int(Status.CONVERGED)
     begin = jnp.where(solvable[None, None], begin, jnp.zeros_like(begin))
 
@@ -353,7 +351,23 @@ def _solve_lanes(
     return root, status, jnp.where(answered, 2 * state.value, jnp.nan), state.num_steps
 
 
-def _prior_status(clip: _Clip, shown: Array, weights: tuple[Array, Array]) -> Array:
+def _count_behind(joints: Joints, nearest: Array, depth: Array) -> Array:
+    """How many visible joints of each person lie behind the camera when the roots have this depth (frames,
+    people); they are not looked through where there can be none.
+    """
+
+    def count() -> Array:
+        def one(joint: Joints, depth: Array) -> Array:
+            return jnp.where(joint.z + depth <= MIN_DEPTH, joint.visible, 0)
+
+        return jnp.sum(fold_joints(one, joints, depth), axis=0)
+
+    return jax.lax.cond(
+        jnp.any(nearest + depth <= MIN_DEPTH), count, lambda: jnp.zeros(depth.shape[1], depth.dtype)
+    )
+
+
+def _prior_status(clip: _Clip, summary: Summary, weights: tuple[Array, Array]) -> Array:
     """CONVERGED where nothing speaks against solving, else why it cannot be done."""
     finite = jnp.all(clip.sound, axis=(0, 1))
     for value in jax.tree.leaves(clip.camera):
@@ -363,7 +377,7 @@ def _prior_status(clip: _Clip, shown: Array, weights: tuple[Array, Array]) -> Ar
     for weight in weights:
         finite = finite & (jnp.isfinite(weight) & (weight >= 0))
     # One joint fixes a ray; two fix the distance as well.
-    telling = jnp.sum(shown >= 2, axis=0)
+    telling = jnp.sum(summary.count >= 2, axis=0)
     frames = clip.sound.shape[1]
     velocity, acceleration = weights
     needed = jnp.where(velocity > 0, 1, jnp.where(acceleration > 0, min(2, frames), frames))

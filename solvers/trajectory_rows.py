@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from solvers.block_banded import BandedLinks, ChainRows
-from solvers.gauss_newton import Comparison, WeightedResiduals, compare_residuals
+from solvers.gauss_newton import Comparison, WeightedResiduals, compare_residuals, zero_tangent
 from solvers.pinhole import (
     MIN_DEPTH,
     Intrinsics,
@@ -51,6 +51,19 @@ class Joints(NamedTuple):
     visible: Array
 
 
+class Summary(NamedTuple):
+    """What a frame's visible joints say together, (frames, people).
+
+    count: how many there are; centre: their mean, zeros without any; nearest:
+    their least depth from the root in metres, infinite without any; largest: the largest keypoint coordinate.
+    """
+
+    count: Array
+    centre: Joints
+    nearest: Array
+    largest: Array
+
+
 class Terms(NamedTuple):
     """What Eq. 9 needs. The camera's numbers are (1, frames or 1, people); speed and turn (frames - 1,) are
     those of `factored_smoothness`; centre (frames, people) is the mean of the visible joints; magnitude
@@ -68,28 +81,24 @@ class Terms(NamedTuple):
 
 
 def make_terms(
-    joints: Joints, camera: Intrinsics, velocity_weight: Array, acceleration_weight: Array
+    joints: Joints, summary: Summary, camera: Intrinsics, velocity_weight: Array, acceleration_weight: Array
 ) -> Terms:
     """Everything about a clip that its solution needs at every step."""
-    still = jax.lax.stop_gradient(joints)
-    total = sum_joints(lambda joint: joint, still)
-    count = jnp.maximum(total.visible, 1)
-    size = jnp.maximum(jnp.abs(still.u), jnp.abs(still.v))
     return Terms(
         joints,
         camera,
         velocity_weight,
         acceleration_weight,
         *factored_smoothness(joints.x.shape[1], velocity_weight, acceleration_weight),
-        centre=jax.tree.map(lambda values: values / count, total),
-        magnitude=jnp.max(size, axis=(0, 1)),
+        centre=summary.centre,
+        magnitude=jnp.max(summary.largest, axis=0),
     )
 
 
 @jax.custom_jvp
 def lay_out(poses: Array, keypoints: Array, occluded: Array) -> tuple[Joints, Array]:
     """People last: from poses (people, frames, joints, 3), keypoints (..., 2) and occluded (people, frames,
-    joints) to `Joints` with zeros where hidden, and whether (frames, people) no visible joint is NaN or
+    joints) to `Joints` with zeros where hidden, and whether (1, frames, people) no visible joint is NaN or
     infinite. Frames are transposed a few at a time, in the processor's cache.
     """
 
@@ -107,8 +116,7 @@ def lay_out(poses: Array, keypoints: Array, occluded: Array) -> tuple[Joints, Ar
         return Joints(x, y, z, u, v, visible.astype(points.dtype)), sound
 
     people, frames, *_ = poses.shape
-    joints, sound = _by_chunks(piece, frames, max(1, LAYOUT_CHUNK // people), axis=1)
-    return joints, sound[0]
+    return _by_chunks(piece, frames, max(1, LAYOUT_CHUNK // people), axis=1)
 
 
 @lay_out.defjvp
@@ -118,8 +126,24 @@ def _lay_out_jvp(primals: Any, tangents: Any) -> Any:
     (x, y, z), (u, v) = (
         jnp.where(joints.visible[None] > 0, jnp.transpose(values), 0) for values in tangents[:2]
     )
-    still = np.zeros(sound.shape, jax.dtypes.float0)
+    still = zero_tangent(sound)
     return (joints, sound), (Joints(x, y, z, u, v, jnp.zeros_like(joints.visible)), still)
+
+
+def summarize(joints: Joints) -> Summary:
+    """The summary of every frame, which has no derivatives."""
+
+    def one(joint: Joints) -> tuple[Joints, Array, Array]:
+        depth = jnp.where(joint.visible > 0, joint.z, jnp.inf)
+        return joint, depth, jnp.maximum(jnp.abs(joint.u), jnp.abs(joint.v))
+
+    def join(sums: tuple[Joints, Array, Array], more: tuple[Joints, Array, Array]) -> Any:
+        total = jax.tree.map(jnp.add, sums[0], more[0])
+        return total, jnp.minimum(sums[1], more[1]), jnp.maximum(sums[2], more[2])
+
+    total, nearest, largest = fold_joints(one, jax.lax.stop_gradient(joints), join=join)
+    share = 1 / jnp.maximum(total.visible, 1)
+    return Summary(total.visible, jax.tree.map(lambda values: values * share, total), nearest, largest)
 
 
 def factored_smoothness(
@@ -219,7 +243,7 @@ def compare(params: Array, trial: Array, terms: Terms) -> Comparison:
         return joint.visible * decrease, joint.visible * (u * u + v * v)
 
     roots = _components(params, terms), _components(trial, terms)
-    sums = sum_joints(one, terms.joints, _flat(terms.camera), *roots)
+    sums = fold_joints(one, terms.joints, _flat(terms.camera), *roots)
     decrease, value = (jnp.sum(values, axis=0) / 2 for values in sums)
     smooth = compare_residuals(_smoothness(params, terms), _smoothness(trial, terms))
     return Comparison(decrease + smooth.decrease, value + smooth.value)
@@ -266,7 +290,7 @@ def linearize(params: Array, damping: Array, terms: Terms) -> ChainRows:
     depth = terms.centre.z + root[2]
     depth = jnp.where(depth > MIN_DEPTH, depth, jnp.ones_like(depth))
     middle = (terms.centre.x + root[0]) / depth, (terms.centre.y + root[1]) / depth
-    products = sum_joints(one, terms.joints, _flat(terms.camera), root, middle)
+    products = fold_joints(one, terms.joints, _flat(terms.camera), root, middle)
     return _chain(params, _triangle(products, middle, damping), terms)
 
 
@@ -291,7 +315,7 @@ def linear_rows(terms: Terms) -> ChainRows:
 
     middle = normalize_components(terms.centre.u, terms.centre.v, _flat(terms.camera))
     start = jnp.zeros((frames, 3, people), terms.joints.x.dtype)
-    products = sum_joints(one, terms.joints, _flat(terms.camera), middle)
+    products = fold_joints(one, terms.joints, _flat(terms.camera), middle)
     triangle = _triangle(products, middle, jnp.zeros(people, start.dtype))
     share = 1 / _distance(triangle[2], terms.centre.z)
     return _chain(blocks_of(start), [[share * value for value in row] for row in triangle], terms)
@@ -310,9 +334,15 @@ def _distance(along: list[Array], offset: Array) -> Array:
     return jnp.maximum(jnp.abs(found), NEAREST)
 
 
-def sum_joints(function: Callable[..., Any], joints: Joints, *near: Any) -> Any:
-    """The sum over joints of function(joint, *near), computed joint by joint for as many frames as the
-    processor's cache holds the sums of. near and the results are trees of (frames or 1, people).
+def fold_joints(
+    function: Callable[..., Any],
+    joints: Joints,
+    *near: Any,
+    join: Callable[[Any, Any], Any] = lambda sums, more: jax.tree.map(jnp.add, sums, more),
+) -> Any:
+    """function(joint, *near) of all joints, joined to one (their sum), computed joint by joint for as many
+    frames as the processor's cache holds the results of. near and the results are trees of (frames or 1,
+    people).
     """
     count, frames, people = joints.x.shape
 
@@ -326,9 +356,8 @@ def sum_joints(function: Callable[..., Any], joints: Joints, *near: Any) -> Any:
             at, size = (index, begin, jnp.zeros_like(begin)), (1, length, people)
             return function(Joints(*(jax.lax.dynamic_slice(v, at, size)[0] for v in joints)), *around)
 
-        shapes = jax.eval_shape(one, begin)
-        nothing = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shapes)
-        return jax.lax.fori_loop(0, count, lambda k, sums: jax.tree.map(jnp.add, sums, one(k)), nothing)
+        first = one(jnp.zeros_like(begin))
+        return jax.lax.fori_loop(1, count, lambda k, sums: join(sums, one(k)), first)
 
     return _by_chunks(piece, frames, max(1, SUM_CHUNK // people))
 

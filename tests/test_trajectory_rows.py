@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from solvers.trajectory_rows import SUM_CHUNK, lay_out, sum_joints
+from solvers.trajectory_rows import SUM_CHUNK, fold_joints, lay_out
 
 
 def clip(people, frames, joints=3):
@@ -21,7 +21,7 @@ def test_lay_out_transposes_masks_and_finds_what_is_not_finite():
     keypoints[1, 1298, 1, 0] = np.inf  # hidden
     keypoints[1, 5, 2, 1] = np.inf
     joints, sound = jax.jit(lay_out)(*map(jnp.asarray, (poses, keypoints, occluded)))
-    assert sorted(zip(*np.nonzero(~np.asarray(sound)), strict=True)) == [(5, 1), (1299, 0)]
+    assert sorted(zip(*np.nonzero(~np.asarray(sound[0])), strict=True)) == [(5, 1), (1299, 0)]
     visible = ~occluded
     visible[0, 1299, 0] = visible[1, 5, 2] = False
     np.testing.assert_array_equal(joints.visible, visible.T)
@@ -42,8 +42,8 @@ def test_lay_out_has_the_derivative_of_a_masked_transposition():
     assert not slope[..., ::2].any()
 
 
-def test_sum_joints_by_chunks_is_the_sum():
+def test_fold_joints_by_chunks_is_the_sum():
     joints, _ = lay_out(*map(jnp.asarray, clip(3, SUM_CHUNK // 3 + 50)))
     near = jnp.arange(joints.x.shape[1], dtype=joints.x.dtype)[:, None] * jnp.ones((1, 3), joints.x.dtype)
-    found = sum_joints(lambda joint, near, one: joint.x * near + one, joints, near, jnp.ones((1, 3)))
+    found = fold_joints(lambda joint, near, one: joint.x * near + one, joints, near, jnp.ones((1, 3)))
     np.testing.assert_allclose(found, jnp.sum(joints.x * near[None] + 1, axis=0), rtol=1e-4, atol=1e-2)
