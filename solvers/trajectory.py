@@ -137,7 +137,11 @@ def solve_trajectory(
     Raises ValueError for wrong ranks, dtypes or shapes, empty clips, and concrete focal lengths or weights
     that are out of range.
     """
-    poses, keypoints, occluded = jnp.asarray(poses), jnp.asarray(keypoints), jnp.asarray(occluded)
+    # A short clip is solved in half a millisecond: conversions that change nothing would be a tenth of it.
+    poses, keypoints, occluded = (
+        values if isinstance(values, Array) else jnp.asarray(values)
+        for values in (poses, keypoints, occluded)
+    )
     _check_arrays(poses, keypoints, occluded)
     _check_config(config)
     *people, frames, _, _ = poses.shape
@@ -156,7 +160,7 @@ def solve_trajectory(
     )
     return _solve_people(
         poses,
-        keypoints.astype(dtype),
+        keypoints if keypoints.dtype == dtype else keypoints.astype(dtype),
         occluded,
         intrinsics,
         weights,
@@ -333,7 +337,7 @@ def _solve_lanes(
     rows = linear_rows(jax.lax.stop_gradient(terms))
     linear = frames_of(back_substitute(factor_fast(rows), len(rows.own)), frames)
     behind = _count_behind(joints, summary.nearest, linear[:, 2])
-    behind = behind * 2 > jnp.sum(summary.count, axis=0)
+    behind = behind * 2 > jnp.sum(summary.shown, axis=0)
     status = jnp.where(usable & behind, int(Status.BEHIND_CAMERA), status)
     begin = linear if start is None else jnp.swapaxes(start, 0, 1)
     # Every joint has to start before the camera, where the cost has a slope.
@@ -377,7 +381,7 @@ def _prior_status(clip: _Clip, summary: Summary, weights: tuple[Array, Array]) -
     for weight in weights:
         finite = finite & (jnp.isfinite(weight) & (weight >= 0))
     # One joint fixes a ray; two fix the distance as well.
-    telling = jnp.sum(summary.count >= 2, axis=0)
+    telling = jnp.sum(summary.shown >= 2, axis=0)
     frames = clip.sound.shape[1]
     velocity, acceleration = weights
     needed = jnp.where(velocity > 0, 1, jnp.where(acceleration > 0, min(2, frames), frames))

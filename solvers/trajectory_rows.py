@@ -54,11 +54,11 @@ class Joints(NamedTuple):
 class Summary(NamedTuple):
     """What a frame's visible joints say together, (frames, people).
 
-    count: how many there are; centre: their mean, zeros without any; nearest:
+    shown: how many there are; centre: their mean, zeros without any; nearest:
     their least depth from the root in metres, infinite without any; largest: the largest keypoint coordinate.
     """
 
-    count: Array
+    shown: Array
     centre: Joints
     nearest: Array
     largest: Array
