@@ -12,6 +12,7 @@ their own, whole bodies, which is what the error inside full occlusions needs. T
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -354,9 +355,9 @@ def pivot(rows: Sequence[Row], masks: str, metric: str) -> list[str]:
         texts = []
         for column in columns:
             value = cells.get((name, *column), float("nan"))
-            values = [cells[key] for key in cells if key[1:] == column and cells[key] == cells[key]]
+            values = [cells[key] for key in cells if key[1:] == column and not math.isnan(cells[key])]
             bold = best is not None and len(values) > 1 and value == best(values)
-            texts.append("–" if value != value else f"**{value:.1f}**" if bold else f"{value:.1f}")
+            texts.append("–" if math.isnan(value) else f"**{value:.1f}**" if bold else f"{value:.1f}")
         lines.append(f"| {name} | " + " | ".join(texts) + " |")
     return lines
 

@@ -285,6 +285,12 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     """Runs a configuration to its end and returns its checkpoint folder."""
     console = console or Console()
     output = config.output
+    lifter = make_lifter(config)
+    if config.chunk_frames > 1 and config.chunk_stride not in lifter.output_strides:
+        raise ValueError(
+            f"chunk_stride is {config.chunk_stride}: filter_widths {lifter.filter_widths} allow "
+            f"{', '.join(map(str, lifter.output_strides))}"
+        )
     folder = output / "checkpoints"
     if not config.resume and checkpoints.newest_step(folder) is not None:
         raise ValueError(
@@ -299,7 +305,6 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     clips = read_motion(config)
     bank = make_bank(clips)
     per_epoch, steps, learning_rate, batch_norm_rate = make_schedules(config, len(bank.poses))
-    lifter = make_lifter(config)
     optimizer = optax.amsgrad(learning_rate)
     state = init_state(config, lifter, optimizer)
     if config.resume and checkpoints.newest_step(folder) is not None:

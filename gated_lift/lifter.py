@@ -70,6 +70,12 @@ class TemporalLifter(nn.Module):
     dtype: DTypeLike | None = None
 
     @property
+    def output_strides(self) -> tuple[int, ...]:
+        """Frames that may lie between two outputs: the products of the first filter widths, however many."""
+        products = (math.prod(self.filter_widths[:count]) for count in range(len(self.filter_widths) + 1))
+        return tuple(dict.fromkeys(products))
+
+    @property
     def receptive_field(self) -> int:
         return math.prod(self.filter_widths)
 
@@ -192,11 +198,10 @@ class TemporalLifter(nn.Module):
                 f"keypoints has shape {keypoints.shape}: the network takes (batch, frames, joints, 2); "
                 "use lift_clip, or add a batch axis"
             )
-        allowed = [math.prod(self.filter_widths[:count]) for count in range(len(self.filter_widths) + 1)]
-        if output_stride not in allowed:
+        if output_stride not in self.output_strides:
             raise ValueError(
                 f"output_stride is {output_stride}: filter_widths {self.filter_widths} allow "
-                f"{', '.join(map(str, dict.fromkeys(allowed)))}"
+                f"{', '.join(map(str, self.output_strides))}"
             )
         frames = keypoints.shape[1]
         if frames < self.receptive_field:

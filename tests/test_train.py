@@ -218,6 +218,13 @@ def test_a_batch_that_devices_cannot_share_is_refused(batch, chunk, monkeypatch)
         train.distribute(config, None, None, None)
 
 
+def test_a_chunk_stride_that_the_network_cannot_take_is_refused(tmp_path):
+    config = dataclasses.replace(TINY, chunk_frames=8, chunk_stride=2, output=tmp_path / "run")
+    with pytest.raises(ValueError, match=r"chunk_stride is 2: filter_widths \(3, .*allow 1, 3"):
+        train.train(config, silent())
+    assert not config.output.exists()
+
+
 def test_configurations_describe_themselves():
     assert set(CONFIGS) == {"smoke", "small", "ablation", "paper"}
     for words, config in CONFIGS.values():
