@@ -126,6 +126,25 @@ def draw_error_by_ratio(rows: Sequence[ErrorRow], path: str | PathLike[str], met
     return save(figure, path)
 
 
+def draw_reliability(
+    curves: Mapping[str, tuple[Sequence | np.ndarray | Array, ...]], path: str | PathLike[str]
+) -> Path:
+    """Writes how often (%) the truth lay in regions of each stated probability (%): a line per name, and the
+    diagonal on which statements are true. Above it regions are too wide, below it too narrow.
+
+    Returns the path. Raises ValueError as `plot_curves` does.
+    """
+    figure = Figure(figsize=(5.2, 5.2), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.fill_between((0, 100), (-5, 95), (5, 105), color="0.93", lw=0)
+    axes.plot((0, 100), (0, 100), color="0.6", lw=1)
+    plot_curves(axes, curves)
+    axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
+    axes.set_xlabel("stated probability (%)", fontsize=TEXT)
+    axes.set_ylabel("truth inside the region (%)", fontsize=TEXT)
+    return save(figure, path)
+
+
 def _series_dash(index: int) -> str:
     return _DASHES[index // len(COLORS) % len(_DASHES)]
 

@@ -440,6 +440,56 @@ def solve_normal(
     return back_substitute(replaced, vector.shape[0])
 
 
+def covariances(chain: ChainFactor, blocks: int) -> Float[Array, "blocks n n lanes"]:
+    """The diagonal blocks of (R^T R)^-1, by recursion from the middle to both ends:
+
+        S_k = R_k^-1 (I + N_k S_next N_k^T) R_k^-T
+
+    with the factor's rows [R_k N_k]. Every term is positive: nothing cancels. An unknown that no row
+    determines gets no variance, where it should be infinite.
+    """
+    size = len(chain.middle)
+    identity = jnp.broadcast_to(
+        jnp.eye(size, dtype=chain.middle[0].dtype)[..., None], (size, size, chain.rows[0].shape[-1])
+    )
+
+    def product(left: Array, right: Array) -> Array:
+        return _total([left[:, k, None] * right[None, k] for k in range(size)])
+
+    def transposed(values: Array) -> Array:
+        return jnp.swapaxes(values, 0, 1)
+
+    def inverse(rows: Sequence[Array], lanes: int) -> Array:
+        return _solve_upper([row[:, None] for row in rows], list(identity[..., :lanes]))
+
+    def step(after: Array, rows: tuple[Array, ...]) -> tuple[Array, Array]:
+        inverted = inverse(rows, after.shape[-1])
+        through = product(inverted, jnp.stack([row[size - k : -1] for k, row in enumerate(rows)]))
+        own = product(inverted, transposed(inverted))
+        found = own + product(product(through, after), transposed(through))
+        return found, found
+
+    def exchanged(values: Array) -> Array:
+        return jnp.swapaxes(_exchanged(jnp.swapaxes(_exchanged(values), -3, -2)), -3, -2)
+
+    lanes = chain.middle[0].shape[-1]
+    inverted = inverse(chain.middle, lanes)
+    middle = product(inverted, transposed(inverted))
+    start = jnp.concatenate([middle, exchanged(middle)], axis=-1)
+    halves = jax.lax.scan(step, start, chain.rows, reverse=True)[1]
+    down = exchanged(halves[..., lanes:])[::-1]
+    return jnp.concatenate([halves[..., :lanes], middle[None], down[: blocks - 1 - len(halves)]])
+
+
+def log_determinant(chain: ChainFactor, blocks: int) -> Float[Array, " lanes"]:
+    """log det R^T R; minus infinity when no row determines some unknown."""
+    lanes = chain.middle[0].shape[-1]
+    logs = _total([jnp.log(jnp.abs(row[:, 0])) for row in chain.rows])
+    down = logs[1 - blocks % 2 :, lanes:]  # without the empty block
+    middle = _total([jnp.log(jnp.abs(row[0])) for row in chain.middle])
+    return 2 * (jnp.sum(logs[:, :lanes], axis=0) + jnp.sum(down, axis=0) + middle)
+
+
 def _from_ends(values: Array, half: int) -> Array:
     """(blocks, n, lanes) -> (half, n, 2 lanes): the two ends side by side, both running to the middle."""
     down = _exchanged(values[half + 1 :][::-1])

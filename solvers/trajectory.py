@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
-from solvers.block_banded import back_substitute, factor_fast
+from solvers.block_banded import back_substitute, covariances, factor, factor_fast, log_determinant
 from solvers.gauss_newton import BandedGaussNewton, Status
 from solvers.pinhole import (
     MIN_DEPTH,
@@ -21,6 +21,7 @@ from solvers.pinhole import (
     split_camera,
 )
 from solvers.trajectory_rows import (
+    MILLIMETRES,
     NEAREST,
     Joints,
     Summary,
@@ -33,6 +34,7 @@ from solvers.trajectory_rows import (
     linearize,
     make_terms,
     residuals,
+    smoothness_determinant,
     summarize,
 )
 
@@ -65,6 +67,10 @@ class TrajectoryConfig(NamedTuple):
     window: frames that are solved together, one window after the other; None solves the whole clip at once.
     The
         paper uses 100. The last window may be shorter.
+    keypoint_std: standard deviation of a visible keypoint in pixels, which scales the covariance and nothing
+    else.
+    size_std: relative standard deviation of a person's size. One camera cannot tell a small person near by
+        from a tall one farther off: it adds size_std^2 C C^T to the covariance, and changes nothing else.
     """
 
     velocity_weight: Any = 1.0
@@ -72,6 +78,31 @@ class TrajectoryConfig(NamedTuple):
     max_steps: int = 60
     tolerance: float = 1e-7
     window: int | None = None
+    keypoint_std: Any = 1.0
+    size_std: Any = 0.0
+
+    @classmethod
+    def from_noise(
+        cls, keypoint_std: Any, speed_std: Any, acceleration_std: Any, fps: float, **settings: Any
+    ) -> "TrajectoryConfig":
+        """Weights from what they stand for. Eq. 9 is then 2 sigma_px^2 times the negative logarithm of the
+        posterior, up to a constant, for independent Gaussian keypoint errors, velocities and accelerations:
+
+            lambda_1 = (sigma_px fps / (1000 sigma_v))^2,   lambda_2 = (sigma_px fps^2 / (1000 sigma_a))^2
+
+        keypoint_std: pixels; speed_std: metres a second; acceleration_std: metres a second squared, each for
+        one coordinate; infinity leaves the term out; fps: frames a second. settings: the other fields. Raises
+        ValueError for what is not positive.
+        """
+        named = {"keypoint_std": keypoint_std, "speed_std": speed_std, "acceleration_std": acceleration_std}
+        for name, value in (*named.items(), ("fps", fps)):
+            if np.shape(value) != ():
+                raise ValueError(f"{name} has shape {np.shape(value)}: pass one number")
+            if not isinstance(value, jax.core.Tracer) and not value > 0:
+                raise ValueError(f"{name} is {value}: pass a positive number")
+        speed_weight = (keypoint_std * fps / (MILLIMETRES * speed_std)) ** 2
+        acceleration_weight = (keypoint_std * fps**2 / (MILLIMETRES * acceleration_std)) ** 2
+        return cls(speed_weight, acceleration_weight, keypoint_std=keypoint_std, **settings)
 
 
 DEFAULT_CONFIG = TrajectoryConfig()
@@ -82,12 +113,20 @@ class TrajectorySolution(NamedTuple):
     status (...): a `Status` for each person; over several windows the gravest.
     cost (...): Eq. 9 at the root, in squared pixels, summed over windows; NaN like the root.
     num_steps (...): steps tried, rejected ones included, in the slowest window.
+    covariance (..., F, 3, 3): of every frame's root, square metres, when asked for: keypoint_std^2 times the
+        diagonal blocks of the inverse Gauss-Newton matrix, and the share of `TrajectoryConfig.size_std`.
+    log_evidence (...): logarithm of the marginal likelihood of the visible keypoints, with the path
+        integrated out (Laplace's approximation), up to a constant of their number; when covariance is asked
+        for. The weights and keypoint_std that make its sum over clips greatest fit them best. It takes a
+        positive velocity_weight.
     """
 
     root: Float[Array, "*people frames 3"]
     status: Int[Array, "*people"]
     cost: Float[Array, "*people"]
     num_steps: Int[Array, "*people"]
+    covariance: Float[Array, "*people frames 3 3"] | None = None
+    log_evidence: Float[Array, "*people"] | None = None
 
 
 def describe_status(status: Any) -> str:
@@ -102,6 +141,7 @@ def solve_trajectory(
     camera: Camera,
     config: TrajectoryConfig = DEFAULT_CONFIG,
     initial_root: Shaped[Any, "..."] | None = None,
+    covariance: bool = False,
 ) -> TrajectorySolution:
     """Eq. 9 with the masks of Eq. 7, for every person by itself:
 
@@ -118,6 +158,7 @@ def solve_trajectory(
     config: weights, limits and window. The weights may be traced and differentiated; the rest is fixed.
     initial_root (..., F, 3): a first guess. Without one the start is the solution of the linear problem
         f (X + C)_xy = (x - c) (Z + C_z), with lens distortion undone first.
+    covariance: also say how sure every root is, see `TrajectorySolution`. It costs one more elimination.
 
     Leading axes are people (or batch); the function may be jitted and vmapped. Derivatives are implicit,
     forward and reverse, with respect to poses, keypoints, camera and weights; initial_root has none.
@@ -158,6 +199,7 @@ def solve_trajectory(
     weights = tuple(
         as_array(weight, dtype) for weight in (config.velocity_weight, config.acceleration_weight)
     )
+    spreads = tuple(as_array(value, dtype) for value in (config.keypoint_std, config.size_std))
     return _solve_people(
         poses,
         keypoints if keypoints.dtype == dtype else keypoints.astype(dtype),
@@ -165,6 +207,7 @@ def solve_trajectory(
         intrinsics,
         weights,
         initial_root,
+        spreads if covariance else None,
         max_steps=config.max_steps,
         tolerance=config.tolerance,
         window=config.window,
@@ -200,12 +243,12 @@ def _check_arrays(poses: Array, keypoints: Array, occluded: Array) -> None:
 
 
 def _check_config(config: TrajectoryConfig) -> None:
-    for name in ("velocity_weight", "acceleration_weight"):
-        weight = getattr(config, name)
-        if np.shape(weight) != ():
-            raise ValueError(f"config.{name} has shape {np.shape(weight)}: pass one number")
-        if not isinstance(weight, jax.core.Tracer) and not (np.isfinite(weight) and weight >= 0):
-            raise ValueError(f"config.{name} is {weight}: pass a finite number that is not negative")
+    for name in ("velocity_weight", "acceleration_weight", "keypoint_std", "size_std"):
+        value = getattr(config, name)
+        if np.shape(value) != ():
+            raise ValueError(f"config.{name} has shape {np.shape(value)}: pass one number")
+        if not isinstance(value, jax.core.Tracer) and not (np.isfinite(value) and value >= 0):
+            raise ValueError(f"config.{name} is {value}: pass a finite number that is not negative")
     if config.max_steps < 1 or not config.tolerance > 0:
         raise ValueError(
             f"config.max_steps is {config.max_steps} and config.tolerance {config.tolerance}: "
@@ -240,6 +283,7 @@ def _solve_people(
     camera: Intrinsics,
     weights: tuple[Array, Array],
     initial_root: Array | None,
+    spreads: tuple[Array, Array] | None,
     *,
     max_steps: int,
     tolerance: float,
@@ -267,24 +311,29 @@ def _solve_people(
         if begin == end:
             continue
         folded = functools.partial(_fold, begin=begin, end=end, length=min(length, end - begin))
-        root, *statistics = _solve_lanes(
+        found = _solve_lanes(
             jax.tree.map(folded, clip),
             weights,
             None if start is None else folded(start),
+            spreads,
             max_steps,
             tolerance,
         )
-        windows = (end - begin) // min(length, end - begin)
-        root = jnp.moveaxis(root.reshape(-1, 3, windows, count), (3, 2), (0, 1)).reshape(
-            count, end - begin, 3
-        )
-        parts.append((root, *(value.reshape(windows, count) for value in statistics)))
-    roots, status, cost, num_steps = (list(part) for part in zip(*parts, strict=True))
+        parts.append(jax.tree.map(functools.partial(_unfold, people=count), found))
+
+    found = jax.tree.map(lambda *values: jnp.concatenate(values, axis=1), *parts)
+
+    def lead(values: Array) -> Array:
+        return values.reshape(*people, *values.shape[1:])
+
+    covariance, evidence = found.covariance, found.log_evidence
     return TrajectorySolution(
-        jnp.concatenate(roots, axis=1).reshape(*people, frames, 3),
-        jnp.max(jnp.concatenate(status), axis=0).reshape(people),
-        jnp.sum(jnp.concatenate(cost), axis=0).reshape(people),
-        jnp.max(jnp.concatenate(num_steps), axis=0).reshape(people),
+        root=lead(found.root),
+        status=lead(jnp.max(found.status, axis=1)),
+        cost=lead(jnp.sum(found.cost, axis=1)),
+        num_steps=lead(jnp.max(found.num_steps, axis=1)),
+        covariance=None if covariance is None else lead(covariance),
+        log_evidence=None if evidence is None else lead(jnp.sum(evidence, axis=1)),
     )
 
 
@@ -296,6 +345,17 @@ def _fold(values: Array, begin: int, end: int, length: int) -> Array:
         return jnp.tile(values, (1, 1, windows))
     values = values[:, begin:end].reshape(first, windows, length, people)
     return jnp.swapaxes(values, 1, 2).reshape(first, length, windows * people)
+
+
+def _unfold(values: Array, people: int) -> Array:
+    """(length, ..., windows * people) -> (people, windows * length, ...); without a first axis of frames,
+    (windows * people) -> (people, windows).
+    """
+    values = values.reshape(*values.shape[:-1], -1, people)
+    if values.ndim == 2:
+        return values.T
+    length, *rest, windows, _ = values.shape
+    return jnp.moveaxis(values, (-1, -2), (0, 1)).reshape(people, windows * length, *rest)
 
 
 def _camera_lanes(value: Array, people: tuple[int, ...], frames: int) -> Array:
@@ -317,9 +377,14 @@ class _Clip(NamedTuple):
 
 
 def _solve_lanes(
-    clip: _Clip, weights: tuple[Array, Array], start: Array | None, max_steps: int, tolerance: float
-) -> tuple[Array, Array, Array, Array]:
-    """Root (frames, 3, lanes), status, cost and steps of every lane: a person, or a person's window."""
+    clip: _Clip,
+    weights: tuple[Array, Array],
+    start: Array | None,
+    spreads: tuple[Array, Array] | None,
+    max_steps: int,
+    tolerance: float,
+) -> TrajectorySolution:
+    """The solution of every lane, a person or a person's window, with lanes as the last axis."""
     joints, frames = clip.joints, clip.sound.shape[1]
     summary = summarize(joints)
     status = _prior_status(clip, summary, weights)
@@ -352,7 +417,21 @@ def _solve_lanes(
     status = jnp.where(solvable, state.status, status)
     answered = (status == int(Status.CONVERGED)) | (status == int(Status.MAX_STEPS))
     root = jnp.where(answered[None, None], frames_of(params, frames), jnp.nan)
-    return root, status, jnp.where(answered, 2 * state.value, jnp.nan), state.num_steps
+    cost = jnp.where(answered, 2 * state.value, jnp.nan)
+    solution = TrajectorySolution(root, status, cost, state.num_steps)
+    if spreads is None:
+        return solution
+    keypoint_std, size_std = spreads
+    rows = linearize(params, jnp.zeros_like(state.value), terms)
+    chain = factor(rows, unroll=False)
+    spread = frames_of(covariances(chain, len(rows.own)), frames)
+    covariance = keypoint_std**2 * spread + size_std**2 * root[:, :, None] * root[:, None]
+    determinants = log_determinant(chain, len(rows.own)) - smoothness_determinant(terms)
+    freedom = 2 * jnp.sum(summary.shown, axis=0) - 3
+    evidence = -(cost / keypoint_std**2 + 2 * freedom * jnp.log(keypoint_std) + determinants) / 2
+    return solution._replace(
+        covariance=jnp.where(answered[None, None, None], covariance, jnp.nan), log_evidence=evidence
+    )
 
 
 def _count_behind(joints: Joints, nearest: Array, depth: Array) -> Array:

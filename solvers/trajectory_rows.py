@@ -181,6 +181,15 @@ def factored_smoothness(
     return scale * (t + first) / divisor, jnp.where(last, 0, -scale * second / divisor)
 
 
+def smoothness_determinant(terms: Terms) -> Array:
+    """log of the product of the non-zero eigenvalues of the smoothness rows' normal matrix, in metres: of
+    D^T T D for each axis, with first differences D, where det(D D^T) is the number of frames.
+    """
+    frames = len(terms.speed) + 1
+    diagonal = MILLIMETRES * (terms.speed - terms.turn)
+    return 3 * (2 * jnp.sum(jnp.log(diagonal)) + jnp.log(jnp.asarray(frames, diagonal.dtype)))
+
+
 def _spare_frames(frames: int) -> tuple[int, int]:
     """Frames that are added before and behind the clip, which nothing but their own rows see: blocks are
     two frames, and the last velocity has to lie between two blocks, not within one.
@@ -197,8 +206,16 @@ def blocks_of(root: Array) -> Array:
 
 
 def frames_of(blocks: Array, frames: int) -> Array:
+    """(blocks, 6, people) -> (frames, 3, people), and of blocks' covariances (blocks, 6, 6, people) those of
+    frames, (frames, 3, 3, people).
+    """
     front, _ = _spare_frames(frames)
-    return blocks.reshape(-1, 3, blocks.shape[-1])[front : front + frames]
+    people = blocks.shape[-1]
+    if blocks.ndim == 3:
+        both = blocks.reshape(-1, 3, people)
+    else:
+        both = jnp.stack([blocks[:, :3, :3], blocks[:, 3:, 3:]], axis=1).reshape(-1, 3, 3, people)
+    return both[front : front + frames]
 
 
 def residuals(params: Array, terms: Terms) -> WeightedResiduals:

@@ -70,6 +70,21 @@ def test_factor_inverts_the_normal_matrix_and_tells_the_gain(float64, blocks):
         np.testing.assert_allclose(block_banded.explained(chain)[lane], gain, rtol=1e-10)
 
 
+@pytest.mark.parametrize("blocks", [1, 2, 5, 8])
+def test_covariances_and_determinant_are_those_of_the_dense_inverse(float64, blocks):
+    problem = random_chain(blocks)
+    chain = jax.jit(block_banded.factor)(problem)
+    found = jax.jit(block_banded.covariances, static_argnums=1)(chain, blocks)
+    for lane in range(2):
+        matrix, _ = dense(problem, lane)
+        normal = matrix.T @ matrix
+        inverse = np.linalg.inv(normal).reshape(blocks, 4, blocks, 4)
+        expected = inverse[np.arange(blocks), :, np.arange(blocks)]
+        np.testing.assert_allclose(found[..., lane], expected, rtol=1e-9, atol=1e-12)
+        logarithm = block_banded.log_determinant(chain, blocks)[lane]
+        np.testing.assert_allclose(logarithm, np.linalg.slogdet(normal)[1], rtol=1e-10)
+
+
 @pytest.mark.parametrize("blocks, segments", [(2, 2), (7, 2), (12, 3), (13, 3), (40, 6), (9, 8)])
 def test_segments_solve_like_the_whole_chain(float64, blocks, segments):
     problem = random_chain(blocks)

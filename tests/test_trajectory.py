@@ -391,3 +391,103 @@ def test_factored_smoothness_is_the_smoothness(float64, weights, frames):
     np.testing.assert_allclose(
         np.sum(rows**2) + np.sum((speed[-1:] * velocity[-1:]) ** 2), expected, rtol=1e-12
     )
+
+
+# ------------------------------------------------------------------------------------------- how sure it is
+
+
+def oracle_rows(scene, root, weights):
+    """Residuals and dense Jacobian of the first person at ``root``."""
+    residual, jacobian = oracle.residuals_and_jacobian(
+        np.asarray(root, np.float64), scene.poses[0], scene.keypoints[0], scene.occluded[0], weights
+    )
+    return residual, jacobian.toarray()
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (0.01, 0.01), (1.0, 0.0)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-7), (np.float32, 1e-3)])
+def test_covariance_is_the_dense_inverse(weights, dtype, tolerance):
+    scene = oracle.walking_people(2, 200, gap=60)
+    config = TrajectoryConfig(*weights, keypoint_std=3.0)
+    with jax.enable_x64(dtype == np.float64):
+        solution = solve_trajectory(*arrays(scene, dtype), CAMERA, config, covariance=True)
+    _, jacobian = oracle_rows(scene, solution.root[0], weights)
+    inverse = np.linalg.inv(jacobian.T @ jacobian).reshape(200, 3, 200, 3)
+    expected = 9.0 * inverse[np.arange(200), :, np.arange(200)]
+    np.testing.assert_allclose(solution.covariance[0], expected, rtol=tolerance, atol=tolerance * 1e-6)
+    assert float(solution.covariance[0, 100, 2, 2]) > 2 * float(solution.covariance[0, 10, 2, 2])
+
+
+def test_covariance_costs_nothing_else():
+    scene = oracle.walking_people(2, 50)
+    plain = solve_trajectory(*arrays(scene), CAMERA)
+    sure = solve_trajectory(*arrays(scene), CAMERA, covariance=True)
+    np.testing.assert_allclose(plain.root, sure.root, atol=1e-6)
+    assert plain.covariance is None and plain.log_evidence is None
+    wide = TrajectoryConfig(size_std=0.05)
+    spread = solve_trajectory(*arrays(scene), CAMERA, wide, covariance=True)
+    np.testing.assert_allclose(
+        spread.covariance,
+        sure.covariance + 0.0025 * sure.root[..., :, None] * sure.root[..., None, :],
+        rtol=1e-4,
+    )
+
+
+def test_windows_and_unsolved_people_have_their_covariances():
+    scene = oracle.walking_people(2, 60)
+    occluded = scene.occluded.copy()
+    occluded[1] = True
+    people = arrays(scene._replace(occluded=occluded))
+    found = solve_trajectory(*people, CAMERA, TrajectoryConfig(window=30), covariance=True)
+    assert found.covariance.shape == (2, 60, 3, 3) and found.log_evidence.shape == (2,)
+    assert np.isnan(found.covariance[1]).all() and np.isnan(found.log_evidence[1])
+    for begin in (0, 30):
+        part = slice(begin, begin + 30)
+        alone = solve_trajectory(*(values[0, part] for values in people), CAMERA, covariance=True)
+        np.testing.assert_allclose(found.covariance[0, part], alone.covariance, rtol=1e-3)
+
+
+def test_evidence_is_that_of_the_dense_gaussian(float64):
+    # Against the density of a Gaussian model that is linear in a path near the solution, with a flat prior on
+    # where the path begins as the limit of a wide one.
+    scene = oracle.walking_people(1, 30, gap=8)
+    values = []
+    for weights, keypoint_std in (((1.0, 1.0), 2.0), ((0.05, 0.3), 3.0)):
+        config = TrajectoryConfig(*weights, keypoint_std=keypoint_std)
+        solution = solve_trajectory(*arrays(scene, np.float64), CAMERA, config, covariance=True)
+        residual, jacobian = oracle_rows(scene, solution.root[0], weights)
+        seen = 2 * int((~scene.occluded[0]).sum())
+        shown, smooth = jacobian[:seen], jacobian[seen:]
+        prior = np.linalg.inv(smooth.T @ smooth / keypoint_std**2 + np.eye(90) / 1e4**2)
+        spread = shown @ prior @ shown.T + keypoint_std**2 * np.eye(seen)
+        offset = residual[:seen] - shown @ np.asarray(solution.root[0]).ravel()
+        sign, logarithm = np.linalg.slogdet(spread)
+        assert sign > 0
+        values.append(
+            (
+                float(solution.log_evidence[0]),
+                -(offset @ np.linalg.solve(spread, offset) + logarithm) / 2,
+            )
+        )
+    (first, dense_first), (second, dense_second) = values
+    np.testing.assert_allclose(first - second, dense_first - dense_second, rtol=1e-3)
+
+
+def test_weights_from_noise():
+    config = TrajectoryConfig.from_noise(2.0, 0.5, 4.0, 50.0, window=100)
+    np.testing.assert_allclose(config.velocity_weight, (2 * 50 / 500) ** 2)
+    np.testing.assert_allclose(config.acceleration_weight, (2 * 2500 / 4000) ** 2)
+    assert config.keypoint_std == 2.0 and config.window == 100
+    assert TrajectoryConfig.from_noise(2.0, 0.5, np.inf, 50.0).acceleration_weight == 0
+    for name, arguments in {
+        "keypoint_std": (0.0, 1.0, 1.0, 50.0),
+        "speed_std": (1.0, -1.0, 1.0, 50.0),
+        "acceleration_std": (1.0, 1.0, np.nan, 50.0),
+        "fps": (1.0, 1.0, 1.0, 0.0),
+    }.items():
+        with pytest.raises(ValueError, match=f"{name} is .*: pass a positive number"):
+            TrajectoryConfig.from_noise(*arguments)
+    with pytest.raises(ValueError, match=r"config.size_std is -0.1: pass a finite number"):
+        solve_trajectory(
+            *arrays(oracle.walking_people(1, 5)), CAMERA, TrajectoryConfig(size_std=-0.1), covariance=True
+        )
