@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -97,7 +97,7 @@ def film(
 
     @jax.jit
     @jax.vmap
-    def look(key: jax.Array, poses: jax.Array) -> tuple[jax.Array, ...]:
+    def look(key: jax.Array, poses: jax.Array) -> tuple[Any, ...]:
         camera_key, detector_key = jax.random.split(key)
         camera, extrinsics = sample_handheld_camera(camera_key, poses[0, :, 0], fps, handheld)
         pose = jax.tree.map(lambda values: values[None], extrinsics)
@@ -228,7 +228,9 @@ def fit_noise(config: CalibrationConfig, scene: Scene, fps: float, console: Cons
     return Noise(*[*np.exp(found.x), 0.0][:4])
 
 
-def coverage(solution: TrajectorySolution, scene: Scene, levels: Sequence[float]) -> dict[str, list[float]]:
+def coverage(
+    solution: TrajectorySolution, scene: Scene, levels: Sequence[float] | np.ndarray
+) -> dict[str, list[float]]:
     """Share of frames on which the true root lies in the region of each level, outside and inside gaps."""
     distance = squared_distance(solution, scene.root)
     inside, solved = np.asarray(scene.gap), np.isfinite(distance)
@@ -264,7 +266,7 @@ def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
     ]
     table = Table("split", "frames", *headings, "root error")
     grid = np.linspace(0.02, 0.98, 49)
-    curves: dict[str, tuple[Sequence, ...]] = {}
+    curves: dict[str, tuple[np.ndarray, ...]] = {}
     found: dict[str, list[float]] = {}
     for split, scene in (("training", training), ("validation", validation)):
         solution = _solve(scene, jnp.asarray(noise, jnp.float32), fps)

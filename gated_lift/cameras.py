@@ -13,22 +13,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from solvers import Camera
+from solvers import Camera, Extrinsics
 
 Number = float | int
 Range = tuple[Number, Number]
-
-
-class Extrinsics(NamedTuple):
-    """A camera's pose in the world on every frame, or on one frame (F = 1) for a camera that does not move.
-
-    rotation: (..., F, 3, 3) from world to camera axes; the rows are the camera's right, down and forward
-    directions.
-    position: (..., F, 3) the camera's centre in world metres.
-    """
-
-    rotation: Array
-    position: Array
 
 
 class VirtualCamera(NamedTuple):

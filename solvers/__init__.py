@@ -5,6 +5,7 @@ from solvers.gauss_newton import BandedGaussNewton as BandedGaussNewton
 from solvers.gauss_newton import Status as Status
 from solvers.gauss_newton import WeightedResiduals as WeightedResiduals
 from solvers.pinhole import Camera as Camera
+from solvers.pinhole import Extrinsics as Extrinsics
 from solvers.pinhole import normalize as normalize
 from solvers.pinhole import project as project
 from solvers.pinhole import project_jacobian as project_jacobian

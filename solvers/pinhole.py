@@ -36,6 +36,19 @@ class Camera(NamedTuple):
     tangential: Any = None
 
 
+class Extrinsics(NamedTuple):
+    """A camera's pose in the world on every frame, or on one frame (F = 1) for a camera that does not move:
+    x_camera = R (x_world - c).
+
+    rotation: (..., F, 3, 3) from world to camera axes; the rows are the camera's right, down and forward
+        directions.
+    position: (..., F, 3) the camera's centre c in world metres.
+    """
+
+    rotation: Any
+    position: Any
+
+
 def project(points: Float[Array, "*batch 3"], camera: Camera) -> Float[Array, "*batch 2"]:
     """u = f_x x'' + c_x, v = f_y y'' + c_y of Eq. 5, where (x'', y'') is (X/Z, Y/Z) after distortion:
 

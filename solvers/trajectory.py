@@ -16,6 +16,7 @@ from solvers.gauss_newton import BandedGaussNewton, Status
 from solvers.pinhole import (
     MIN_DEPTH,
     Camera,
+    Extrinsics,
     Intrinsics,
     as_array,
     split_camera,
@@ -23,12 +24,14 @@ from solvers.pinhole import (
 from solvers.trajectory_rows import (
     MILLIMETRES,
     NEAREST,
+    CameraPath,
     Joints,
     Summary,
     blocks_of,
     compare,
     fold_joints,
     frames_of,
+    from_camera,
     lay_out,
     linear_rows,
     linearize,
@@ -36,6 +39,7 @@ from solvers.trajectory_rows import (
     residuals,
     smoothness_determinant,
     summarize,
+    to_camera,
 )
 
 ADVICE = {
@@ -109,7 +113,8 @@ DEFAULT_CONFIG = TrajectoryConfig()
 
 
 class TrajectorySolution(NamedTuple):
-    """root (..., F, 3): metres, camera axes. NaN where the status is not CONVERGED or MAX_STEPS.
+    """root (..., F, 3): metres; in camera axes, or in world axes where the camera's motion was given. NaN
+    where the status is not CONVERGED or MAX_STEPS.
     status (...): a `Status` for each person; over several windows the gravest.
     cost (...): Eq. 9 at the root, in squared pixels, summed over windows; NaN like the root.
     num_steps (...): steps tried, rejected ones included, in the slowest window.
@@ -142,6 +147,7 @@ def solve_trajectory(
     config: TrajectoryConfig = DEFAULT_CONFIG,
     initial_root: Shaped[Any, "..."] | None = None,
     covariance: bool = False,
+    extrinsics: Extrinsics | None = None,
 ) -> TrajectorySolution:
     """Eq. 9 with the masks of Eq. 7, for every person by itself:
 
@@ -159,6 +165,10 @@ def solve_trajectory(
     initial_root (..., F, 3): a first guess. Without one the start is the solution of the linear problem
         f (X + C)_xy = (x - c) (Z + C_z), with lens distortion undone first.
     covariance: also say how sure every root is, see `TrajectorySolution`. It costs one more elimination.
+    extrinsics: where the camera is on every frame, rotation (..., F, 3, 3) and position (..., F, 3), with one
+        frame for a camera that stands still and without leading axes for one camera that sees everybody. The
+        unknowns are then the roots in world axes, where people move as smoothly as they do and not as the
+        camera shakes; poses stay in camera axes, initial_root is in world axes.
 
     Leading axes are people (or batch); the function may be jitted and vmapped. Derivatives are implicit,
     forward and reverse, with respect to poses, keypoints, camera and weights; initial_root has none.
@@ -166,17 +176,16 @@ def solve_trajectory(
     `describe_status` for what to do about it.
 
     A person gets NaN as root and the status
-    NON_FINITE when a visible keypoint or its joint, the camera or a weight is NaN or infinite, or when a
-    traced focal
-        length or weight is out of range;
+    NON_FINITE when a visible keypoint or its joint, the camera, its pose or a weight is NaN or infinite, or
+        when a traced focal length, weight or rotation is out of range;
     TOO_FEW_OBSERVATIONS unless enough frames show two joints (one joint fixes a ray, two the distance): one
     frame if
         lambda_1 > 0, two if only lambda_2 > 0, all of them if both weights are zero;
     BEHIND_CAMERA when most visible joints of the linear start lie behind the camera;
     and nobody else's answer changes by a bit.
 
-    Raises ValueError for wrong ranks, dtypes or shapes, empty clips, and concrete focal lengths or weights
-    that are out of range.
+    Raises ValueError for wrong ranks, dtypes or shapes, empty clips, and concrete focal lengths, weights or
+    rotations that are out of range.
     """
     # A short clip is solved in half a millisecond: conversions that change nothing would be a tenth of it.
     poses, keypoints, occluded = (
@@ -200,6 +209,7 @@ def solve_trajectory(
         as_array(weight, dtype) for weight in (config.velocity_weight, config.acceleration_weight)
     )
     spreads = tuple(as_array(value, dtype) for value in (config.keypoint_std, config.size_std))
+    path = None if extrinsics is None else _check_path(extrinsics, tuple(people), frames, dtype)
     return _solve_people(
         poses,
         keypoints if keypoints.dtype == dtype else keypoints.astype(dtype),
@@ -208,6 +218,7 @@ def solve_trajectory(
         weights,
         initial_root,
         spreads if covariance else None,
+        path,
         max_steps=config.max_steps,
         tolerance=config.tolerance,
         window=config.window,
@@ -275,6 +286,37 @@ def _check_camera(camera: Intrinsics, lead: tuple[int, ...]) -> None:
             raise ValueError(f"camera.focal has {name} = {numbers}: pass positive pixels")
 
 
+# How far R R^T may be from the identity, as an estimated or rounded rotation is.
+ROTATION_TOLERANCE = 1e-3
+
+
+def _check_path(extrinsics: Extrinsics, people: tuple[int, ...], frames: int, dtype: Any) -> Extrinsics:
+    rotation, position = (as_array(values, dtype) for values in extrinsics)
+    for name, values, size in (("rotation", rotation, (3, 3)), ("position", position, (3,))):
+        lead, own = values.shape[: -len(size)], values.shape[-len(size) :]
+        if own != size or not lead or lead[-1] not in (1, frames) or lead[:-1] not in ((), people):
+            raise ValueError(
+                f"extrinsics.{name} has shape {values.shape}, poses has leading axes {(*people, frames)}: "
+                f"pass (..., F, {', '.join(map(str, size))}) with the people of poses or none, and its "
+                "frames or one"
+            )
+    if not isinstance(rotation, jax.core.Tracer) and not bool(np.all(_is_rotation(np.asarray(rotation)))):
+        raise ValueError(
+            "extrinsics.rotation holds a matrix that is no rotation: pass orthonormal rows with determinant "
+            "1, from world to camera axes"
+        )
+    return Extrinsics(rotation, position)
+
+
+def _is_rotation(rotation: Any) -> Any:
+    """(..., 3, 3) -> (...): whether the rows are orthonormal and right-handed; not where they are NaN."""
+    x, y, z = (rotation[..., k, :] for k in range(3))
+    handed = jnp.cross if isinstance(rotation, Array) else np.cross
+    products = [(x * x, 1), (y * y, 1), (z * z, 1), (x * y, 0), (x * z, 0), (y * z, 0), (handed(x, y) * z, 1)]
+    close = [abs(product.sum(axis=-1) - value) <= ROTATION_TOLERANCE for product, value in products]
+    return functools.reduce(lambda left, right: left & right, close)
+
+
 @functools.partial(jax.jit, static_argnames=("max_steps", "tolerance", "window"))
 def _solve_people(
     poses: Array,
@@ -284,6 +326,7 @@ def _solve_people(
     weights: tuple[Array, Array],
     initial_root: Array | None,
     spreads: tuple[Array, Array] | None,
+    extrinsics: Extrinsics | None,
     *,
     max_steps: int,
     tolerance: float,
@@ -298,10 +341,14 @@ def _solve_people(
         occluded.reshape(count, frames, -1),
     )
     cameras = jax.tree.map(lambda value: _camera_lanes(jnp.asarray(value), tuple(people), frames), camera)
-    clip = _Clip(joints, sound, cameras)
+    path, origin = None, None
+    if extrinsics is not None:
+        path, origin = _lay_out_path(extrinsics, tuple(people))
+    clip = _Clip(joints, sound, cameras, path)
     start = None
     if initial_root is not None:
         start = jnp.transpose(initial_root.reshape(count, frames, 3), (2, 1, 0))
+        start = start if origin is None else start - origin.T[:, None]
 
     # Windows of equal length are lanes like people; a shorter last one is a problem of its own shape.
     length = min(window or frames, frames)
@@ -327,8 +374,9 @@ def _solve_people(
         return values.reshape(*people, *values.shape[1:])
 
     covariance, evidence = found.covariance, found.log_evidence
+    root = found.root if origin is None else found.root + origin[:, None]
     return TrajectorySolution(
-        root=lead(found.root),
+        root=lead(root),
         status=lead(jnp.max(found.status, axis=1)),
         cost=lead(jnp.sum(found.cost, axis=1)),
         num_steps=lead(jnp.max(found.num_steps, axis=1)),
@@ -368,12 +416,32 @@ def _camera_lanes(value: Array, people: tuple[int, ...], frames: int) -> Array:
     return jnp.broadcast_to(value, people).reshape(1, 1, -1)
 
 
+def _lay_out_path(extrinsics: Extrinsics, people: tuple[int, ...]) -> tuple[CameraPath, Array]:
+    """The path with people last, and the origin (people, 3) in the world that it is measured from: the
+    camera's first position, so that coordinates far from the world's origin lose no digits.
+    """
+
+    def lanes(values: Array, size: int) -> Array:
+        """(people or none, frames or 1, ...) -> (size, frames or 1, people)"""
+        count = math.prod(people)
+        values = jnp.asarray(values)
+        lead = values.ndim - (1 if size == 3 else 2)
+        values = values.reshape(-1, values.shape[lead - 1], size)
+        return jnp.transpose(jnp.broadcast_to(values, (count, *values.shape[1:])), (2, 1, 0))
+
+    rotation, position = lanes(extrinsics.rotation, 9), lanes(extrinsics.position, 3)
+    origin = jax.lax.stop_gradient(position[:, 0])
+    origin = jnp.where(jnp.isfinite(origin), origin, jnp.zeros_like(origin))
+    return CameraPath(rotation, position - origin[:, None]), origin.T
+
+
 class _Clip(NamedTuple):
     """One clip with people last; sound (1, frames, people): no visible joint is NaN or infinite."""
 
     joints: Joints
     sound: Array
     camera: Intrinsics
+    path: CameraPath | None
 
 
 def _solve_lanes(
@@ -395,20 +463,27 @@ def _solve_lanes(
     camera = jax.tree.map(
         lambda value: jnp.where(usable[None, None], value, jnp.ones_like(value)), clip.camera
     )
+    path = clip.path
+    if path is not None:
+        still = jnp.eye(3, dtype=path.rotation.dtype).reshape(9, 1, 1)
+        path = CameraPath(
+            jnp.where(usable[None, None], path.rotation, still),
+            jnp.where(usable[None, None], path.position, jnp.zeros_like(path.position)),
+        )
     velocity_weight, acceleration_weight = (
         jnp.where(jnp.isfinite(weight) & (weight >= 0), weight, jnp.ones_like(weight)) for weight in weights
     )
-    terms = make_terms(joints, summary, camera, velocity_weight, acceleration_weight)
+    terms = make_terms(joints, summary, camera, path, velocity_weight, acceleration_weight)
     rows = linear_rows(jax.lax.stop_gradient(terms))
-    linear = frames_of(back_substitute(factor_fast(rows), len(rows.own)), frames)
+    linear = to_camera(frames_of(back_substitute(factor_fast(rows), len(rows.own)), frames), path)
     behind = _count_behind(joints, summary.nearest, linear[:, 2])
     behind = behind * 2 > jnp.sum(summary.shown, axis=0)
     status = jnp.where(usable & behind, int(Status.BEHIND_CAMERA), status)
-    begin = linear if start is None else jnp.swapaxes(start, 0, 1)
+    begin = linear if start is None else to_camera(jnp.swapaxes(start, 0, 1), path)
     # Every joint has to start before the camera, where the cost has a slope.
     begin = begin.at[:, 2].set(jnp.maximum(begin[:, 2], NEAREST - summary.nearest))
     solvable = status == int(Status.CONVERGED)
-    begin = jnp.where(solvable[None, None], begin, jnp.zeros_like(begin))
+    begin = jnp.where(solvable[None, None], from_camera(begin, path), jnp.zeros_like(begin))
 
     solver = BandedGaussNewton(
         residual_fun=residuals, linearize=linearize, compare=compare, maxiter=max_steps, tol=tolerance
@@ -425,7 +500,9 @@ def _solve_lanes(
     rows = linearize(params, jnp.zeros_like(state.value), terms)
     chain = factor(rows, unroll=False)
     spread = frames_of(covariances(chain, len(rows.own)), frames)
-    covariance = keypoint_std**2 * spread + size_std**2 * root[:, :, None] * root[:, None]
+    # A person of another size stands elsewhere on the ray from the camera.
+    ray = root if path is None else root - jnp.swapaxes(path.position, 0, 1)
+    covariance = keypoint_std**2 * spread + size_std**2 * ray[:, :, None] * ray[:, None]
     determinants = log_determinant(chain, len(rows.own)) - smoothness_determinant(terms)
     freedom = 2 * jnp.sum(summary.shown, axis=0) - 3
     evidence = -(cost / keypoint_std**2 + 2 * freedom * jnp.log(keypoint_std) + determinants) / 2
@@ -459,6 +536,11 @@ def _prior_status(clip: _Clip, summary: Summary, weights: tuple[Array, Array]) -
         finite = finite & jnp.all(value > 0, axis=(0, 1))
     for weight in weights:
         finite = finite & (jnp.isfinite(weight) & (weight >= 0))
+    if clip.path is not None:
+        rotation, position = clip.path
+        matrices = jnp.moveaxis(rotation.reshape(3, 3, *rotation.shape[1:]), (0, 1), (-2, -1))
+        finite = finite & jnp.all(_is_rotation(matrices), axis=0)
+        finite = finite & jnp.all(jnp.isfinite(position), axis=(0, 1))
     # One joint fixes a ray; two fix the distance as well.
     telling = jnp.sum(summary.shown >= 2, axis=0)
     frames = clip.sound.shape[1]

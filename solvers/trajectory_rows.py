@@ -51,6 +51,15 @@ class Joints(NamedTuple):
     visible: Array
 
 
+class CameraPath(NamedTuple):
+    """Where the camera is, for roots in world axes: rotation (9, frames or 1, people), R from world to camera
+    axes row by row, and position (3, frames or 1, people), metres from where the solver has its origin.
+    """
+
+    rotation: Array
+    position: Array
+
+
 class Summary(NamedTuple):
     """What a frame's visible joints say together, (frames, people).
 
@@ -67,7 +76,8 @@ class Summary(NamedTuple):
 class Terms(NamedTuple):
     """What Eq. 9 needs. The camera's numbers are (1, frames or 1, people); speed and turn (frames - 1,) are
     those of `factored_smoothness`; centre (frames, people) is the mean of the visible joints; magnitude
-    (people,) is the largest keypoint, whose rounding limits the residuals.
+    (people,) is the largest keypoint, whose rounding limits the residuals; path is None where roots are in
+    camera axes.
     """
 
     joints: Joints
@@ -78,10 +88,16 @@ class Terms(NamedTuple):
     turn: Array
     centre: Joints
     magnitude: Array
+    path: CameraPath | None
 
 
 def make_terms(
-    joints: Joints, summary: Summary, camera: Intrinsics, velocity_weight: Array, acceleration_weight: Array
+    joints: Joints,
+    summary: Summary,
+    camera: Intrinsics,
+    path: CameraPath | None,
+    velocity_weight: Array,
+    acceleration_weight: Array,
 ) -> Terms:
     """Everything about a clip that its solution needs at every step."""
     return Terms(
@@ -92,6 +108,7 @@ def make_terms(
         *factored_smoothness(joints.x.shape[1], velocity_weight, acceleration_weight),
         centre=summary.centre,
         magnitude=jnp.max(summary.largest, axis=0),
+        path=path,
     )
 
 
@@ -218,10 +235,32 @@ def frames_of(blocks: Array, frames: int) -> Array:
     return both[front : front + frames]
 
 
+def to_camera(root: Array, path: CameraPath | None) -> Array:
+    """(frames, 3, people) in the axes that are solved in, to camera axes: R (C - c)."""
+    if path is None:
+        return root
+    x, y, z = jnp.moveaxis(root - jnp.swapaxes(path.position, 0, 1), 1, 0)
+    return jnp.stack([_dot(path.rotation[3 * k : 3 * k + 3], (x, y, z)) for k in range(3)], axis=1)
+
+
+def from_camera(root: Array, path: CameraPath | None) -> Array:
+    """The inverse of `to_camera`: R^T C + c."""
+    if path is None:
+        return root
+    components = jnp.moveaxis(root, 1, 0)
+    turned = jnp.stack([_dot(path.rotation[k::3], components) for k in range(3)], axis=1)
+    return turned + jnp.swapaxes(path.position, 0, 1)
+
+
+def _dot(left: Sequence[Array] | Array, right: Sequence[Array] | Array) -> Array:
+    """Three products, not a matmul: accelerators run float32 matmuls at reduced precision by default."""
+    return left[0] * right[0] + left[1] * right[1] + left[2] * right[2]
+
+
 def residuals(params: Array, terms: Terms) -> WeightedResiduals:
     """The rows of Eq. 9: reprojection in pixels, first and second differences in millimetres."""
     joints = terms.joints
-    root = frames_of(params, joints.x.shape[1])
+    root = to_camera(frames_of(params, joints.x.shape[1]), terms.path)
     u, v = project_components(
         *_points((root[None, :, 0], root[None, :, 1], root[None, :, 2]), joints), terms.camera
     )
@@ -267,7 +306,7 @@ def compare(params: Array, trial: Array, terms: Terms) -> Comparison:
 
 
 def _components(params: Array, terms: Terms) -> Vector:
-    root = frames_of(params, terms.joints.x.shape[1])
+    root = to_camera(frames_of(params, terms.joints.x.shape[1]), terms.path)
     return root[:, 0], root[:, 1], root[:, 2]
 
 
@@ -335,7 +374,16 @@ def linear_rows(terms: Terms) -> ChainRows:
     products = fold_joints(one, terms.joints, _flat(terms.camera), middle)
     triangle = _triangle(products, middle, jnp.zeros(people, start.dtype))
     share = 1 / _distance(triangle[2], terms.centre.z)
-    return _chain(blocks_of(start), [[share * value for value in row] for row in triangle], terms)
+    rows = [[share * value for value in row] for row in triangle]
+    if terms.path is not None:
+        # The unknown of these rows is the root before the camera; that of the chain is zero where it stands
+        # in the world's origin.
+        offset = jnp.moveaxis(to_camera(start, terms.path), 1, 0)
+        rows = [
+            [*row[:-1], row[-1] - sum(v * offset[k + j] for j, v in enumerate(row[:-1]))]
+            for k, row in enumerate(rows)
+        ]
+    return _chain(blocks_of(start), rows, terms)
 
 
 def _distance(along: list[Array], offset: Array) -> Array:
@@ -438,6 +486,18 @@ def _triangle(products: list[Array], middle: tuple[Array, Array], damping: Array
     return [[r00, r01, r02 - r00 * a - r01 * b, r03], [r11, r12 - r11 * b, r13], [r22, r23]]
 
 
+def _turned(triangle: list[list[Array]], path: CameraPath) -> Array:
+    """[T R | r] of every frame, (frames, 3, 4, people), from the rows [T | r] in camera axes."""
+    rows = []
+    for k, (*entries, right) in enumerate(triangle):
+        turned = [
+            sum(value * path.rotation[3 * (k + j) + axis] for j, value in enumerate(entries))
+            for axis in range(3)
+        ]
+        rows.append(jnp.stack([*turned, right], axis=1))
+    return jnp.stack(rows, axis=1)
+
+
 def _chain(params: Array, triangle: list[list[Array]], terms: Terms) -> ChainRows:
     """Joins every frame's three rows with the smoothness rows, two frames a block."""
     blocks, _, people = params.shape
@@ -447,6 +507,17 @@ def _chain(params: Array, triangle: list[list[Array]], terms: Terms) -> ChainRow
     def padded(values: Array, filling: int) -> Array:
         return jnp.pad(values, (spare, (0, 0)), constant_values=filling)
 
+    inner = jnp.zeros((blocks, 0, 7, people), dtype)
+    if terms.path is not None:
+        # Turned to world axes the rows are no triangle any more.
+        rows = _turned(triangle, terms.path)
+        rows = jnp.pad(rows, (spare, (0, 0), (0, 0), (0, 0))).reshape(blocks, 2, 3, 4, people)
+        inner = jnp.zeros((blocks, 6, 7, people), dtype)
+        for frame in range(2):
+            own_rows, own_columns = slice(3 * frame, 3 * frame + 3), slice(3 * frame, 3 * frame + 3)
+            inner = inner.at[:, own_rows, own_columns].set(rows[:, frame, :, :3])
+            inner = inner.at[:, own_rows, 6].set(rows[:, frame, :, 3])
+        triangle = [[jnp.zeros_like(value) for value in row] for row in triangle]
     # A spare frame has its own rows only: x = 0.
     entries = [[padded(value, int(j == 0)) for j, value in enumerate(row)] for row in triangle]
     zero = jnp.zeros_like(entries[0][0])
@@ -465,6 +536,6 @@ def _chain(params: Array, triangle: list[list[Array]], terms: Terms) -> ChainRow
     shared = speed[:, None, None] * stencil(-1, 1, 0) + turn[:, None, None] * stencil(1, -2, 1)
     return ChainRows(
         own.reshape(blocks, 2, 3, 4, people),
-        jnp.zeros((blocks, 0, 7, people), dtype),
+        inner,
         BandedLinks(shared.reshape(blocks - 1, 2, 3, 9, 1), rhs.reshape(blocks - 1, 2, 3, people)),
     )

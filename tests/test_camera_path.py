@@ -1,0 +1,156 @@
+"""Roots in world axes, before cameras whose motion is known: against the same problem without one, and an
+independent minimiser.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+import trajectory_oracle as oracle
+from scipy.spatial.transform import Rotation
+
+from solvers import Camera, Extrinsics, Status, TrajectoryConfig, solve_trajectory
+
+CAMERA = Camera(oracle.FOCAL, oracle.CENTER)
+
+
+def arrays(scene, dtype=np.float32):
+    return jnp.asarray(scene.poses, dtype), jnp.asarray(scene.keypoints, dtype), jnp.asarray(scene.occluded)
+
+
+def shaken(frames, people=None, seed=0):
+    """A camera that turns by a few degrees and moves by some centimetres, once or for each of the people."""
+    rng = np.random.default_rng(seed)
+    shape = (frames,) if people is None else (people, frames)
+    turns = np.array([1.2, -0.4, 0.3]) + np.cumsum(0.01 * rng.normal(size=(*shape, 3)), axis=-2)
+    rotation = Rotation.from_euler("xyz", turns.reshape(-1, 3)).as_matrix().reshape(*shape, 3, 3)
+    steps = np.cumsum(0.02 * rng.normal(size=(*shape, 3)), axis=-2)
+    return Extrinsics(rotation, np.array([3.0, -2.0, 1.5]) + steps)
+
+
+def before(scene, extrinsics):
+    """What the moving camera sees of the scene, whose roots are read as world metres seen from 6 m away."""
+    rotation, position = extrinsics
+    world = np.einsum("...ji,...j->...i", rotation, scene.root + np.array([0, 0, 2])) + position
+    world = np.broadcast_to(world[:, :1], world.shape) + scene.root - scene.root[:, :1]
+    root = np.einsum("...ij,...j->...i", rotation, world - position)
+    points = scene.poses + root[:, :, None]
+    keypoints = np.stack(
+        [oracle.FOCAL[i] * points[..., i] / points[..., 2] + oracle.CENTER[i] for i in range(2)], axis=-1
+    )
+    noise = np.random.default_rng(1).normal(size=keypoints.shape)
+    return scene._replace(keypoints=keypoints + 2 * noise, root=world)
+
+
+def test_a_camera_that_stands_still_only_turns_the_answer(float64):
+    scene = oracle.walking_people(2, 60, gap=10)
+    pose = jax.tree.map(lambda values: np.repeat(values[None, :1], 2, axis=0).repeat(60, axis=1), shaken(1))
+    people = arrays(scene, np.float64)
+    expected = solve_trajectory(*people, CAMERA, covariance=True)
+    found = solve_trajectory(*people, CAMERA, extrinsics=pose, covariance=True)
+    rotation, position = pose.rotation[0, 0], pose.position[0, 0]
+    np.testing.assert_allclose(found.root, np.asarray(expected.root) @ rotation + position, atol=1e-7)
+    np.testing.assert_allclose(found.cost, expected.cost, rtol=1e-9)
+    np.testing.assert_allclose(
+        found.covariance, rotation.T @ np.asarray(expected.covariance) @ rotation, rtol=1e-6, atol=1e-12
+    )
+
+
+def test_a_moving_camera_against_an_independent_minimiser(float64):
+    extrinsics = shaken(60, people=2)
+    scene = before(oracle.walking_people(2, 60, gap=6), extrinsics)
+    weights = (0.05, 0.2)
+    people, config = arrays(scene, np.float64), TrajectoryConfig(*weights)
+    found = solve_trajectory(*people, CAMERA, config, extrinsics=extrinsics, covariance=True)
+    for person in range(2):
+
+        def residuals(unknown, person=person):
+            world = unknown.reshape(-1, 3)
+            rotation, position = extrinsics.rotation[person], extrinsics.position[person]
+            root = np.einsum("fij,fj->fi", rotation, world - position)
+            points = scene.poses[person] + root[:, None]
+            error = np.stack(
+                [oracle.FOCAL[i] * points[..., i] / points[..., 2] + oracle.CENTER[i] for i in range(2)], -1
+            )
+            error = (error - scene.keypoints[person])[~scene.occluded[person]]
+            velocity = 1000 * np.diff(world, axis=0)
+            smooth = [np.sqrt(weights[0]) * velocity, np.sqrt(weights[1]) * np.diff(velocity, axis=0)]
+            return np.concatenate([part.ravel() for part in (error, *smooth)])
+
+        start = scene.root[person].ravel()
+        best = scipy.optimize.least_squares(residuals, start, xtol=1e-14, ftol=1e-14, gtol=1e-12)
+        np.testing.assert_allclose(found.root[person], best.x.reshape(-1, 3), atol=1e-6)
+        np.testing.assert_allclose(found.cost[person], 2 * best.cost, rtol=1e-8)
+
+
+def test_the_world_is_smoother_than_what_a_shaking_camera_sees():
+    extrinsics = shaken(60)
+    scene = before(oracle.walking_people(2, 60, gap=30), extrinsics)
+    config = TrajectoryConfig(0.02, 0.2)
+    world = solve_trajectory(*arrays(scene), CAMERA, config, extrinsics=extrinsics).root
+    seen = solve_trajectory(*arrays(scene), CAMERA, config).root
+    back = np.einsum("fji,pfj->pfi", extrinsics.rotation, np.asarray(seen)) + extrinsics.position
+    gap = slice(15, 45)
+    world_error, seen_error = (
+        np.linalg.norm(np.asarray(root)[:, gap] - scene.root[:, gap], axis=-1).mean()
+        for root in (world, back)
+    )
+    assert world_error < 0.7 * seen_error
+
+
+def test_far_from_the_origin_nothing_is_lost():
+    extrinsics = shaken(60)
+    scene = before(oracle.walking_people(2, 60), extrinsics)
+    far = np.array([5e4, -2e4, 100.0])
+    near = solve_trajectory(*arrays(scene), CAMERA, extrinsics=extrinsics)
+    moved = solve_trajectory(
+        *arrays(scene), CAMERA, extrinsics=Extrinsics(extrinsics.rotation, extrinsics.position.round(2) + far)
+    )
+    np.testing.assert_allclose(
+        np.asarray(moved.root, np.float64) - far, near.root, atol=0.02
+    )  # float32 itself steps by 4 mm there
+    np.testing.assert_allclose(moved.cost, near.cost, rtol=0.2)
+
+
+def test_windows_start_and_derivative(float64):
+    extrinsics = shaken(30)
+    scene = before(oracle.walking_people(2, 30), extrinsics)
+    people = arrays(scene, np.float64)
+    windowed = solve_trajectory(*people, CAMERA, TrajectoryConfig(window=15), extrinsics=extrinsics)
+    second = jax.tree.map(lambda values: values[15:], extrinsics)
+    probe = np.random.default_rng(2).normal(size=(2, 15, 3))
+
+    def value(position):
+        moved = Extrinsics(second.rotation, position)
+        root = solve_trajectory(*(values[:, 15:] for values in people), CAMERA, extrinsics=moved).root
+        return jnp.sum(probe * root), root
+
+    position = jnp.asarray(second.position)
+    slope, root = jax.grad(value, has_aux=True)(position)
+    np.testing.assert_allclose(windowed.root[:, 15:], root, atol=1e-7)
+    direction = np.random.default_rng(3).normal(size=position.shape)
+    step = 1e-4
+    above, below = (value(position + side * step * direction)[0] for side in (1, -1))
+    difference = (above - below) / (2 * step)
+    np.testing.assert_allclose(jnp.sum(slope * direction), difference, rtol=1e-4)
+
+
+def test_poses_that_are_none():
+    scene = oracle.walking_people(2, 12)
+    people, good = arrays(scene), shaken(12, people=2)
+    for broken, message in (
+        (good._replace(rotation=good.rotation[:, :5]), r"extrinsics.rotation has shape \(2, 5, 3, 3\)"),
+        (good._replace(position=good.position[..., :2]), r"extrinsics.position has shape \(2, 12, 2\)"),
+        (good._replace(rotation=2 * good.rotation), "extrinsics.rotation holds a matrix that is no rotation"),
+        (good._replace(rotation=good.rotation[..., ::-1]), "a matrix that is no rotation"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            solve_trajectory(*people, CAMERA, extrinsics=broken)
+    rotation = good.rotation.copy()
+    rotation[0, 3, 1, 1] = np.nan
+    solve = jax.jit(lambda extrinsics: solve_trajectory(*people, CAMERA, extrinsics=extrinsics))
+    spoilt, clean = solve(good._replace(rotation=rotation)), solve(good)
+    assert [Status(int(status)) for status in spoilt.status] == [Status.NON_FINITE, Status.CONVERGED]
+    assert np.isnan(spoilt.root[0]).all()
+    np.testing.assert_array_equal(spoilt.root[1], clean.root[1])
