@@ -1,10 +1,16 @@
 """Studies of the trajectory solve on real motion before hand-held cameras.
 
     python -m experiments.trajectory calibration --data cmu_pairs.npz
+    python -m experiments.trajectory cameras --data cmu_pairs.npz
     python -m experiments.trajectory calibration --help
 
 calibration   fits what the weights of Eq. 9 stand for on the training split, then asks on the validation
               split how often the truth lies inside the regions that the solve states.
+cameras       compares smoothing in world axes, where the camera's motion is known or known badly, with
+              smoothing in camera axes.
+
+Both splits are couples of real dancers before cameras and detectors that are drawn from a seed; poses are the
+true ones, so that what is judged is the path alone.
 """
 
 import dataclasses
@@ -26,7 +32,15 @@ from rich.progress import Progress
 from rich.table import Table
 
 from gated_lift import bodies, captures, charts
-from gated_lift.cameras import Extrinsics, HandheldCamera, sample_handheld_camera, world_to_camera
+from gated_lift.cameras import (
+    Extrinsics,
+    HandheldCamera,
+    Wander,
+    camera_to_world,
+    sample_handheld_camera,
+    wander,
+    world_to_camera,
+)
 from gated_lift.clips import MotionClip
 from gated_lift.detector import DetectorConfig
 from gated_lift.skeleton import H36M_17 as SKELETON
@@ -54,7 +68,12 @@ class Scene(NamedTuple):
 
     @property
     def root(self) -> jax.Array:
+        """(N, F, 3) in camera axes."""
         return self.joints[:, :, 0]
+
+    @property
+    def world_root(self) -> jax.Array:
+        return camera_to_world(self.root[:, :, None], self.extrinsics)[:, :, 0]
 
 
 def draw_gaps(
@@ -152,7 +171,9 @@ class CalibrationConfig:
     objective: str = "errors"
     """What the fit makes greatest on the training split: the ``evidence`` of the keypoints, which needs no
     truth, or the likelihood of the root ``errors``, inside and outside gaps alike."""
-    rounds: int = 150
+    world: bool = True
+    """Smooth in world axes, the camera's motion being known; --no-world for camera axes."""
+    rounds: int = 80
     """Most solves of the training split that the fit may take (Nelder-Mead)."""
     seed: int = 0
     handheld: HandheldCamera = dataclasses.field(default_factory=HandheldCamera)
@@ -162,78 +183,90 @@ class CalibrationConfig:
 
 
 class Noise(NamedTuple):
-    """What the weights stand for: pixels, metres a second, metres a second squared, and a relative size."""
+    """What the weights stand for: pixels, metres a second and metres a second squared."""
 
     keypoint_std: float
     speed_std: float
     acceleration_std: float
-    size_std: float
 
 
-FIRST_GUESS = Noise(3.0, 0.5, 3.0, 0.01)
+FIRST_GUESS = Noise(5.0, 2.0, 30.0)
 LEVELS = (0.5, 0.9, 0.95)
 
 
-@jax.jit
-def _solve(scene: Scene, noise: jax.Array, fps: float) -> TrajectorySolution:
-    keypoint, speed, acceleration, size = noise
-    config = TrajectoryConfig.from_noise(keypoint, speed, acceleration, fps)._replace(size_std=size)
+@partial(jax.jit, static_argnames="world")
+def solve(scene: Scene, noise: jax.Array, fps: float, world: bool) -> TrajectorySolution:
+    """Paths in world axes, or as the cameras see them."""
     return solve_trajectory(
-        scene.poses, scene.keypoints, scene.occluded, scene.camera, config, covariance=True
+        scene.poses,
+        scene.keypoints,
+        scene.occluded,
+        scene.camera,
+        TrajectoryConfig.from_noise(noise[0], noise[1], noise[2], fps),
+        covariance=True,
+        extrinsics=scene.extrinsics if world else None,
     )
 
 
-def squared_distance(solution: TrajectorySolution, truth: jax.Array) -> np.ndarray:
+def truth(scene: Scene, world: bool) -> jax.Array:
+    return scene.world_root if world else scene.root
+
+
+def squared_distance(solution: TrajectorySolution, root: jax.Array) -> np.ndarray:
     """(N, F): e^T S^-1 e of the root's error under its stated covariance; NaN where nothing was solved."""
-    error = np.asarray(solution.root - truth, np.float64)
+    error = np.asarray(solution.root - root, np.float64)
     covariance = np.asarray(solution.covariance, np.float64)
     return np.einsum("nfi,nfi->nf", error, np.linalg.solve(covariance, error[..., None])[..., 0])
 
 
-def error_likelihood(solution: TrajectorySolution, scene: Scene) -> float:
+def error_likelihood(solution: TrajectorySolution, root: jax.Array, gap: jax.Array) -> float:
     """Mean log-density of the root's errors, frames inside gaps and outside weighing the same in all."""
     solved = np.isfinite(np.asarray(solution.root)).all(axis=-1)
     covariance = np.where(solved[..., None, None], np.asarray(solution.covariance, np.float64), np.eye(3))
-    density = -(squared_distance(solution, scene.root) + np.linalg.slogdet(covariance)[1]) / 2
-    inside = np.asarray(scene.gap)
+    density = -(squared_distance(solution, root) + np.linalg.slogdet(covariance)[1]) / 2
+    inside = np.asarray(gap)
     return float(np.mean([density[solved & side].mean() for side in (inside, ~inside)]))
 
 
-def fit_noise(config: CalibrationConfig, scene: Scene, fps: float, console: Console) -> Noise:
-    """Nelder-Mead over the logarithms; the evidence knows nothing of sizes, so that they are not fitted."""
-    by_errors = config.objective == "errors"
-    count = 4 if by_errors else 3
+def fit_noise(objective: str, world: bool, rounds: int, scene: Scene, fps: float, console: Console) -> Noise:
+    """Nelder-Mead over the logarithms."""
+    root = truth(scene, world)
     with Progress(*Progress.get_default_columns(), "{task.fields[best]}", console=console) as progress:
-        task = progress.add_task("fitting", total=config.rounds, best="")
+        task = progress.add_task("fitting", total=rounds, best="")
         best = math.inf
 
         def loss(logarithms: np.ndarray) -> float:
             nonlocal best
-            noise = [*np.exp(logarithms), 0.0][:4]
-            solution = _solve(scene, jnp.asarray(noise, jnp.float32), fps)
-            if by_errors:
-                value = -error_likelihood(solution, scene)
+            solution = solve(scene, jnp.asarray(np.exp(logarithms), jnp.float32), fps, world)
+            if objective == "errors":
+                value = -error_likelihood(solution, root, scene.gap)
             else:
                 value = -float(jnp.nansum(solution.log_evidence)) / scene.gap.size
             best = min(best, value)
             progress.update(task, advance=1, best=f"best {best:.4f}")
             return value
 
+        start = np.log(FIRST_GUESS)
         found = scipy.optimize.minimize(
             loss,
-            np.log(FIRST_GUESS[:count]),
+            start,
             method="Nelder-Mead",
-            options={"maxfev": config.rounds, "xatol": 0.01, "fatol": 1e-4},
+            options={
+                "maxfev": rounds,
+                "xatol": 0.01,
+                "fatol": 1e-4,
+                "initial_simplex": start + np.concatenate([np.zeros((1, 3)), 0.7 * np.eye(3)]),
+            },
         )
-    return Noise(*[*np.exp(found.x), 0.0][:4])
+    return Noise(*(float(value) for value in np.exp(found.x)))
 
 
 def coverage(
-    solution: TrajectorySolution, scene: Scene, levels: Sequence[float] | np.ndarray
+    solution: TrajectorySolution, root: jax.Array, gap: jax.Array, levels: Sequence[float] | np.ndarray
 ) -> dict[str, list[float]]:
     """Share of frames on which the true root lies in the region of each level, outside and inside gaps."""
-    distance = squared_distance(solution, scene.root)
-    inside, solved = np.asarray(scene.gap), np.isfinite(distance)
+    distance = squared_distance(solution, root)
+    inside, solved = np.asarray(gap), np.isfinite(distance)
     limits = scipy.stats.chi2.ppf(np.asarray(levels), 3)
     return {
         name: [float((distance[solved & side] <= limit).mean()) for limit in limits]
@@ -241,21 +274,28 @@ def coverage(
     }
 
 
+def film_both(config: "CalibrationConfig | CamerasConfig") -> tuple[Scene, Scene, float]:
+    """Training and validation couples, and their frames a second."""
+    training, validation = read_couples(config.data)
+    scenes = [
+        film(clips, config.frames, config.cameras, config.gap_seconds, seed, config.handheld, config.detector)
+        for seed, clips in ((2 * config.seed, training), (2 * config.seed + 1, validation))
+    ]
+    return scenes[0], scenes[1], training[0].fps
+
+
 def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
+    """Fits, prints and draws; returns the shares of the validation and training frames at LEVELS."""
     if config.objective not in ("evidence", "errors"):
         raise ValueError(f"objective is {config.objective!r}: choose evidence or errors")
     console = Console()
     config.output.mkdir(parents=True, exist_ok=True)
-    training, validation = (
-        film(clips, config.frames, config.cameras, config.gap_seconds, seed, config.handheld, config.detector)
-        for seed, clips in enumerate(read_couples(config.data), start=2 * config.seed)
-    )
-    fps = captures.read_captures(config.data[0])[0].fps
-    noise = fit_noise(config, training, fps, console)
-    fitted = TrajectoryConfig.from_noise(*noise[:3], fps)
+    training, validation, fps = film_both(config)
+    noise = fit_noise(config.objective, config.world, config.rounds, training, fps, console)
+    fitted = TrajectoryConfig.from_noise(*noise, fps)
     headings = [f"{100 * level:.0f} % region" for level in LEVELS]
     lines = [
-        f"fitted on training by {config.objective}: "
+        f"fitted on training by {config.objective}, {'world' if config.world else 'camera'} axes: "
         + ", ".join(f"{name} {value:.3g}" for name, value in noise._asdict().items())
         + f"; lambda_1 {fitted.velocity_weight:.3g}, lambda_2 {fitted.acceleration_weight:.3g}",
         "",
@@ -269,16 +309,17 @@ def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
     curves: dict[str, tuple[np.ndarray, ...]] = {}
     found: dict[str, list[float]] = {}
     for split, scene in (("training", training), ("validation", validation)):
-        solution = _solve(scene, jnp.asarray(noise, jnp.float32), fps)
-        error = np.linalg.norm(np.asarray(solution.root - scene.root), axis=-1)
-        for name, shares in coverage(solution, scene, LEVELS).items():
+        root = truth(scene, config.world)
+        solution = solve(scene, jnp.asarray(noise, jnp.float32), fps, config.world)
+        error = np.linalg.norm(np.asarray(solution.root - root), axis=-1)
+        for name, shares in coverage(solution, root, scene.gap, LEVELS).items():
             side = np.asarray(scene.gap) == (name == "inside gaps")
             cells = [f"{100 * share:.1f} %" for share in shares]
             cells.append(f"{1000 * np.nanmean(error[side]):.1f} mm")
             table.add_row(split, name, *cells)
             lines.append(f"| {split} | {name} | " + " | ".join(cells) + " |")
             found[f"{split}, {name}"] = shares
-        for name, shares in coverage(solution, scene, grid).items():
+        for name, shares in coverage(solution, root, scene.gap, grid).items():
             curves[f"{split}, {name}"] = (100 * grid, 100 * np.asarray(shares))
     console.print(lines[0])
     console.print(table)
@@ -288,7 +329,107 @@ def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
     return found
 
 
-COMMANDS: dict[str, tuple[type, Callable]] = {"calibration": (CalibrationConfig, run_calibration)}
+# ------------------------------------------------------------------------------------------------- cameras
+
+
+@dataclasses.dataclass(frozen=True)
+class CamerasConfig:
+    """Root error on the validation split when the camera's motion is unknown, known, and known badly."""
+
+    data: tuple[Path, ...]
+    """Capture files (.npz) that hold couples of both splits."""
+    frames: int = 500
+    cameras: int = 2
+    gap_seconds: tuple[float, float] = (0.2, 4.0)
+    path_errors: tuple[float, ...] = (0.0, 0.3, 1.0, 3.0, 10.0)
+    """Root mean square error of the camera's rotation in degrees; its position is off by a centimetre a
+    degree. Both wander slowly, as a tracker's drift does."""
+    rounds: int = 60
+    """Most solves of the training split that fitting the weights may take, for each kind of axes."""
+    seed: int = 0
+    handheld: HandheldCamera = dataclasses.field(default_factory=HandheldCamera)
+    detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
+    output: Path = Path("runs/trajectory")
+    """Folder for cameras.md and cameras.png."""
+
+
+def mistake(key: jax.Array, extrinsics: Extrinsics, degrees: float, fps: float) -> Extrinsics:
+    """The camera's pose with slowly wandering errors, of one centimetre of position a degree of rotation."""
+    times = jnp.arange(extrinsics.rotation.shape[1]) / fps
+
+    def drift(key: jax.Array) -> jax.Array:
+        wanders = (Wander(math.radians(degrees), (0.05, 0.5), 1.0), Wander(0.01 * degrees, (0.05, 0.5), 1.0))
+        return wander(key, times, wanders, 3)
+
+    turn, shift = jnp.moveaxis(jax.vmap(drift)(jax.random.split(key, len(extrinsics.position))), 1, 0)
+    angle = jnp.linalg.norm(turn, axis=-1, keepdims=True)[..., None]
+    x, y, z = jnp.moveaxis(turn, -1, 0)
+    zero = jnp.zeros_like(x)
+    cross = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
+    # Rodrigues' formula; sinc is sin(pi x) / (pi x).
+    error = (
+        jnp.eye(3)
+        + jnp.sinc(angle / math.pi) * cross
+        + jnp.sinc(angle / (2 * math.pi)) ** 2 / 2 * (cross @ cross)
+    )
+    return Extrinsics(error @ extrinsics.rotation, extrinsics.position + shift)
+
+
+def run_cameras(config: CamerasConfig) -> list[tuple[str, float, float]]:
+    """(how the camera is known, root error outside gaps, inside), mm in camera axes, printed and drawn."""
+    console = Console()
+    config.output.mkdir(parents=True, exist_ok=True)
+    training, validation, fps = film_both(config)
+    rows: list[tuple[str, float, float]] = []
+
+    def judge(name: str, solution: TrajectorySolution, extrinsics: Extrinsics | None) -> None:
+        root = solution.root
+        if extrinsics is not None:
+            root = world_to_camera(root[:, :, None], extrinsics)[:, :, 0]
+        error = 1000 * np.linalg.norm(np.asarray(root - validation.root), axis=-1)
+        inside = np.asarray(validation.gap)
+        rows.append((name, float(np.nanmean(error[~inside])), float(np.nanmean(error[inside]))))
+
+    noises = [fit_noise("errors", world, config.rounds, training, fps, console) for world in (False, True)]
+    in_camera, in_world = (jnp.asarray(noise, jnp.float32) for noise in noises)
+    judge("unknown: smooth in camera axes", solve(validation, in_camera, fps, False), None)
+    for index, degrees in enumerate(config.path_errors):
+        key = jax.random.fold_in(jax.random.key(config.seed), index)
+        extrinsics = mistake(key, validation.extrinsics, degrees, fps)
+        solution = solve(validation._replace(extrinsics=extrinsics), in_world, fps, True)
+        judge(f"off by {degrees:g}° and {degrees:g} cm" if degrees else "known", solution, extrinsics)
+    table = Table("camera's motion", "root outside gaps", "root inside gaps")
+    lines = [
+        *(f"{kind} axes: {noise}" for kind, noise in zip(("camera", "world"), noises, strict=True)),
+        "",
+        "| camera's motion | root outside gaps | root inside gaps |",
+        "|---|---:|---:|",
+    ]
+    for name, outside, inside in rows:
+        table.add_row(name, f"{outside:.1f} mm", f"{inside:.1f} mm")
+        lines.append(f"| {name} | {outside:.1f} mm | {inside:.1f} mm |")
+    console.print(table)
+    (config.output / "cameras.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    errors = np.asarray(config.path_errors)
+    figure = charts.draw_curves(
+        {
+            "inside gaps, world axes": (errors, [inside for _, _, inside in rows[1:]]),
+            "inside gaps, camera axes": (errors, [rows[0][2]] * len(errors)),
+            "outside gaps, world axes": (errors, [outside for _, outside, _ in rows[1:]]),
+            "outside gaps, camera axes": (errors, [rows[0][1]] * len(errors)),
+        },
+        config.output / "cameras.png",
+        xlabel="error of the camera's pose (degrees, and centimetres)",
+        ylabel="root error (mm)",
+    )
+    console.print(f"wrote {config.output / 'cameras.md'} and {figure}")
+    return rows
+
+
+COMMANDS: dict[str, tuple[type, Callable]] = {
+    "calibration": (CalibrationConfig, run_calibration),
+    "cameras": (CamerasConfig, run_cameras),
+}
 
 
 def main() -> None:
