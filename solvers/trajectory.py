@@ -20,6 +20,7 @@ from solvers.pinhole import (
     as_array,
     split_camera,
 )
+from solvers.robust import LOSSES, GemanMcClure, Huber, Loss, make_loss
 from solvers.trajectory_rows import (
     NEAREST,
     Joints,
@@ -44,7 +45,7 @@ ADVICE = {
         "or give velocity_weight a positive value so that one such frame is enough."
     ),
     Status.NON_FINITE: (
-        "A visible joint, the camera or a weight is NaN, infinite or out of range: "
+        "A visible joint, its confidence, the camera or a weight is NaN, infinite or out of range: "
         "mark such joints as occluded, or mend the numbers."
     ),
     Status.BEHIND_CAMERA: (
@@ -65,6 +66,10 @@ class TrajectoryConfig(NamedTuple):
     window: frames that are solved together, one window after the other; None solves the whole clip at once.
     The
         paper uses 100. The last window may be shorter.
+    loss: what a joint's pixel error e costs: "squared" e^2; "huber" e^2 up to s = loss_scale, 2 s e - s^2
+        beyond; "geman_mcclure" e^2 / (1 + e^2 / s^2), at most s^2, started from Huber's solution, for which
+        max_steps counts anew. The robust ones bound what a wrongly detected joint can do.
+    loss_scale: s, in pixels, positive: about the error of a sound joint, that of its pose included.
     """
 
     velocity_weight: Any = 1.0
@@ -72,6 +77,8 @@ class TrajectoryConfig(NamedTuple):
     max_steps: int = 60
     tolerance: float = 1e-7
     window: int | None = None
+    loss: str = "squared"
+    loss_scale: Any = 5.0
 
 
 DEFAULT_CONFIG = TrajectoryConfig()
@@ -81,7 +88,7 @@ class TrajectorySolution(NamedTuple):
     """root (..., F, 3): metres, camera axes. NaN where the status is not CONVERGED or MAX_STEPS.
     status (...): a `Status` for each person; over several windows the gravest.
     cost (...): Eq. 9 at the root, in squared pixels, summed over windows; NaN like the root.
-    num_steps (...): steps tried, rejected ones included, in the slowest window.
+    num_steps (...): steps tried, rejected ones and those of a robust start included, in the slowest window.
     """
 
     root: Float[Array, "*people frames 3"]
@@ -102,13 +109,15 @@ def solve_trajectory(
     camera: Camera,
     config: TrajectoryConfig = DEFAULT_CONFIG,
     initial_root: Shaped[Any, "..."] | None = None,
+    confidence: Shaped[Any, "..."] | None = None,
 ) -> TrajectorySolution:
     """Eq. 9 with the masks of Eq. 7, for every person by itself:
 
-        min_C  sum_t sum_{i visible} |rho(X_it + C_t) - x_it|^2
+        min_C  sum_t sum_{i visible} w_it |rho(X_it + C_t) - x_it|^2
                + lambda_1 sum |C_t - C_{t-1}|^2 + lambda_2 sum |C_{t-1} - 2 C_t + C_{t+1}|^2
 
-    Pixels for the first sum and millimetres for the others; arguments and results are in metres.
+    Pixels for the first sum and millimetres for the others; arguments and results are in metres. w_it is the
+    confidence, 1 without one; config.loss puts a robust loss in place of the square in the first sum.
 
     poses (..., F, J, 3): root-relative joints, metres, camera axes (x right, y down, z forward).
     keypoints (..., F, J, 2): pixels, origin top left. What stands at a hidden joint does not matter: NaN is
@@ -118,24 +127,27 @@ def solve_trajectory(
     config: weights, limits and window. The weights may be traced and differentiated; the rest is fixed.
     initial_root (..., F, 3): a first guess. Without one the start is the solution of the linear problem
         f (X + C)_xy = (x - c) (Z + C_z), with lens distortion undone first.
+    confidence (..., F, J): weight of the joint's squared error, finite and not negative, usually 0 to 1.
+        A joint of confidence 0 is hidden in every respect; what stands at a hidden joint does not matter.
 
     Leading axes are people (or batch); the function may be jitted and vmapped. Derivatives are implicit,
-    forward and reverse, with respect to poses, keypoints, camera and weights; initial_root has none.
+    forward and reverse, with respect to poses, keypoints, camera, weights, confidence and loss_scale;
+    initial_root has none, and a hidden joint (one of confidence 0 is) has none in its confidence.
     Arithmetic is that of the dtype of ``poses``. See `TrajectorySolution` for what comes back and
     `describe_status` for what to do about it.
 
     A person gets NaN as root and the status
-    NON_FINITE when a visible keypoint or its joint, the camera or a weight is NaN or infinite, or when a
-    traced focal
-        length or weight is out of range;
+    NON_FINITE when a visible keypoint, its joint or its confidence, the camera or a weight is NaN or
+        infinite, when a confidence is negative, or when a traced focal length, weight or loss_scale is out
+        of range;
     TOO_FEW_OBSERVATIONS unless enough frames show two joints (one joint fixes a ray, two the distance): one
     frame if
         lambda_1 > 0, two if only lambda_2 > 0, all of them if both weights are zero;
     BEHIND_CAMERA when most visible joints of the linear start lie behind the camera;
     and nobody else's answer changes by a bit.
 
-    Raises ValueError for wrong ranks, dtypes or shapes, empty clips, and concrete focal lengths or weights
-    that are out of range.
+    Raises ValueError for wrong ranks, dtypes or shapes, empty clips, an unknown loss, and concrete focal
+    lengths, weights or loss_scale that are out of range.
     """
     # A short clip is solved in half a millisecond: conversions that change nothing would be a tenth of it.
     poses, keypoints, occluded = (
@@ -153,6 +165,10 @@ def solve_trajectory(
                 f"initial_root has shape {initial_root.shape}, poses {poses.shape}: "
                 f"pass one root a frame, {(*people, frames, 3)}"
             )
+    if confidence is not None:
+        confidence = jnp.asarray(confidence)
+        _check_confidence(confidence, poses.shape[:-1])
+        confidence = confidence.astype(dtype)
     intrinsics = split_camera(camera, dtype)
     _check_camera(intrinsics, (*people, frames))
     weights = tuple(
@@ -165,6 +181,8 @@ def solve_trajectory(
         intrinsics,
         weights,
         initial_root,
+        confidence,
+        make_loss(config.loss, as_array(config.loss_scale, dtype)),
         max_steps=config.max_steps,
         tolerance=config.tolerance,
         window=config.window,
@@ -199,13 +217,27 @@ def _check_arrays(poses: Array, keypoints: Array, occluded: Array) -> None:
         raise ValueError(f"{name} has leading axes {shape}, poses has {poses.shape[:-1]}: pass {wanted}")
 
 
+def _check_confidence(confidence: Array, wanted: tuple[int, ...]) -> None:
+    if confidence.shape != wanted:
+        raise ValueError(
+            f"confidence has shape {confidence.shape}, poses has leading axes {wanted}: "
+            "pass one number a joint, (..., F, J)"
+        )
+    if not jnp.issubdtype(confidence.dtype, jnp.floating):
+        raise ValueError(f"confidence has dtype {confidence.dtype}: pass floating point numbers")
+
+
 def _check_config(config: TrajectoryConfig) -> None:
-    for name in ("velocity_weight", "acceleration_weight"):
+    for name in ("velocity_weight", "acceleration_weight", "loss_scale"):
         weight = getattr(config, name)
         if np.shape(weight) != ():
             raise ValueError(f"config.{name} has shape {np.shape(weight)}: pass one number")
         if not isinstance(weight, jax.core.Tracer) and not (np.isfinite(weight) and weight >= 0):
             raise ValueError(f"config.{name} is {weight}: pass a finite number that is not negative")
+    if not isinstance(config.loss_scale, jax.core.Tracer) and not config.loss_scale > 0:
+        raise ValueError(f"config.loss_scale is {config.loss_scale}: pass pixels, above zero")
+    if config.loss not in LOSSES:
+        raise ValueError(f"config.loss is {config.loss!r}: choose from {', '.join(LOSSES)}")
     if config.max_steps < 1 or not config.tolerance > 0:
         raise ValueError(
             f"config.max_steps is {config.max_steps} and config.tolerance {config.tolerance}: "
@@ -240,6 +272,8 @@ def _solve_people(
     camera: Intrinsics,
     weights: tuple[Array, Array],
     initial_root: Array | None,
+    confidence: Array | None,
+    loss: Loss,
     *,
     max_steps: int,
     tolerance: float,
@@ -252,6 +286,7 @@ def _solve_people(
         poses.reshape(count, frames, -1, 3),
         keypoints.reshape(count, frames, -1, 2),
         occluded.reshape(count, frames, -1),
+        None if confidence is None else confidence.reshape(count, frames, -1),
     )
     cameras = jax.tree.map(lambda value: _camera_lanes(jnp.asarray(value), tuple(people), frames), camera)
     clip = _Clip(joints, sound, cameras)
@@ -271,6 +306,7 @@ def _solve_people(
             jax.tree.map(folded, clip),
             weights,
             None if start is None else folded(start),
+            loss,
             max_steps,
             tolerance,
         )
@@ -317,12 +353,17 @@ class _Clip(NamedTuple):
 
 
 def _solve_lanes(
-    clip: _Clip, weights: tuple[Array, Array], start: Array | None, max_steps: int, tolerance: float
+    clip: _Clip,
+    weights: tuple[Array, Array],
+    start: Array | None,
+    loss: Loss,
+    max_steps: int,
+    tolerance: float,
 ) -> tuple[Array, Array, Array, Array]:
     """Root (frames, 3, lanes), status, cost and steps of every lane: a person, or a person's window."""
     joints, frames = clip.joints, clip.sound.shape[1]
     summary = summarize(joints)
-    status = _prior_status(clip, summary, weights)
+    status = _prior_status(clip, summary, weights, loss)
     # A person who cannot be solved becomes one without observations at the origin: the masks stand before any
     # arithmetic, so that neither values nor gradients meet a NaN.
     usable = status == int(Status.CONVERGED)
@@ -333,7 +374,8 @@ def _solve_lanes(
     velocity_weight, acceleration_weight = (
         jnp.where(jnp.isfinite(weight) & (weight >= 0), weight, jnp.ones_like(weight)) for weight in weights
     )
-    terms = make_terms(joints, summary, camera, velocity_weight, acceleration_weight)
+    loss = jax.tree.map(lambda scale: jnp.where(scale > 0, scale, jnp.ones_like(scale)), loss)
+    terms = make_terms(joints, summary, camera, velocity_weight, acceleration_weight, loss)
     rows = linear_rows(jax.lax.stop_gradient(terms))
     linear = frames_of(back_substitute(factor_fast(rows), len(rows.own)), frames)
     behind = _count_behind(joints, summary.nearest, linear[:, 2])
@@ -348,11 +390,16 @@ def _solve_lanes(
     solver = BandedGaussNewton(
         residual_fun=residuals, linearize=linearize, compare=compare, maxiter=max_steps, tol=tolerance
     )
-    params, state = solver.run(blocks_of(begin), terms)
+    params, steps = blocks_of(begin), 0
+    if isinstance(loss, GemanMcClure):
+        # Where it does not see the sound joints it has no slope; Huber's loss always has one.
+        first = solver.run(params, jax.lax.stop_gradient(terms._replace(loss=Huber(loss.scale))))
+        params, steps = jax.lax.stop_gradient(first.params), first.state.num_steps
+    params, state = solver.run(params, terms)
     status = jnp.where(solvable, state.status, status)
     answered = (status == int(Status.CONVERGED)) | (status == int(Status.MAX_STEPS))
     root = jnp.where(answered[None, None], frames_of(params, frames), jnp.nan)
-    return root, status, jnp.where(answered, 2 * state.value, jnp.nan), state.num_steps
+    return root, status, jnp.where(answered, 2 * state.value, jnp.nan), state.num_steps + steps
 
 
 def _count_behind(joints: Joints, nearest: Array, depth: Array) -> Array:
@@ -362,7 +409,8 @@ def _count_behind(joints: Joints, nearest: Array, depth: Array) -> Array:
 
     def count() -> Array:
         def one(joint: Joints, depth: Array) -> Array:
-            return jnp.where(joint.z + depth <= MIN_DEPTH, joint.visible, 0)
+            behind = (joint.z + depth <= MIN_DEPTH) & (joint.visible > 0)
+            return behind.astype(depth.dtype)
 
         return jnp.sum(fold_joints(one, joints, depth), axis=0)
 
@@ -371,7 +419,7 @@ def _count_behind(joints: Joints, nearest: Array, depth: Array) -> Array:
     )
 
 
-def _prior_status(clip: _Clip, summary: Summary, weights: tuple[Array, Array]) -> Array:
+def _prior_status(clip: _Clip, summary: Summary, weights: tuple[Array, Array], loss: Loss) -> Array:
     """CONVERGED where nothing speaks against solving, else why it cannot be done."""
     finite = jnp.all(clip.sound, axis=(0, 1))
     for value in jax.tree.leaves(clip.camera):
@@ -380,6 +428,8 @@ def _prior_status(clip: _Clip, summary: Summary, weights: tuple[Array, Array]) -
         finite = finite & jnp.all(value > 0, axis=(0, 1))
     for weight in weights:
         finite = finite & (jnp.isfinite(weight) & (weight >= 0))
+    for scale in loss:
+        finite = finite & (jnp.isfinite(scale) & (scale > 0))
     # One joint fixes a ray; two fix the distance as well.
     telling = jnp.sum(summary.shown >= 2, axis=0)
     frames = clip.sound.shape[1]
