@@ -20,7 +20,7 @@ from solvers.pinhole import (
     as_array,
     split_camera,
 )
-from solvers.robust import LOSSES, GemanMcClure, Huber, Loss, make_loss
+from solvers.robust import LOSSES, GemanMcClure, Huber, Loss
 from solvers.trajectory_rows import (
     NEAREST,
     Joints,
@@ -69,7 +69,8 @@ class TrajectoryConfig(NamedTuple):
     loss: what a joint's pixel error e costs: "squared" e^2; "huber" e^2 up to s = loss_scale, 2 s e - s^2
         beyond; "geman_mcclure" e^2 / (1 + e^2 / s^2), at most s^2, started from Huber's solution, for which
         max_steps counts anew. The robust ones bound what a wrongly detected joint can do.
-    loss_scale: s, in pixels, positive: about the error of a sound joint, that of its pose included.
+    loss_scale: s, in pixels, positive; None takes 5 for Huber's loss and 20 for Geman-McClure's, which suit
+        people some 400 px tall. "squared" has none.
     """
 
     velocity_weight: Any = 1.0
@@ -78,7 +79,7 @@ class TrajectoryConfig(NamedTuple):
     tolerance: float = 1e-7
     window: int | None = None
     loss: str = "squared"
-    loss_scale: Any = 5.0
+    loss_scale: Any = None
 
 
 DEFAULT_CONFIG = TrajectoryConfig()
@@ -182,7 +183,7 @@ def solve_trajectory(
         weights,
         initial_root,
         confidence,
-        make_loss(config.loss, as_array(config.loss_scale, dtype)),
+        _make_loss(config, dtype),
         max_steps=config.max_steps,
         tolerance=config.tolerance,
         window=config.window,
@@ -228,16 +229,23 @@ def _check_confidence(confidence: Array, wanted: tuple[int, ...]) -> None:
 
 
 def _check_config(config: TrajectoryConfig) -> None:
-    for name in ("velocity_weight", "acceleration_weight", "loss_scale"):
+    for name in ("velocity_weight", "acceleration_weight"):
         weight = getattr(config, name)
         if np.shape(weight) != ():
             raise ValueError(f"config.{name} has shape {np.shape(weight)}: pass one number")
         if not isinstance(weight, jax.core.Tracer) and not (np.isfinite(weight) and weight >= 0):
             raise ValueError(f"config.{name} is {weight}: pass a finite number that is not negative")
-    if not isinstance(config.loss_scale, jax.core.Tracer) and not config.loss_scale > 0:
-        raise ValueError(f"config.loss_scale is {config.loss_scale}: pass pixels, above zero")
     if config.loss not in LOSSES:
         raise ValueError(f"config.loss is {config.loss!r}: choose from {', '.join(LOSSES)}")
+    scale = config.loss_scale
+    if scale is None:
+        return
+    if config.loss == "squared":
+        raise ValueError(f"config.loss_scale is {scale}, but the squared loss has none: choose a robust loss")
+    if np.shape(scale) != ():
+        raise ValueError(f"config.loss_scale has shape {np.shape(scale)}: pass one number")
+    if not isinstance(scale, jax.core.Tracer) and not (np.isfinite(scale) and scale > 0):
+        raise ValueError(f"config.loss_scale is {scale}: pass pixels, finite and above zero")
     if config.max_steps < 1 or not config.tolerance > 0:
         raise ValueError(
             f"config.max_steps is {config.max_steps} and config.tolerance {config.tolerance}: "
@@ -247,6 +255,13 @@ def _check_config(config: TrajectoryConfig) -> None:
         raise ValueError(
             f"config.window is {config.window}: pass a number of frames, or None for the whole clip"
         )
+
+
+def _make_loss(config: TrajectoryConfig, dtype: Any) -> Loss:
+    loss, usual = LOSSES[config.loss]
+    if usual is None:
+        return loss()
+    return loss(as_array(usual if config.loss_scale is None else config.loss_scale, dtype))
 
 
 def _check_camera(camera: Intrinsics, lead: tuple[int, ...]) -> None:
