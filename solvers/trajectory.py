@@ -389,7 +389,9 @@ def _solve_lanes(
     velocity_weight, acceleration_weight = (
         jnp.where(jnp.isfinite(weight) & (weight >= 0), weight, jnp.ones_like(weight)) for weight in weights
     )
-    loss = jax.tree.map(lambda scale: jnp.where(scale > 0, scale, jnp.ones_like(scale)), loss)
+    loss = jax.tree.map(
+        lambda scale: jnp.where(jnp.isfinite(scale) & (scale > 0), scale, jnp.ones_like(scale)), loss
+    )
     terms = make_terms(joints, summary, camera, velocity_weight, acceleration_weight, loss)
     rows = linear_rows(jax.lax.stop_gradient(terms))
     linear = frames_of(back_substitute(factor_fast(rows), len(rows.own)), frames)
