@@ -11,7 +11,9 @@ import trajectory_oracle as oracle
 
 from gated_lift.detector import DetectorConfig, detect
 from solvers import Camera, Status, TrajectoryConfig, solve_trajectory
+from solvers.gauss_newton import _conjugate_gradients
 from solvers.robust import LOSSES, GemanMcClure, Huber, Squared
+from solvers.trajectory_rows import lay_out
 
 CAMERA = Camera(oracle.FOCAL, oracle.CENTER)
 SCALES = {"squared": None, "huber": 4.0, "geman_mcclure": 9.0}
@@ -57,7 +59,7 @@ def test_losses_have_finite_derivatives_at_no_error(loss):
 
 def detected_people():
     """Walkers with a left and a right limb on either side, as a detector with correlated noise sees them."""
-    scene = oracle.walking_people(16, 200, hidden=0.2, gap=20, noise=0.0)
+    scene = oracle.walking_people(10, 100, hidden=0.2, gap=10, noise=0.0)
     poses = np.array(scene.poses)
     poses[:, :, 2::2] = poses[:, :, 1::2] * [-1, 1, -1]
     points = poses + scene.root[:, :, None]
@@ -118,14 +120,12 @@ def small_problem():
     return scene._replace(keypoints=keypoints), rng.uniform(0.1, 1.0, size=scene.occluded.shape)
 
 
-@functools.partial(jax.jit, static_argnames=("loss", "max_steps"))
-def probed(given, poses, occluded, loss, max_steps=200):
+@functools.partial(jax.jit, static_argnames="loss")
+def probed(given, poses, occluded, loss):
     """The slope in ``given`` of a number made of all roots, that number, and the solution."""
 
     def number(given):
-        config = TrajectoryConfig(
-            tolerance=1e-13, loss=loss, loss_scale=given.get("scale"), max_steps=max_steps
-        )
+        config = TrajectoryConfig(tolerance=1e-13, loss=loss, loss_scale=given.get("scale"), max_steps=200)
         solution = solve_trajectory(
             poses, given["keypoints"], occluded, CAMERA, config, confidence=given["confidence"]
         )
@@ -207,13 +207,16 @@ def test_gradients_match_central_differences(float64, loss):
     np.testing.assert_array_equal(np.asarray(slope["confidence"])[scene.occluded], 0)
 
 
-def test_gradients_away_from_the_minimum_are_finite(float64):
-    scene, given = problem_for("geman_mcclure")
-    fixed = jnp.asarray(scene.poses), jnp.asarray(scene.occluded)
-    given["scale"] = jnp.asarray(0.5, jnp.float64)  # below the noise: the Hessian is indefinite
-    slope, _, solution = probed(given, *fixed, "geman_mcclure", max_steps=1)
-    np.testing.assert_array_equal(solution.status, Status.MAX_STEPS)
-    assert all(np.isfinite(values).all() and np.abs(values).max() < 1e3 for values in slope.values())
+def test_an_indefinite_lane_stays_finite_and_spoils_no_other(float64):
+    """Away from its minimum a robust cost curves downwards here and there: no solution, and no overflow."""
+    rng = np.random.default_rng(0)
+    curvature = rng.uniform(0.3, 1.0, size=(5, 6, 3))
+    curvature[..., 1] *= rng.choice([-1.0, 1.0], size=(5, 6))
+    curvature[..., 2] *= -1
+    force = jnp.asarray(rng.normal(size=(5, 6, 3)))
+    found = _conjugate_gradients(lambda v: curvature * v, lambda v: v, force)
+    np.testing.assert_allclose(found[..., 0], (force / curvature)[..., 0], rtol=1e-12)
+    assert np.abs(found).max() < 1e3
 
 
 @pytest.mark.parametrize("scale", [-1.0, 0.0, np.nan, np.inf])
@@ -246,7 +249,12 @@ def test_confidences_at_their_ends_and_spoilt_ones():
     scene, confidence = small_problem()
     some = np.random.default_rng(6).uniform(size=scene.occluded.shape) < 0.2
     ones = np.ones_like(confidence)
-    assert_same(with_confidence(scene, ones), with_confidence(scene, None))
+    # The numbers that are solved are the same bit by bit; two compiled programs may round them differently.
+    clip = [jnp.asarray(values) for values in scene[:3]]
+    assert_same(jax.tree.leaves(lay_out(*clip, jnp.asarray(ones))), jax.tree.leaves(lay_out(*clip)))
+    weighed, plain = with_confidence(scene, ones), with_confidence(scene, None)
+    np.testing.assert_allclose(weighed.root, plain.root, atol=2e-6, rtol=0)
+    np.testing.assert_array_equal(weighed.status, plain.status)
 
     # Zero is hidden, whatever stands there.
     hidden = with_confidence(scene, confidence, occluded=scene.occluded | some)
