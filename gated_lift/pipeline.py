@@ -54,6 +54,7 @@ def recover(
     trajectory: TrajectoryConfig = TrajectoryConfig(),
     flip: bool = True,
     focal: float = screen_focal(),
+    confidence: Float[Array, "*people F J"] | None = None,
 ) -> Recovery:
     """Lifts every person with the gated network and places each by Eq. 9; people are independent of each
     other.
@@ -61,14 +62,15 @@ def recover(
     keypoints: pixels, hidden ones may be NaN. occluded: True where hidden. camera: intrinsics, which also
     undistort the keypoints and turn them into those of the lifter's training camera (``focal``, see
     `screen_focal`), so that the image size and the lens need not be those of the training. flip: average over
-    the mirror image.
+    the mirror image. confidence: the detector's, weights the joints' errors in Eq. 9 (a joint of confidence 0
+    is hidden there); the lifter reads ``occluded`` alone. ``trajectory.loss`` chooses a robust loss.
 
     Raises ValueError for wrong shapes and dtypes. A person whose visible keypoints are not finite, or who is
     never visible, gets a status and NaN, and changes nobody else. Can be jitted; the lifter, skeleton and
     settings are then static.
     """
     poses = lift(lifter, variables, keypoints, occluded, camera, skeleton, flip, focal)
-    solution = solve_trajectory(poses, keypoints, occluded, camera, trajectory)
+    solution = solve_trajectory(poses, keypoints, occluded, camera, trajectory, confidence=confidence)
     return Recovery(poses, solution.root, poses + solution.root[..., None, :], solution.status)
 
 

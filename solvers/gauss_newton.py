@@ -45,7 +45,8 @@ class WeightedResiduals(NamedTuple):
 
     values, weights: tuples of arrays that match or broadcast, pair by pair. Weights stay outside the
     residuals so
-        that the cost is differentiable in a weight of zero.
+        that the cost is differentiable in a weight of zero. Weights that depend on x make a robust cost:
+        then `compare` has to be given, and the rows of `linearize` must have its gradient, J^T r.
     magnitude (lanes,): size of the numbers whose differences the residuals are. It tells how finely floating
     point
         can resolve the cost.

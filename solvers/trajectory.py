@@ -21,6 +21,7 @@ from solvers.pinhole import (
     as_array,
     split_camera,
 )
+from solvers.robust import LOSSES, GemanMcClure, Huber, Loss
 from solvers.trajectory_rows import (
     MILLIMETRES,
     NEAREST,
@@ -50,7 +51,7 @@ ADVICE = {
         "or give velocity_weight a positive value so that one such frame is enough."
     ),
     Status.NON_FINITE: (
-        "A visible joint, the camera or a weight is NaN, infinite or out of range: "
+        "A visible joint, its confidence, the camera or a weight is NaN, infinite or out of range: "
         "mark such joints as occluded, or mend the numbers."
     ),
     Status.BEHIND_CAMERA: (
@@ -75,6 +76,11 @@ class TrajectoryConfig(NamedTuple):
     else.
     size_std: relative standard deviation of a person's size. One camera cannot tell a small person near by
         from a tall one farther off: it adds size_std^2 C C^T to the covariance, and changes nothing else.
+    loss: what a joint's pixel error e costs: "squared" e^2; "huber" e^2 up to s = loss_scale, 2 s e - s^2
+        beyond; "geman_mcclure" e^2 / (1 + e^2 / s^2), at most s^2, started from Huber's solution, for which
+        max_steps counts anew. The robust ones bound what a wrongly detected joint can do.
+    loss_scale: s, in pixels, positive; None takes 5 for Huber's loss and 20 for Geman-McClure's, which suit
+        people some 400 px tall. "squared" has none.
     """
 
     velocity_weight: Any = 1.0
@@ -84,6 +90,8 @@ class TrajectoryConfig(NamedTuple):
     window: int | None = None
     keypoint_std: Any = 1.0
     size_std: Any = 0.0
+    loss: str = "squared"
+    loss_scale: Any = None
 
     @classmethod
     def from_noise(
@@ -117,7 +125,7 @@ class TrajectorySolution(NamedTuple):
     where the status is not CONVERGED or MAX_STEPS.
     status (...): a `Status` for each person; over several windows the gravest.
     cost (...): Eq. 9 at the root, in squared pixels, summed over windows; NaN like the root.
-    num_steps (...): steps tried, rejected ones included, in the slowest window.
+    num_steps (...): steps tried, rejected ones and those of a robust start included, in the slowest window.
     covariance (..., F, 3, 3): of every frame's root, square metres, when asked for: keypoint_std^2 times the
         diagonal blocks of the inverse Gauss-Newton matrix, and the share of `TrajectoryConfig.size_std`.
     log_evidence (...): logarithm of the marginal likelihood of the visible keypoints, with the path
@@ -146,15 +154,17 @@ def solve_trajectory(
     camera: Camera,
     config: TrajectoryConfig = DEFAULT_CONFIG,
     initial_root: Shaped[Any, "..."] | None = None,
+    confidence: Shaped[Any, "..."] | None = None,
     covariance: bool = False,
     extrinsics: Extrinsics | None = None,
 ) -> TrajectorySolution:
     """Eq. 9 with the masks of Eq. 7, for every person by itself:
 
-        min_C  sum_t sum_{i visible} |rho(X_it + C_t) - x_it|^2
+        min_C  sum_t sum_{i visible} w_it |rho(X_it + C_t) - x_it|^2
                + lambda_1 sum |C_t - C_{t-1}|^2 + lambda_2 sum |C_{t-1} - 2 C_t + C_{t+1}|^2
 
-    Pixels for the first sum and millimetres for the others; arguments and results are in metres.
+    Pixels for the first sum and millimetres for the others; arguments and results are in metres. w_it is the
+    confidence, 1 without one; config.loss puts a robust loss in place of the square in the first sum.
 
     poses (..., F, J, 3): root-relative joints, metres, camera axes (x right, y down, z forward).
     keypoints (..., F, J, 2): pixels, origin top left. What stands at a hidden joint does not matter: NaN is
@@ -164,6 +174,8 @@ def solve_trajectory(
     config: weights, limits and window. The weights may be traced and differentiated; the rest is fixed.
     initial_root (..., F, 3): a first guess. Without one the start is the solution of the linear problem
         f (X + C)_xy = (x - c) (Z + C_z), with lens distortion undone first.
+    confidence (..., F, J): weight of the joint's squared error, finite and not negative, usually 0 to 1.
+        A joint of confidence 0 is hidden in every respect; what stands at a hidden joint does not matter.
     covariance: also say how sure every root is, see `TrajectorySolution`. It costs one more elimination.
     extrinsics: where the camera is on every frame, rotation (..., F, 3, 3) and position (..., F, 3), with one
         frame for a camera that stands still and without leading axes for one camera that sees everybody. The
@@ -171,21 +183,23 @@ def solve_trajectory(
         camera shakes; poses stay in camera axes, initial_root is in world axes.
 
     Leading axes are people (or batch); the function may be jitted and vmapped. Derivatives are implicit,
-    forward and reverse, with respect to poses, keypoints, camera and weights; initial_root has none.
+    forward and reverse, with respect to poses, keypoints, camera, weights, confidence and loss_scale;
+    initial_root has none, and a hidden joint (one of confidence 0 is) has none in its confidence.
     Arithmetic is that of the dtype of ``poses``. See `TrajectorySolution` for what comes back and
     `describe_status` for what to do about it.
 
     A person gets NaN as root and the status
-    NON_FINITE when a visible keypoint or its joint, the camera, its pose or a weight is NaN or infinite, or
-        when a traced focal length, weight or rotation is out of range;
+    NON_FINITE when a visible keypoint, its joint or its confidence, the camera, its pose or a weight is NaN
+        or infinite, when a confidence is negative, or when a traced focal length, weight, rotation or
+        loss_scale is out of range;
     TOO_FEW_OBSERVATIONS unless enough frames show two joints (one joint fixes a ray, two the distance): one
     frame if
         lambda_1 > 0, two if only lambda_2 > 0, all of them if both weights are zero;
     BEHIND_CAMERA when most visible joints of the linear start lie behind the camera;
     and nobody else's answer changes by a bit.
 
-    Raises ValueError for wrong ranks, dtypes or shapes, empty clips, and concrete focal lengths, weights or
-    rotations that are out of range.
+    Raises ValueError for wrong ranks, dtypes or shapes, empty clips, an unknown loss, and concrete focal
+    lengths, weights, rotations or loss_scale that are out of range.
     """
     # A short clip is solved in half a millisecond: conversions that change nothing would be a tenth of it.
     poses, keypoints, occluded = (
@@ -203,6 +217,10 @@ def solve_trajectory(
                 f"initial_root has shape {initial_root.shape}, poses {poses.shape}: "
                 f"pass one root a frame, {(*people, frames, 3)}"
             )
+    if confidence is not None:
+        confidence = jnp.asarray(confidence)
+        _check_confidence(confidence, poses.shape[:-1])
+        confidence = confidence.astype(dtype)
     intrinsics = split_camera(camera, dtype)
     _check_camera(intrinsics, (*people, frames))
     weights = tuple(
@@ -219,6 +237,8 @@ def solve_trajectory(
         initial_root,
         spreads if covariance else None,
         path,
+        confidence,
+        _make_loss(config, dtype),
         max_steps=config.max_steps,
         tolerance=config.tolerance,
         window=config.window,
@@ -253,6 +273,16 @@ def _check_arrays(poses: Array, keypoints: Array, occluded: Array) -> None:
         raise ValueError(f"{name} has leading axes {shape}, poses has {poses.shape[:-1]}: pass {wanted}")
 
 
+def _check_confidence(confidence: Array, wanted: tuple[int, ...]) -> None:
+    if confidence.shape != wanted:
+        raise ValueError(
+            f"confidence has shape {confidence.shape}, poses has leading axes {wanted}: "
+            "pass one number a joint, (..., F, J)"
+        )
+    if not jnp.issubdtype(confidence.dtype, jnp.floating):
+        raise ValueError(f"confidence has dtype {confidence.dtype}: pass floating point numbers")
+
+
 def _check_config(config: TrajectoryConfig) -> None:
     for name in ("velocity_weight", "acceleration_weight", "keypoint_std", "size_std"):
         value = getattr(config, name)
@@ -260,6 +290,17 @@ def _check_config(config: TrajectoryConfig) -> None:
             raise ValueError(f"config.{name} has shape {np.shape(value)}: pass one number")
         if not isinstance(value, jax.core.Tracer) and not (np.isfinite(value) and value >= 0):
             raise ValueError(f"config.{name} is {value}: pass a finite number that is not negative")
+    if config.loss not in LOSSES:
+        raise ValueError(f"config.loss is {config.loss!r}: choose from {', '.join(LOSSES)}")
+    scale = config.loss_scale
+    if scale is None:
+        return
+    if config.loss == "squared":
+        raise ValueError(f"config.loss_scale is {scale}, but the squared loss has none: choose a robust loss")
+    if np.shape(scale) != ():
+        raise ValueError(f"config.loss_scale has shape {np.shape(scale)}: pass one number")
+    if not isinstance(scale, jax.core.Tracer) and not (np.isfinite(scale) and scale > 0):
+        raise ValueError(f"config.loss_scale is {scale}: pass pixels, finite and above zero")
     if config.max_steps < 1 or not config.tolerance > 0:
         raise ValueError(
             f"config.max_steps is {config.max_steps} and config.tolerance {config.tolerance}: "
@@ -269,6 +310,13 @@ def _check_config(config: TrajectoryConfig) -> None:
         raise ValueError(
             f"config.window is {config.window}: pass a number of frames, or None for the whole clip"
         )
+
+
+def _make_loss(config: TrajectoryConfig, dtype: Any) -> Loss:
+    loss, usual = LOSSES[config.loss]
+    if usual is None:
+        return loss()
+    return loss(as_array(usual if config.loss_scale is None else config.loss_scale, dtype))
 
 
 def _check_camera(camera: Intrinsics, lead: tuple[int, ...]) -> None:
@@ -327,6 +375,8 @@ def _solve_people(
     initial_root: Array | None,
     spreads: tuple[Array, Array] | None,
     extrinsics: Extrinsics | None,
+    confidence: Array | None,
+    loss: Loss,
     *,
     max_steps: int,
     tolerance: float,
@@ -339,6 +389,7 @@ def _solve_people(
         poses.reshape(count, frames, -1, 3),
         keypoints.reshape(count, frames, -1, 2),
         occluded.reshape(count, frames, -1),
+        None if confidence is None else confidence.reshape(count, frames, -1),
     )
     cameras = jax.tree.map(lambda value: _camera_lanes(jnp.asarray(value), tuple(people), frames), camera)
     path, origin = None, None
@@ -363,6 +414,7 @@ def _solve_people(
             weights,
             None if start is None else folded(start),
             spreads,
+            loss,
             max_steps,
             tolerance,
         )
@@ -449,13 +501,14 @@ def _solve_lanes(
     weights: tuple[Array, Array],
     start: Array | None,
     spreads: tuple[Array, Array] | None,
+    loss: Loss,
     max_steps: int,
     tolerance: float,
 ) -> TrajectorySolution:
     """The solution of every lane, a person or a person's window, with lanes as the last axis."""
     joints, frames = clip.joints, clip.sound.shape[1]
     summary = summarize(joints)
-    status = _prior_status(clip, summary, weights)
+    status = _prior_status(clip, summary, weights, loss)
     # A person who cannot be solved becomes one without observations at the origin: the masks stand before any
     # arithmetic, so that neither values nor gradients meet a NaN.
     usable = status == int(Status.CONVERGED)
@@ -473,7 +526,10 @@ def _solve_lanes(
     velocity_weight, acceleration_weight = (
         jnp.where(jnp.isfinite(weight) & (weight >= 0), weight, jnp.ones_like(weight)) for weight in weights
     )
-    terms = make_terms(joints, summary, camera, path, velocity_weight, acceleration_weight)
+    loss = jax.tree.map(
+        lambda scale: jnp.where(jnp.isfinite(scale) & (scale > 0), scale, jnp.ones_like(scale)), loss
+    )
+    terms = make_terms(joints, summary, camera, path, velocity_weight, acceleration_weight, loss)
     rows = linear_rows(jax.lax.stop_gradient(terms))
     linear = to_camera(frames_of(back_substitute(factor_fast(rows), len(rows.own)), frames), path)
     behind = _count_behind(joints, summary.nearest, linear[:, 2])
@@ -488,12 +544,17 @@ def _solve_lanes(
     solver = BandedGaussNewton(
         residual_fun=residuals, linearize=linearize, compare=compare, maxiter=max_steps, tol=tolerance
     )
-    params, state = solver.run(blocks_of(begin), terms)
+    params, steps = blocks_of(begin), 0
+    if isinstance(loss, GemanMcClure):
+        # Where it does not see the sound joints it has no slope; Huber's loss always has one.
+        first = solver.run(params, jax.lax.stop_gradient(terms._replace(loss=Huber(loss.scale))))
+        params, steps = jax.lax.stop_gradient(first.params), first.state.num_steps
+    params, state = solver.run(params, terms)
     status = jnp.where(solvable, state.status, status)
     answered = (status == int(Status.CONVERGED)) | (status == int(Status.MAX_STEPS))
     root = jnp.where(answered[None, None], frames_of(params, frames), jnp.nan)
     cost = jnp.where(answered, 2 * state.value, jnp.nan)
-    solution = TrajectorySolution(root, status, cost, state.num_steps)
+    solution = TrajectorySolution(root, status, cost, state.num_steps + steps)
     if spreads is None:
         return solution
     keypoint_std, size_std = spreads
@@ -518,7 +579,8 @@ def _count_behind(joints: Joints, nearest: Array, depth: Array) -> Array:
 
     def count() -> Array:
         def one(joint: Joints, depth: Array) -> Array:
-            return jnp.where(joint.z + depth <= MIN_DEPTH, joint.visible, 0)
+            behind = (joint.z + depth <= MIN_DEPTH) & (joint.visible > 0)
+            return behind.astype(depth.dtype)
 
         return jnp.sum(fold_joints(one, joints, depth), axis=0)
 
@@ -527,7 +589,7 @@ def _count_behind(joints: Joints, nearest: Array, depth: Array) -> Array:
     )
 
 
-def _prior_status(clip: _Clip, summary: Summary, weights: tuple[Array, Array]) -> Array:
+def _prior_status(clip: _Clip, summary: Summary, weights: tuple[Array, Array], loss: Loss) -> Array:
     """CONVERGED where nothing speaks against solving, else why it cannot be done."""
     finite = jnp.all(clip.sound, axis=(0, 1))
     for value in jax.tree.leaves(clip.camera):
@@ -541,6 +603,8 @@ def _prior_status(clip: _Clip, summary: Summary, weights: tuple[Array, Array]) -
         matrices = jnp.moveaxis(rotation.reshape(3, 3, *rotation.shape[1:]), (0, 1), (-2, -1))
         finite = finite & jnp.all(_is_rotation(matrices), axis=0)
         finite = finite & jnp.all(jnp.isfinite(position), axis=(0, 1))
+    for scale in loss:
+        finite = finite & (jnp.isfinite(scale) & (scale > 0))
     # One joint fixes a ray; two fix the distance as well.
     telling = jnp.sum(summary.shown >= 2, axis=0)
     frames = clip.sound.shape[1]

@@ -17,6 +17,7 @@ from solvers.pinhole import (
     normalize_components,
     project_components,
 )
+from solvers.robust import Loss
 
 # Eq. 9 adds squared pixels and squared millimetres: with lambda = 1 the two are then of one size (DESIGN,
 # section 2).
@@ -39,8 +40,8 @@ Vector = tuple[Array, Array, Array]
 
 
 class Joints(NamedTuple):
-    """Poses, keypoints and mask by component, (joints, frames, people): hidden joints are zeros with weight
-    0.
+    """Poses, keypoints and weight by component, (joints, frames, people). visible is the weight of the
+    joint's squared error: 1, or its confidence; hidden joints are zeros with weight 0.
     """
 
     x: Array
@@ -63,7 +64,7 @@ class CameraPath(NamedTuple):
 class Summary(NamedTuple):
     """What a frame's visible joints say together, (frames, people).
 
-    shown: how many there are; centre: their mean, zeros without any; nearest:
+    shown: how many there are, whatever they weigh; centre: their mean, zeros without any; nearest:
     their least depth from the root in metres, infinite without any; largest: the largest keypoint coordinate.
     """
 
@@ -77,7 +78,7 @@ class Terms(NamedTuple):
     """What Eq. 9 needs. The camera's numbers are (1, frames or 1, people); speed and turn (frames - 1,) are
     those of `factored_smoothness`; centre (frames, people) is the mean of the visible joints; magnitude
     (people,) is the largest keypoint, whose rounding limits the residuals; path is None where roots are in
-    camera axes.
+    camera axes; loss is that of reprojection.
     """
 
     joints: Joints
@@ -89,6 +90,7 @@ class Terms(NamedTuple):
     centre: Joints
     magnitude: Array
     path: CameraPath | None
+    loss: Loss
 
 
 def make_terms(
@@ -98,6 +100,7 @@ def make_terms(
     path: CameraPath | None,
     velocity_weight: Array,
     acceleration_weight: Array,
+    loss: Loss,
 ) -> Terms:
     """Everything about a clip that its solution needs at every step."""
     return Terms(
@@ -109,28 +112,37 @@ def make_terms(
         centre=summary.centre,
         magnitude=jnp.max(summary.largest, axis=0),
         path=path,
+        loss=loss,
     )
 
 
 @jax.custom_jvp
-def lay_out(poses: Array, keypoints: Array, occluded: Array) -> tuple[Joints, Array]:
-    """People last: from poses (people, frames, joints, 3), keypoints (..., 2) and occluded (people, frames,
-    joints) to `Joints` with zeros where hidden, and whether (1, frames, people) no visible joint is NaN or
-    infinite. Frames are transposed a few at a time, in the processor's cache.
+def lay_out(
+    poses: Array, keypoints: Array, occluded: Array, confidence: Array | None = None
+) -> tuple[Joints, Array]:
+    """People last: from poses (people, frames, joints, 3), keypoints (..., 2), occluded and confidence
+    (people, frames, joints) to `Joints` with zeros where hidden or of confidence 0, and whether (1, frames,
+    people) no visible joint is NaN or infinite or has a negative confidence. Frames are transposed a few at a
+    time, in the processor's cache.
     """
 
     def piece(begin: Array, length: int) -> tuple[Joints, Array]:
         # Whole arrays: taking components before or in the transposition is many times slower.
-        points, pixels, hidden = (
-            jnp.transpose(jax.lax.dynamic_slice_in_dim(values, begin, length, axis=1))
-            for values in (poses, keypoints, occluded)
-        )
+        def cut(values: Array) -> Array:
+            return jnp.transpose(jax.lax.dynamic_slice_in_dim(values, begin, length, axis=1))
+
+        points, pixels, hidden = (cut(values) for values in (poses, keypoints, occluded))
+        trust = None if confidence is None else cut(confidence)
         finite = jnp.all(jnp.isfinite(points), axis=0) & jnp.all(jnp.isfinite(pixels), axis=0)
+        if trust is not None:
+            finite = finite & jnp.isfinite(trust) & (trust >= 0)
+            hidden = hidden | (trust == 0)
         visible = finite & ~hidden
         x, y, z = jnp.where(visible[None], points, 0)
         u, v = jnp.where(visible[None], pixels, 0)
         sound = jnp.all(finite | hidden, axis=0, keepdims=True)
-        return Joints(x, y, z, u, v, visible.astype(points.dtype)), sound
+        weight = visible.astype(points.dtype) if trust is None else jnp.where(visible, trust, 0)
+        return Joints(x, y, z, u, v, weight), sound
 
     people, frames, *_ = poses.shape
     return _by_chunks(piece, frames, max(1, LAYOUT_CHUNK // people), axis=1)
@@ -140,19 +152,22 @@ def lay_out(poses: Array, keypoints: Array, occluded: Array) -> tuple[Joints, Ar
 def _lay_out_jvp(primals: Any, tangents: Any) -> Any:
     # Chunks would make the way back sum a whole array for each of them.
     joints, sound = lay_out(*primals)
-    (x, y, z), (u, v) = (
-        jnp.where(joints.visible[None] > 0, jnp.transpose(values), 0) for values in tangents[:2]
-    )
+    seen = joints.visible > 0
+    (x, y, z), (u, v) = (jnp.where(seen[None], jnp.transpose(values), 0) for values in tangents[:2])
+    trust = tangents[3] if len(tangents) > 3 else None
+    weight = jnp.zeros_like(joints.visible) if trust is None else jnp.where(seen, jnp.transpose(trust), 0)
     still = zero_tangent(sound)
-    return (joints, sound), (Joints(x, y, z, u, v, jnp.zeros_like(joints.visible)), still)
+    return (joints, sound), (Joints(x, y, z, u, v, weight), still)
 
 
 def summarize(joints: Joints) -> Summary:
     """The summary of every frame, which has no derivatives."""
 
     def one(joint: Joints) -> tuple[Joints, Array, Array]:
-        depth = jnp.where(joint.visible > 0, joint.z, jnp.inf)
-        return joint, depth, jnp.maximum(jnp.abs(joint.u), jnp.abs(joint.v))
+        seen = joint.visible > 0
+        depth = jnp.where(seen, joint.z, jnp.inf)
+        counted = joint._replace(visible=seen.astype(joint.x.dtype))
+        return counted, depth, jnp.maximum(jnp.abs(joint.u), jnp.abs(joint.v))
 
     def join(sums: tuple[Joints, Array, Array], more: tuple[Joints, Array, Array]) -> Any:
         total = jax.tree.map(jnp.add, sums[0], more[0])
@@ -258,16 +273,21 @@ def _dot(left: Sequence[Array] | Array, right: Sequence[Array] | Array) -> Array
 
 
 def residuals(params: Array, terms: Terms) -> WeightedResiduals:
-    """The rows of Eq. 9: reprojection in pixels, first and second differences in millimetres."""
+    """The rows of Eq. 9: reprojection in pixels, first and second differences in millimetres.
+
+    A robust loss multiplies a joint's weight by its share rho / e^2: 1/2 sum w r^2 is the robust cost.
+    """
     joints = terms.joints
     root = to_camera(frames_of(params, joints.x.shape[1]), terms.path)
     u, v = project_components(
         *_points((root[None, :, 0], root[None, :, 1], root[None, :, 2]), joints), terms.camera
     )
+    u, v = u - joints.u, v - joints.v
+    weight = joints.visible * terms.loss.share(u * u + v * v)
     smooth = _smoothness(params, terms)
     return WeightedResiduals(
-        values=(u - joints.u, v - joints.v, *smooth.values),
-        weights=(joints.visible, joints.visible, *smooth.weights),
+        values=(u, v, *smooth.values),
+        weights=(weight, weight, *smooth.weights),
         magnitude=terms.magnitude,
     )
 
@@ -290,13 +310,15 @@ def _smoothness(params: Array, terms: Terms) -> WeightedResiduals:
 
 
 def compare(params: Array, trial: Array, terms: Terms) -> Comparison:
-    """`compare_residuals` of `residuals`, in one pass over the joints."""
+    """The cost of `residuals` at two places, in one pass over the joints."""
 
     def one(joint: Joints, camera: Intrinsics, *roots: Vector) -> tuple[Array, Array]:
         (old_u, old_v), (u, v) = (project_components(*_points(root, joint), camera) for root in roots)
         old_u, old_v, u, v = old_u - joint.u, old_v - joint.v, u - joint.u, v - joint.v
-        decrease = (old_u - u) * (old_u + u) + (old_v - v) * (old_v + v)
-        return joint.visible * decrease, joint.visible * (u * u + v * v)
+        before, after = old_u * old_u + old_v * old_v, u * u + v * v
+        change = (old_u - u) * (old_u + u) + (old_v - v) * (old_v + v)
+        decrease = terms.loss.decrease(before, after, change)
+        return joint.visible * decrease, joint.visible * (terms.loss.share(after) * after)
 
     roots = _components(params, terms), _components(trial, terms)
     sums = fold_joints(one, terms.joints, _flat(terms.camera), *roots)
@@ -327,7 +349,7 @@ def _points(root: Vector, joints: Joints) -> Vector:
 
 def linearize(params: Array, damping: Array, terms: Terms) -> ChainRows:
     """The rows of Eq. 9 at ``params``: each frame's joints are reduced to three rows before the chain sees
-    them.
+    them. A robust loss multiplies a joint's weight by its slope: the gradient is that of the robust cost.
     """
 
     def one(joint: Joints, camera: Intrinsics, root: Vector, middle: tuple[Array, Array]) -> list[Array]:
@@ -340,7 +362,9 @@ def linearize(params: Array, damping: Array, terms: Terms) -> ChainRows:
             (u_z + u_x * middle[0] + u_y * middle[1], v_z + v_x * middle[0] + v_y * middle[1]),
             (joint.u - u, joint.v - v),
         )
-        return _products(columns, joint.visible)
+        error_u, error_v = columns[3]
+        slope = terms.loss.slope(error_u * error_u + error_v * error_v)
+        return _products(columns, joint.visible * slope)
 
     root = _components(params, terms)
     depth = terms.centre.z + root[2]

@@ -7,7 +7,7 @@ from gated_lift import pipeline
 from gated_lift.cameras import VirtualCamera
 from gated_lift.lifter import TemporalLifter
 from gated_lift.pipeline import lift, recover, screen_focal, solved
-from solvers import Camera, Status, project
+from solvers import Camera, Status, TrajectorySolution, project
 
 PEOPLE, FRAMES = 3, 24
 CAMERA = Camera(focal=(1145.0, 1145.0), center=(500.0, 500.0))
@@ -107,3 +107,22 @@ def test_bad_input_names_the_argument(network, scene, change, message):
     keypoints, occluded, _ = scene
     with pytest.raises(ValueError, match=message):
         pipeline.recover(lifter, variables, *change(keypoints, occluded), CAMERA)
+
+
+def test_confidences_weigh_the_solve(network, scene, monkeypatch):
+    lifter, variables = network
+    keypoints, occluded, joints = scene
+    asked = []
+
+    def solve(*arguments, confidence):
+        asked.append(confidence)
+        people, frames = arguments[0].shape[:2]
+        zero = jnp.zeros(people)
+        return TrajectorySolution(jnp.zeros((people, frames, 3)), zero.astype(int), zero, zero.astype(int))
+
+    monkeypatch.setattr(pipeline, "lift_clip", lambda *_: joints)
+    monkeypatch.setattr(pipeline, "solve_trajectory", solve)
+    confidence = jnp.full(occluded.shape, 0.5)
+    for given in (None, confidence):
+        recover(lifter, variables, keypoints, occluded, CAMERA, confidence=given)
+    assert asked[0] is None and asked[1] is confidence
