@@ -10,7 +10,7 @@ The chain is eliminated from both ends at once and the two halves meet in its mi
 problem keeps two lanes of a vector unit busy and the loop is half as long.
 
 Where problems are few, the chain is also cut into segments that are eliminated side by side, each down to its
-last block: see `factor_segments`.
+last block; segments within segments take a depth of O(log blocks): see `factor_segments`.
 
 The last axis of every array counts independent problems ("lanes": people). The work is elementwise over it:
 one person's numbers cannot touch another's, and a CPU's vector units run along it.
@@ -263,11 +263,20 @@ class SegmentedFactor(NamedTuple):
     ends: "ChainFactor | SegmentedFactor"
 
 
+# Blocks in a segment of nested segments. Two would be the least depth, 8 is about twice that with a third of
+# the levels, each of which is compiled by itself.
+NESTED_LENGTH = 8
+
+
 def choose_lengths(blocks: int, lanes: int) -> tuple[int, ...]:
-    """The lengths of segments, for `factor_segments`, that make elimination fastest on a CPU, as measured:
-    with one or two problems a turn of the loop costs what starting its kernels costs, so that longer lanes
-    come free. Short chains and more problems gain nothing.
+    """The lengths of segments, for `factor_segments`, that make elimination fastest.
+
+    On a CPU as measured: with one or two problems a turn of the loop costs what starting its kernels costs,
+    so that longer lanes come free. Short chains and more problems gain nothing. On other devices by depth
+    alone, as none was at hand to measure on: there every turn waits for its kernels to start.
     """
+    if jax.default_backend() != "cpu":
+        return nested_lengths(blocks, NESTED_LENGTH)
     if lanes > 2 or blocks < 256:
         return ()
     return (-(-blocks // min(64 // lanes, blocks // 32)),)
