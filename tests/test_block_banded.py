@@ -70,22 +70,20 @@ def test_factor_inverts_the_normal_matrix_and_tells_the_gain(float64, blocks):
         np.testing.assert_allclose(block_banded.explained(chain)[lane], gain, rtol=1e-10)
 
 
-SHAPES = [(1, (4,)), (2, (2,)), (3, (8,)), (7, (4,)), (12, (4,)), (13, (5,)), (9, (2,))]
-NESTED = [(7, (2, 2)), (12, (4, 3)), (37, (3, 3, 3)), (40, (7, 4)), (40, (2, 2, 2, 2, 2))]
-
-
-@pytest.mark.parametrize("blocks, lengths", SHAPES + NESTED)
+@pytest.mark.parametrize(
+    "blocks, lengths", [(1, (4,)), (3, (8,)), (7, (4,)), (9, (2,)), (40, (7, 4)), (37, (3, 3, 3))]
+)
 def test_segments_solve_like_the_whole_chain(float64, blocks, lengths):
-    problem = random_chain(blocks)
-    whole = block_banded.factor(problem, unroll=False)
-    cut = block_banded.factor_segments(problem, lengths, unroll=False)
-    np.testing.assert_allclose(
-        block_banded.back_substitute(cut, blocks),
-        block_banded.back_substitute(whole, blocks),
-        rtol=1e-9,
-        atol=1e-11,
-    )
-    np.testing.assert_allclose(block_banded.explained(cut), block_banded.explained(whole), rtol=1e-10)
+    @jax.jit
+    def solve(problem):
+        chains = [block_banded.factor_segments(problem, cut, unroll=False) for cut in ((), lengths)]
+        return [
+            (block_banded.back_substitute(chain, blocks), block_banded.explained(chain)) for chain in chains
+        ]
+
+    (expected, gain), (found, gain_of_segments) = solve(random_chain(blocks))
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(gain_of_segments, gain, rtol=1e-10)
 
 
 def test_nested_lengths_leave_no_more_than_one_segment():
@@ -101,9 +99,7 @@ def test_lengths_are_chosen_by_device_and_size(monkeypatch):
     assert block_banded.choose_lengths(5001, 3) == (8, 8, 8, 8)
 
 
-@pytest.mark.parametrize(
-    "blocks, lengths", [(2, ()), (5, ()), (6, ()), (11, (4,)), (12, (4,)), (23, (3, 2, 2))]
-)
+@pytest.mark.parametrize("blocks, lengths", [(2, ()), (5, ()), (6, ()), (11, (4,)), (12, (4,))])
 def test_banded_links_are_the_same_links_in_every_lane(float64, blocks, lengths):
     problem = random_chain(blocks)
     coefficients = np.random.default_rng(3).normal(size=(blocks - 1, 2, 2, 6, 1))

@@ -1,5 +1,7 @@
 """What is computed for a few frames at a time is what the whole clip at once would give."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,21 +78,24 @@ def test_a_frame_with_one_visible_joint_has_no_pivot_made_of_rounding(float64):
     assert np.abs(own).max() < 1e4
 
 
-@jax.jit
-def both_eliminations(rows):
+@functools.partial(jax.jit, static_argnames="length")
+def both_eliminations(rows, length):
     blocks = len(rows.own)
-    chains = (factor_segments(rows, lengths, unroll=False) for lengths in ((), nested_lengths(blocks, 8)))
+    chains = (factor_segments(rows, cut, unroll=False) for cut in ((), nested_lengths(blocks, length)))
     return [back_substitute(chain, blocks) for chain in chains]
 
 
-@pytest.mark.parametrize("frames, gap", [(100, 40), (1000, 200), (10_000, 2000)])
-def test_elimination_in_nested_segments_is_the_sequential_one(float64, frames, gap):
+# Few levels: each takes seconds to compile.
+@pytest.mark.parametrize("frames, gap, length", [(100, 40, 8), (1000, 200, 16), (10_000, 2000, 20)])
+def test_elimination_in_nested_segments_is_the_sequential_one(float64, frames, gap, length):
     scene = jax.tree.map(jnp.asarray, oracle.walking_people(2, frames, gap=gap))
     for weights in [(1.0, 1.0), (0.01, 0.01), (0.0, 1.0), (1.0, 0.0)]:
         rows = start_rows(scene, tuple(jnp.asarray(weight) for weight in weights))
-        expected, nested = both_eliminations(rows)
+        expected, nested = both_eliminations(rows, length)
         np.testing.assert_allclose(nested, expected, atol=1e-9, rtol=0, err_msg=f"weights {weights}")
-        coarse = both_eliminations(jax.tree.map(lambda values: values.astype(jnp.float32), rows))
+        if frames == 100:  # in float32 nothing but rounding, a few micrometres, tells the two apart
+            continue
+        coarse = both_eliminations(jax.tree.map(lambda values: values.astype(jnp.float32), rows), length)
         sequential_error, nested_error = (
             np.abs(np.asarray(found) - np.asarray(expected)).max() for found in coarse
         )
