@@ -371,14 +371,14 @@ def factor_segments(
         unroll=False,
     )
     # Before the diagonal stands rounding, which would be read as coefficients.
-    about = jnp.stack([jnp.pad(row[k:], ((k, 0), (0, 0))) for k, row in enumerate(about)])
+    triangle = jnp.stack([jnp.pad(row[k:], ((k, 0), (0, 0))) for k, row in enumerate(about)])
 
     def unfold(values: Array) -> Array:
         """(..., segments * lanes) -> (segments, ..., lanes)"""
         return jnp.moveaxis(values.reshape(*values.shape[:-1], segments, lanes), -2, 0)
 
     ties = jnp.concatenate([known[:, size : 2 * size], known[:, :size], known[:, 2 * size :]], axis=1)
-    ends = ChainRows(unfold(own[-1]), unfold(about), unfold(ties)[1:])
+    ends = ChainRows(unfold(own[-1]), unfold(triangle), unfold(ties)[1:])
     return SegmentedFactor(rows, factor_segments(ends, lengths[1:], unroll=False))
 
 
