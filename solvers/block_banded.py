@@ -10,7 +10,7 @@ The chain is eliminated from both ends at once and the two halves meet in its mi
 problem keeps two lanes of a vector unit busy and the loop is half as long.
 
 Where problems are few, the chain is also cut into segments that are eliminated side by side, each down to its
-last block: see `factor_segments`.
+last block; segments within segments take a depth of O(log blocks): see `factor_segments`.
 
 The last axis of every array counts independent problems ("lanes": people). The work is elementwise over it:
 one person's numbers cannot touch another's, and a CPU's vector units run along it.
@@ -260,32 +260,57 @@ class SegmentedFactor(NamedTuple):
     """
 
     rows: tuple[Float[Array, "steps columns segment_lanes"], ...]
-    ends: ChainFactor
+    ends: "ChainFactor | SegmentedFactor"
 
 
-def count_segments(blocks: int, lanes: int) -> int:
-    """How many segments make elimination fastest on a CPU, as measured: with one or two problems a turn of
-    the loop costs what starting its kernels costs, so that longer lanes come free. Short chains and more
-    problems gain nothing.
+# Blocks in a segment of nested segments. Two would be the least depth, 8 is about twice that with a third of
+# the levels, each of which is compiled by itself.
+NESTED_LENGTH = 8
+
+
+def choose_lengths(blocks: int, lanes: int) -> tuple[int, ...]:
+    """The lengths of segments, for `factor_segments`, that make elimination fastest.
+
+    On a CPU as measured: with one or two problems a turn of the loop costs what starting its kernels costs,
+    so that longer lanes come free. Short chains and more problems gain nothing. On other devices by depth
+    alone, as none was at hand to measure on: there every turn waits for its kernels to start.
     """
+    if jax.default_backend() != "cpu":
+        return nested_lengths(blocks, NESTED_LENGTH)
     if lanes > 2 or blocks < 256:
-        return 1
-    return min(64 // lanes, blocks // 32)
+        return ()
+    return (-(-blocks // min(64 // lanes, blocks // 32)),)
 
 
-def factor_segments(problem: ChainRows, segments: int) -> ChainFactor | SegmentedFactor:
-    """Eliminates all blocks but the last of each segment, all segments at once, then those last blocks.
+def nested_lengths(blocks: int, length: int) -> tuple[int, ...]:
+    """Segments of one length within segments, until no more than ``length`` blocks are left: a depth of
+    O(log blocks).
+    """
+    levels = []
+    while blocks > length:
+        levels.append(length)
+        blocks = -(-blocks // length)
+    return tuple(levels)
+
+
+def factor_segments(
+    problem: ChainRows, lengths: Sequence[int], unroll: bool = True
+) -> ChainFactor | SegmentedFactor:
+    """Eliminates all blocks but the last of each segment of lengths[0] blocks, all segments at once, then the
+    chain of those last blocks in segments of lengths[1], and so on; what is left goes to `factor`.
 
     A segment is eliminated from its first block to its last. Its rows keep columns for the last block of the
     segment before (the far block), which costs twice the arithmetic of `factor` and makes the loop shorter by
     the number of segments. No rows are squared or lost: it is the QR of the same rows in another order.
+    ``unroll`` is for the first level, see `absorb`; the others are short.
     """
-    if segments == 1:
-        return factor(problem)
+    if not lengths:
+        return factor(problem, unroll)
     own, inner, coupling = problem
     blocks, _, half, _, lanes = own.shape
     size = 2 * half
-    length = -(-blocks // segments)
+    length = min(lengths[0], blocks)
+    segments = -(-blocks // length)
 
     def fold(values: Array) -> Array:
         """(blocks or fewer, ..., lanes) -> (length, ..., segments * lanes); what is missing has no rows."""
@@ -321,8 +346,8 @@ def factor_segments(problem: ChainRows, segments: int) -> ChainFactor | Segmente
         carried, *far = carry
         own, inner, link = block
         link = jax.vmap(with_far)(link) if isinstance(coupling, BandedLinks) else with_far(link)
-        carried, rows, rest = carried.eliminate(jax.vmap(with_far)(own), with_far(inner), link, True)
-        far, _ = absorb(far, rest)
+        carried, rows, rest = carried.eliminate(jax.vmap(with_far)(own), with_far(inner), link, unroll)
+        far, _ = absorb(far, rest, unroll)
         return (carried, *far), tuple(row[k:] for k, row in enumerate(rows))
 
     nothing_far = jnp.zeros((size + 1, segments * lanes), own.dtype)
@@ -330,18 +355,31 @@ def factor_segments(problem: ChainRows, segments: int) -> ChainFactor | Segmente
         eliminate, (carried, *[nothing_far] * size), (own[:-1], inner[:-1], links[:-1])
     )
 
+    # What a segment knows of its far block belongs to the end before. What is carried ties the two ends, but
+    # for the first segment, which has no far block: there it is of its end alone.
+    known = carried.rows()
+    begins = jnp.arange(segments * lanes) < lanes
+    about = [jnp.pad(row, ((0, 0), (0, lanes)))[:, lanes:] for row in far]
+    about, _ = absorb(
+        about,
+        jnp.concatenate(
+            [
+                inner[-1],
+                jnp.where(begins, jnp.concatenate([known[:, :size], known[:, 2 * size :]], axis=1), 0),
+            ]
+        ),
+        unroll=False,
+    )
+    # Before the diagonal stands rounding, which would be read as coefficients.
+    triangle = jnp.stack([jnp.pad(row[k:], ((k, 0), (0, 0))) for k, row in enumerate(about)])
+
     def unfold(values: Array) -> Array:
         """(..., segments * lanes) -> (segments, ..., lanes)"""
         return jnp.moveaxis(values.reshape(*values.shape[:-1], segments, lanes), -2, 0)
 
-    # What a segment knows of its far block belongs to the end before. What is carried ties the two ends, but
-    # for the first segment, which has no far block.
-    about = jnp.pad(unfold(jnp.stack(far))[1:], ((0, 1), (0, 0), (0, 0), (0, 0)))
-    known = carried.rows()
-    ties = unfold(jnp.concatenate([known[:, size : 2 * size], known[:, :size], known[:, 2 * size :]], axis=1))
-    first = jnp.pad(ties[:1, :, size:], ((0, segments - 1), (0, 0), (0, 0), (0, 0)))
-    ends = ChainRows(unfold(own[-1]), jnp.concatenate([unfold(inner[-1]), about, first], axis=1), ties[1:])
-    return SegmentedFactor(rows, factor(ends, unroll=False))
+    ties = jnp.concatenate([known[:, size : 2 * size], known[:, :size], known[:, 2 * size :]], axis=1)
+    ends = ChainRows(unfold(own[-1]), unfold(triangle), unfold(ties)[1:])
+    return SegmentedFactor(rows, factor_segments(ends, lengths[1:], unroll=False))
 
 
 def _before(values: Array, lanes: int) -> Array:
@@ -350,10 +388,10 @@ def _before(values: Array, lanes: int) -> Array:
 
 
 def _substitute_segments(chain: SegmentedFactor, blocks: int) -> Array:
-    size = len(chain.ends.middle)
+    size = len(chain.rows)
     steps, _, segment_lanes = chain.rows[0].shape
-    lanes = chain.ends.middle[0].shape[-1]
-    segments = segment_lanes // lanes
+    segments = -(-blocks // (steps + 1))
+    lanes = segment_lanes // segments
     ends = back_substitute(chain.ends, segments)
     last = jnp.moveaxis(ends, 0, 1).reshape(size, segment_lanes)
     far = _before(last, lanes)
@@ -395,9 +433,9 @@ def solve(problem: ChainRows, unroll: bool = True) -> Float[Array, "blocks n lan
 
 
 def factor_fast(problem: ChainRows) -> ChainFactor | SegmentedFactor:
-    """`factor_segments` with the number of segments that suits the shape; `solve_normal` cannot use it."""
+    """`factor_segments` with the segments that suit the shape; `solve_normal` cannot use it."""
     blocks, *_, lanes = problem.own.shape
-    return factor_segments(problem, count_segments(blocks, lanes))
+    return factor_segments(problem, choose_lengths(blocks, lanes))
 
 
 def stiffest(problem: ChainRows) -> Float[Array, " lanes"]:

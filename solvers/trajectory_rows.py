@@ -506,7 +506,11 @@ def _triangle(products: list[Array], middle: tuple[Array, Array], damping: Array
 
     r00, r01, r02, r03 = row(p00, p01, p02, p03)
     r11, r12, r13 = row(p11 - r01 * r01, p12 - r01 * r02, p13 - r01 * r03)
-    r22, r23 = row(p22 - r02 * r02 - r12 * r12, p23 - r02 * r03 - r12 * r13)
+    # Of a single joint, the column on the ray is rounding, as large as that of its parts, and not the same in
+    # each of its products: divided by a pivot made of it, the right-hand side would be any number.
+    rounding = (4 * jnp.finfo(p22.dtype).eps) ** 2 * (p00 * a * a + p11 * b * b)
+    pivot = p22 - r02 * r02 - r12 * r12
+    r22, r23 = row(jnp.where(pivot > rounding, pivot, 0), p23 - r02 * r03 - r12 * r13)
     return [[r00, r01, r02 - r00 * a - r01 * b, r03], [r11, r12 - r11 * b, r13], [r22, r23]]
 
 

@@ -85,22 +85,37 @@ def test_covariances_and_determinant_are_those_of_the_dense_inverse(float64, blo
         np.testing.assert_allclose(logarithm, np.linalg.slogdet(normal)[1], rtol=1e-10)
 
 
-@pytest.mark.parametrize("blocks, segments", [(2, 2), (7, 2), (12, 3), (13, 3), (40, 6), (9, 8)])
-def test_segments_solve_like_the_whole_chain(float64, blocks, segments):
-    problem = random_chain(blocks)
-    whole = block_banded.factor(problem)
-    cut = jax.jit(block_banded.factor_segments, static_argnames="segments")(problem, segments=segments)
-    np.testing.assert_allclose(
-        block_banded.back_substitute(cut, blocks),
-        block_banded.back_substitute(whole, blocks),
-        rtol=1e-9,
-        atol=1e-11,
-    )
-    np.testing.assert_allclose(block_banded.explained(cut), block_banded.explained(whole), rtol=1e-10)
+@pytest.mark.parametrize(
+    "blocks, lengths", [(1, (4,)), (3, (8,)), (7, (4,)), (9, (2,)), (40, (7, 4)), (37, (3, 3, 3))]
+)
+def test_segments_solve_like_the_whole_chain(float64, blocks, lengths):
+    @jax.jit
+    def solve(problem):
+        chains = [block_banded.factor_segments(problem, cut, unroll=False) for cut in ((), lengths)]
+        return [
+            (block_banded.back_substitute(chain, blocks), block_banded.explained(chain)) for chain in chains
+        ]
+
+    (expected, gain), (found, gain_of_segments) = solve(random_chain(blocks))
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(gain_of_segments, gain, rtol=1e-10)
 
 
-@pytest.mark.parametrize("blocks, segments", [(2, 1), (5, 1), (6, 1), (11, 3), (12, 3)])
-def test_banded_links_are_the_same_links_in_every_lane(float64, blocks, segments):
+def test_nested_lengths_leave_no_more_than_one_segment():
+    assert block_banded.nested_lengths(8, 8) == ()
+    assert block_banded.nested_lengths(9, 8) == (8,)
+    assert block_banded.nested_lengths(5001, 8) == (8, 8, 8, 8)
+
+
+def test_lengths_are_chosen_by_device_and_size(monkeypatch):
+    assert block_banded.choose_lengths(5001, 1) == (79,)
+    assert block_banded.choose_lengths(5001, 3) == block_banded.choose_lengths(100, 1) == ()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert block_banded.choose_lengths(5001, 3) == (8, 8, 8, 8)
+
+
+@pytest.mark.parametrize("blocks, lengths", [(2, ()), (5, ()), (6, ()), (11, (4,)), (12, (4,))])
+def test_banded_links_are_the_same_links_in_every_lane(float64, blocks, lengths):
     problem = random_chain(blocks)
     coefficients = np.random.default_rng(3).normal(size=(blocks - 1, 2, 2, 6, 1))
     right = np.random.default_rng(4).normal(size=(blocks - 1, 2, 2, 2))
@@ -109,7 +124,7 @@ def test_banded_links_are_the_same_links_in_every_lane(float64, blocks, segments
     links[:, :, 8] = right.reshape(blocks - 1, 4, 2)
 
     def solution(coupling):
-        chain = block_banded.factor_segments(problem._replace(coupling=coupling), segments)
+        chain = block_banded.factor_segments(problem._replace(coupling=coupling), lengths, unroll=False)
         return block_banded.back_substitute(chain, blocks)
 
     banded = BandedLinks(jnp.asarray(coefficients), jnp.asarray(right))

@@ -1,10 +1,17 @@
 """What is computed for a few frames at a time is what the whole clip at once would give."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+import trajectory_oracle as oracle
 
-from solvers.trajectory_rows import SUM_CHUNK, fold_joints, lay_out
+from solvers import Camera
+from solvers.block_banded import back_substitute, factor_segments, nested_lengths
+from solvers.pinhole import split_camera
+from solvers.trajectory_rows import SUM_CHUNK, fold_joints, lay_out, linear_rows, make_terms, summarize
 
 
 def clip(people, frames, joints=3):
@@ -47,3 +54,49 @@ def test_fold_joints_by_chunks_is_the_sum():
     near = jnp.arange(joints.x.shape[1], dtype=joints.x.dtype)[:, None] * jnp.ones((1, 3), joints.x.dtype)
     found = fold_joints(lambda joint, near, one: joint.x * near + one, joints, near, jnp.ones((1, 3)))
     np.testing.assert_allclose(found, jnp.sum(joints.x * near[None] + 1, axis=0), rtol=1e-4, atol=1e-2)
+
+
+def start_rows(scene, weights):
+    """The rows of the linear start, whose answer is positions and not a last small step."""
+    joints, _ = lay_out(jnp.asarray(scene.poses), jnp.asarray(scene.keypoints), jnp.asarray(scene.occluded))
+    dtype = joints.x.dtype
+    camera = jax.tree.map(
+        lambda value: jnp.broadcast_to(value, (1, 1, len(scene.poses))),
+        split_camera(Camera(oracle.FOCAL, oracle.CENTER), dtype),
+    )
+    return linear_rows(
+        make_terms(joints, summarize(joints), camera, *(jnp.asarray(w, dtype) for w in weights))
+    )
+
+
+def test_a_frame_with_one_visible_joint_has_no_pivot_made_of_rounding(float64):
+    scene = oracle.walking_people(2, 300)
+    scene.occluded[:, ::3] = True
+    scene.occluded[:, ::3, 5] = False
+    own = np.asarray(start_rows(jax.tree.map(jnp.asarray, scene), (jnp.ones(()), jnp.ones(()))).own)
+    # Pixels a metre and pixels: rounding over rounding used to reach 1e9.
+    assert np.abs(own).max() < 1e4
+
+
+@functools.partial(jax.jit, static_argnames="length")
+def both_eliminations(rows, length):
+    blocks = len(rows.own)
+    chains = (factor_segments(rows, cut, unroll=False) for cut in ((), nested_lengths(blocks, length)))
+    return [back_substitute(chain, blocks) for chain in chains]
+
+
+# Few levels: each takes seconds to compile.
+@pytest.mark.parametrize("frames, gap, length", [(100, 40, 8), (1000, 200, 16), (10_000, 2000, 20)])
+def test_elimination_in_nested_segments_is_the_sequential_one(float64, frames, gap, length):
+    scene = jax.tree.map(jnp.asarray, oracle.walking_people(2, frames, gap=gap))
+    for weights in [(1.0, 1.0), (0.01, 0.01), (0.0, 1.0), (1.0, 0.0)]:
+        rows = start_rows(scene, tuple(jnp.asarray(weight) for weight in weights))
+        expected, nested = both_eliminations(rows, length)
+        np.testing.assert_allclose(nested, expected, atol=1e-9, rtol=0, err_msg=f"weights {weights}")
+        if frames == 100:  # in float32 nothing but rounding, a few micrometres, tells the two apart
+            continue
+        coarse = both_eliminations(jax.tree.map(lambda values: values.astype(jnp.float32), rows), length)
+        sequential_error, nested_error = (
+            np.abs(np.asarray(found) - np.asarray(expected)).max() for found in coarse
+        )
+        assert nested_error <= sequential_error, f"weights {weights}"
