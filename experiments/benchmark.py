@@ -417,8 +417,8 @@ def elimination_rows(people: int, frames: int, seed: int, weights: tuple[float, 
             lambda value: jnp.broadcast_to(value, (1, 1, len(poses))),
             split_camera(Camera((FOCAL, FOCAL), tuple(CENTER)), poses.dtype),
         )
-        scales = (jnp.asarray(weight, poses.dtype) for weight in weights)
-        return linear_rows(make_terms(joints, summarize(joints), camera, *scales))
+        velocity, acceleration = (jnp.asarray(weight, poses.dtype) for weight in weights)
+        return linear_rows(make_terms(joints, summarize(joints), camera, velocity, acceleration))
 
     found = rows(*(jnp.asarray(part) for part in clip[:3]))
 

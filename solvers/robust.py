@@ -71,6 +71,7 @@ class GemanMcClure(NamedTuple):
 
 
 Loss = Squared | Huber | GemanMcClure
+SQUARED = Squared()
 
 # By name, each with its usual scale in pixels. Chosen for people 400 px tall, whose sound joints are a few
 # pixels off: Huber's loss lets an outlier pull with 2 scale for ever, so its scale is small; Geman-McClure's

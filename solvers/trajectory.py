@@ -529,7 +529,7 @@ def _solve_lanes(
     loss = jax.tree.map(
         lambda scale: jnp.where(jnp.isfinite(scale) & (scale > 0), scale, jnp.ones_like(scale)), loss
     )
-    terms = make_terms(joints, summary, camera, path, velocity_weight, acceleration_weight, loss)
+    terms = make_terms(joints, summary, camera, velocity_weight, acceleration_weight, path, loss)
     rows = linear_rows(jax.lax.stop_gradient(terms))
     linear = to_camera(frames_of(back_substitute(factor_fast(rows), len(rows.own)), frames), path)
     behind = _count_behind(joints, summary.nearest, linear[:, 2])

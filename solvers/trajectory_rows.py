@@ -17,7 +17,7 @@ from solvers.pinhole import (
     normalize_components,
     project_components,
 )
-from solvers.robust import Loss
+from solvers.robust import SQUARED, Loss
 
 # Eq. 9 adds squared pixels and squared millimetres: with lambda = 1 the two are then of one size (DESIGN,
 # section 2).
@@ -97,10 +97,10 @@ def make_terms(
     joints: Joints,
     summary: Summary,
     camera: Intrinsics,
-    path: CameraPath | None,
     velocity_weight: Array,
     acceleration_weight: Array,
-    loss: Loss,
+    path: CameraPath | None = None,
+    loss: Loss = SQUARED,
 ) -> Terms:
     """Everything about a clip that its solution needs at every step."""
     return Terms(
