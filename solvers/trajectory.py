@@ -208,6 +208,7 @@ def solve_trajectory(
     )
     _check_arrays(poses, keypoints, occluded)
     _check_config(config)
+    _check_loss(config)
     *people, frames, _, _ = poses.shape
     dtype = poses.dtype
     if initial_root is not None:
@@ -290,17 +291,6 @@ def _check_config(config: TrajectoryConfig) -> None:
             raise ValueError(f"config.{name} has shape {np.shape(value)}: pass one number")
         if not isinstance(value, jax.core.Tracer) and not (np.isfinite(value) and value >= 0):
             raise ValueError(f"config.{name} is {value}: pass a finite number that is not negative")
-    if config.loss not in LOSSES:
-        raise ValueError(f"config.loss is {config.loss!r}: choose from {', '.join(LOSSES)}")
-    scale = config.loss_scale
-    if scale is None:
-        return
-    if config.loss == "squared":
-        raise ValueError(f"config.loss_scale is {scale}, but the squared loss has none: choose a robust loss")
-    if np.shape(scale) != ():
-        raise ValueError(f"config.loss_scale has shape {np.shape(scale)}: pass one number")
-    if not isinstance(scale, jax.core.Tracer) and not (np.isfinite(scale) and scale > 0):
-        raise ValueError(f"config.loss_scale is {scale}: pass pixels, finite and above zero")
     if config.max_steps < 1 or not config.tolerance > 0:
         raise ValueError(
             f"config.max_steps is {config.max_steps} and config.tolerance {config.tolerance}: "
@@ -317,6 +307,20 @@ def _make_loss(config: TrajectoryConfig, dtype: Any) -> Loss:
     if usual is None:
         return loss()
     return loss(as_array(usual if config.loss_scale is None else config.loss_scale, dtype))
+
+
+def _check_loss(config: TrajectoryConfig) -> None:
+    if config.loss not in LOSSES:
+        raise ValueError(f"config.loss is {config.loss!r}: choose from {', '.join(LOSSES)}")
+    scale = config.loss_scale
+    if scale is None:
+        return
+    if config.loss == "squared":
+        raise ValueError(f"config.loss_scale is {scale}, but the squared loss has none: choose a robust loss")
+    if np.shape(scale) != ():
+        raise ValueError(f"config.loss_scale has shape {np.shape(scale)}: pass one number")
+    if not isinstance(scale, jax.core.Tracer) and not (np.isfinite(scale) and scale > 0):
+        raise ValueError(f"config.loss_scale is {scale}: pass pixels, finite and above zero")
 
 
 def _check_camera(camera: Intrinsics, lead: tuple[int, ...]) -> None:
