@@ -173,7 +173,9 @@ class CalibrationConfig:
     truth, or the likelihood of the root ``errors``, inside and outside gaps alike."""
     world: bool = True
     """Smooth in world axes, the camera's motion being known; --no-world for camera axes."""
-    rounds: int = 80
+    loss: str = "huber"
+    """What a joint's error costs, see `TrajectoryConfig`: squared, huber or geman_mcclure."""
+    rounds: int = 150
     """Most solves of the training split that the fit may take (Nelder-Mead)."""
     seed: int = 0
     handheld: HandheldCamera = dataclasses.field(default_factory=HandheldCamera)
@@ -183,26 +185,39 @@ class CalibrationConfig:
 
 
 class Noise(NamedTuple):
-    """What the weights stand for: pixels, metres a second and metres a second squared."""
+    """What the weights stand for: pixels, metres a second and metres a second squared; people move less up
+    and down than over the ground.
+    """
 
     keypoint_std: float
     speed_std: float
     acceleration_std: float
+    vertical_speed_std: float
+    vertical_acceleration_std: float
 
 
-FIRST_GUESS = Noise(5.0, 2.0, 30.0)
+FIRST_GUESS = Noise(5.0, 4.0, 10.0, 1.5, 5.0)
 LEVELS = (0.5, 0.9, 0.95)
 
 
-@partial(jax.jit, static_argnames="world")
-def solve(scene: Scene, noise: jax.Array, fps: float, world: bool) -> TrajectorySolution:
+@partial(jax.jit, static_argnames=("world", "loss"))
+def solve(scene: Scene, noise: jax.Array, fps: float, world: bool, loss: str) -> TrajectorySolution:
     """Paths in world axes, or as the cameras see them."""
+    keypoint, speed, acceleration, vertical_speed, vertical_acceleration = noise
+
+    def axes(ground: jax.Array, vertical: jax.Array) -> jax.Array:
+        # World z is up; a camera that is held level has y for down.
+        return jnp.stack([ground, ground, vertical] if world else [ground, vertical, ground])
+
+    config = TrajectoryConfig.from_noise(
+        keypoint, axes(speed, vertical_speed), axes(acceleration, vertical_acceleration), fps, loss=loss
+    )
     return solve_trajectory(
         scene.poses,
         scene.keypoints,
         scene.occluded,
         scene.camera,
-        TrajectoryConfig.from_noise(noise[0], noise[1], noise[2], fps),
+        config,
         covariance=True,
         extrinsics=scene.extrinsics if world else None,
     )
@@ -228,16 +243,18 @@ def error_likelihood(solution: TrajectorySolution, root: jax.Array, gap: jax.Arr
     return float(np.mean([density[solved & side].mean() for side in (inside, ~inside)]))
 
 
-def fit_noise(objective: str, world: bool, rounds: int, scene: Scene, fps: float, console: Console) -> Noise:
+def fit_noise(
+    objective: str, world: bool, loss: str, rounds: int, scene: Scene, fps: float, console: Console
+) -> Noise:
     """Nelder-Mead over the logarithms."""
     root = truth(scene, world)
     with Progress(*Progress.get_default_columns(), "{task.fields[best]}", console=console) as progress:
         task = progress.add_task("fitting", total=rounds, best="")
         best = math.inf
 
-        def loss(logarithms: np.ndarray) -> float:
+        def score(logarithms: np.ndarray) -> float:
             nonlocal best
-            solution = solve(scene, jnp.asarray(np.exp(logarithms), jnp.float32), fps, world)
+            solution = solve(scene, jnp.asarray(np.exp(logarithms), jnp.float32), fps, world, loss)
             if objective == "errors":
                 value = -error_likelihood(solution, root, scene.gap)
             else:
@@ -248,14 +265,14 @@ def fit_noise(objective: str, world: bool, rounds: int, scene: Scene, fps: float
 
         start = np.log(FIRST_GUESS)
         found = scipy.optimize.minimize(
-            loss,
+            score,
             start,
             method="Nelder-Mead",
             options={
                 "maxfev": rounds,
                 "xatol": 0.01,
                 "fatol": 1e-4,
-                "initial_simplex": start + np.concatenate([np.zeros((1, 3)), 0.7 * np.eye(3)]),
+                "initial_simplex": start + np.concatenate([np.zeros((1, 5)), 0.7 * np.eye(5)]),
             },
         )
     return Noise(*(float(value) for value in np.exp(found.x)))
@@ -291,13 +308,13 @@ def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
     console = Console()
     config.output.mkdir(parents=True, exist_ok=True)
     training, validation, fps = film_both(config)
-    noise = fit_noise(config.objective, config.world, config.rounds, training, fps, console)
-    fitted = TrajectoryConfig.from_noise(*noise, fps)
+    noise = fit_noise(config.objective, config.world, config.loss, config.rounds, training, fps, console)
+    fitted = TrajectoryConfig.from_noise(noise.keypoint_std, noise.speed_std, noise.acceleration_std, fps)
     headings = [f"{100 * level:.0f} % region" for level in LEVELS]
     lines = [
         f"fitted on training by {config.objective}, {'world' if config.world else 'camera'} axes: "
         + ", ".join(f"{name} {value:.3g}" for name, value in noise._asdict().items())
-        + f"; lambda_1 {fitted.velocity_weight:.3g}, lambda_2 {fitted.acceleration_weight:.3g}",
+        + f"; lambda_1 {fitted.velocity_weight:.3g}, lambda_2 {fitted.acceleration_weight:.3g} on the ground",
         "",
         "| split | frames | "
         + " | ".join(f"{100 * level:.0f} % region" for level in LEVELS)
@@ -310,7 +327,7 @@ def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for split, scene in (("training", training), ("validation", validation)):
         root = truth(scene, config.world)
-        solution = solve(scene, jnp.asarray(noise, jnp.float32), fps, config.world)
+        solution = solve(scene, jnp.asarray(noise, jnp.float32), fps, config.world, config.loss)
         error = np.linalg.norm(np.asarray(solution.root - root), axis=-1)
         for name, shares in coverage(solution, root, scene.gap, LEVELS).items():
             side = np.asarray(scene.gap) == (name == "inside gaps")
@@ -344,7 +361,9 @@ class CamerasConfig:
     path_errors: tuple[float, ...] = (0.0, 0.3, 1.0, 3.0, 10.0)
     """Root mean square error of the camera's rotation in degrees; its position is off by a centimetre a
     degree. Both wander slowly, as a tracker's drift does."""
-    rounds: int = 60
+    loss: str = "huber"
+    """What a joint's error costs, see `TrajectoryConfig`: squared, huber or geman_mcclure."""
+    rounds: int = 150
     """Most solves of the training split that fitting the weights may take, for each kind of axes."""
     seed: int = 0
     handheld: HandheldCamera = dataclasses.field(default_factory=HandheldCamera)
@@ -390,13 +409,16 @@ def run_cameras(config: CamerasConfig) -> list[tuple[str, float, float]]:
         inside = np.asarray(validation.gap)
         rows.append((name, float(np.nanmean(error[~inside])), float(np.nanmean(error[inside]))))
 
-    noises = [fit_noise("errors", world, config.rounds, training, fps, console) for world in (False, True)]
+    noises = [
+        fit_noise("errors", world, config.loss, config.rounds, training, fps, console)
+        for world in (False, True)
+    ]
     in_camera, in_world = (jnp.asarray(noise, jnp.float32) for noise in noises)
-    judge("unknown: smooth in camera axes", solve(validation, in_camera, fps, False), None)
+    judge("unknown: smooth in camera axes", solve(validation, in_camera, fps, False, config.loss), None)
     for index, degrees in enumerate(config.path_errors):
         key = jax.random.fold_in(jax.random.key(config.seed), index)
         extrinsics = mistake(key, validation.extrinsics, degrees, fps)
-        solution = solve(validation._replace(extrinsics=extrinsics), in_world, fps, True)
+        solution = solve(validation._replace(extrinsics=extrinsics), in_world, fps, True, config.loss)
         judge(f"off by {degrees:g}° and {degrees:g} cm" if degrees else "known", solution, extrinsics)
     table = Table("camera's motion", "root outside gaps", "root inside gaps")
     lines = [

@@ -65,7 +65,7 @@ class TrajectoryConfig(NamedTuple):
     """Settings of Eq. 9 and of its solution.
 
     velocity_weight, acceleration_weight: lambda_1 and lambda_2, for squared pixels against squared
-    millimetres.
+    millimetres; one number, or three for the axes that are solved in (people hardly move up and down).
     max_steps: most Gauss-Newton steps, rejected ones included.
     tolerance: metres; a person has converged when no coordinate moves by more (or by more than rounding
     allows).
@@ -103,18 +103,25 @@ class TrajectoryConfig(NamedTuple):
             lambda_1 = (sigma_px fps / (1000 sigma_v))^2,   lambda_2 = (sigma_px fps^2 / (1000 sigma_a))^2
 
         keypoint_std: pixels; speed_std: metres a second; acceleration_std: metres a second squared, each for
-        one coordinate; infinity leaves the term out; fps: frames a second. settings: the other fields. Raises
-        ValueError for what is not positive.
+        one coordinate, one number or three for the axes; infinity leaves the term out; fps: frames a second.
+        settings: the other fields. Raises ValueError for what is not positive.
         """
         named = {"keypoint_std": keypoint_std, "speed_std": speed_std, "acceleration_std": acceleration_std}
         for name, value in (*named.items(), ("fps", fps)):
-            if np.shape(value) != ():
-                raise ValueError(f"{name} has shape {np.shape(value)}: pass one number")
-            if not isinstance(value, jax.core.Tracer) and not value > 0:
+            shapes = [(), (3,)] if name in ("speed_std", "acceleration_std") else [()]
+            if np.shape(value) not in shapes:
+                three = ", or three for the axes" if len(shapes) > 1 else ""
+                raise ValueError(f"{name} has shape {np.shape(value)}: pass one number{three}")
+            if not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > 0):
                 raise ValueError(f"{name} is {value}: pass a positive number")
-        speed_weight = (keypoint_std * fps / (MILLIMETRES * speed_std)) ** 2
-        acceleration_weight = (keypoint_std * fps**2 / (MILLIMETRES * acceleration_std)) ** 2
-        return cls(speed_weight, acceleration_weight, keypoint_std=keypoint_std, **settings)
+
+        def weight(std: Any, rate: float) -> Any:
+            std = std if isinstance(std, Array) else np.asarray(std, float)
+            return (keypoint_std * rate / (MILLIMETRES * std)) ** 2
+
+        return cls(
+            weight(speed_std, fps), weight(acceleration_std, fps**2), keypoint_std=keypoint_std, **settings
+        )
 
 
 DEFAULT_CONFIG = TrajectoryConfig()
@@ -287,9 +294,13 @@ def _check_confidence(confidence: Array, wanted: tuple[int, ...]) -> None:
 def _check_config(config: TrajectoryConfig) -> None:
     for name in ("velocity_weight", "acceleration_weight", "keypoint_std", "size_std"):
         value = getattr(config, name)
-        if np.shape(value) != ():
-            raise ValueError(f"config.{name} has shape {np.shape(value)}: pass one number")
-        if not isinstance(value, jax.core.Tracer) and not (np.isfinite(value) and value >= 0):
+        if np.shape(value) != () and (np.shape(value) != (3,) or not name.endswith("_weight")):
+            three = ", or three for the axes" if name.endswith("_weight") else ""
+            raise ValueError(f"config.{name} has shape {np.shape(value)}: pass one number{three}")
+        if isinstance(value, jax.core.Tracer):
+            continue
+        numbers = np.asarray(value)
+        if not np.all(np.isfinite(numbers) & (numbers >= 0)):
             raise ValueError(f"config.{name} is {value}: pass a finite number that is not negative")
     if config.max_steps < 1 or not config.tolerance > 0:
         raise ValueError(
@@ -601,7 +612,7 @@ def _prior_status(clip: _Clip, summary: Summary, weights: tuple[Array, Array], l
     for value in (clip.camera.fx, clip.camera.fy):
         finite = finite & jnp.all(value > 0, axis=(0, 1))
     for weight in weights:
-        finite = finite & (jnp.isfinite(weight) & (weight >= 0))
+        finite = finite & jnp.all(jnp.isfinite(weight) & (weight >= 0))
     if clip.path is not None:
         rotation, position = clip.path
         matrices = jnp.moveaxis(rotation.reshape(3, 3, *rotation.shape[1:]), (0, 1), (-2, -1))
@@ -612,7 +623,7 @@ def _prior_status(clip: _Clip, summary: Summary, weights: tuple[Array, Array], l
     # One joint fixes a ray; two fix the distance as well.
     telling = jnp.sum(summary.shown >= 2, axis=0)
     frames = clip.sound.shape[1]
-    velocity, acceleration = weights
+    velocity, acceleration = (jnp.min(weight) for weight in weights)
     needed = jnp.where(velocity > 0, 1, jnp.where(acceleration > 0, min(2, frames), frames))
     status = jnp.where(telling >= needed, int(Status.CONVERGED), int(Status.TOO_FEW_OBSERVATIONS))
     return jnp.where(finite, status, int(Status.NON_FINITE))

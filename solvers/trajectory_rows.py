@@ -75,10 +75,10 @@ class Summary(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What Eq. 9 needs. The camera's numbers are (1, frames or 1, people); speed and turn (frames - 1,) are
-    those of `factored_smoothness`; centre (frames, people) is the mean of the visible joints; magnitude
-    (people,) is the largest keypoint, whose rounding limits the residuals; path is None where roots are in
-    camera axes; loss is that of reprojection.
+    """What Eq. 9 needs. The camera's numbers are (1, frames or 1, people); the weights are (3,), one for each
+    axis; speed and turn (frames - 1, 3) are those of `factored_smoothness`; centre (frames, people) is the
+    mean of the visible joints; magnitude (people,) is the largest keypoint, whose rounding limits the
+    residuals; path is None where roots are in camera axes; loss is that of reprojection.
     """
 
     joints: Joints
@@ -102,7 +102,10 @@ def make_terms(
     path: CameraPath | None = None,
     loss: Loss = SQUARED,
 ) -> Terms:
-    """Everything about a clip that its solution needs at every step."""
+    """Everything about a clip that its solution needs at every step; a weight is one number or three."""
+    velocity_weight, acceleration_weight = (
+        jnp.broadcast_to(weight, (3,)) for weight in (velocity_weight, acceleration_weight)
+    )
     return Terms(
         joints,
         camera,
@@ -181,7 +184,7 @@ def summarize(joints: Joints) -> Summary:
 def factored_smoothness(
     frames: int, velocity_weight: Array, acceleration_weight: Array
 ) -> tuple[Array, Array]:
-    """One smoothness row a frame and axis in place of two: g and e, (frames - 1,), with
+    """One smoothness row a frame and axis in place of two: g and e, (frames - 1, 3) for weights (3,), with
 
         sum_k |g_k v_k + e_k (v_{k+1} - v_k)|^2 = lambda_1 sum |v_k|^2 + lambda_2 sum |v_{k+1} - v_k|^2
 
@@ -195,14 +198,14 @@ def factored_smoothness(
     constant factor a frame.
     """
     # The implicit derivatives are those of the cost, not of its rows.
-    first, second = (jax.lax.stop_gradient(w) for w in (velocity_weight, acceleration_weight))
+    first, second = (jax.lax.stop_gradient(w)[None] for w in (velocity_weight, acceleration_weight))
     total = first + second
     unit = jnp.where(total > 0, total, jnp.ones_like(total))
     first, second = first / unit, second / unit
     spread = jnp.sqrt(first * (first + 4 * second))  # p + m
     upper = jnp.where(first > 0, (first + spread) / 2, jnp.ones_like(first))  # m
     point = first * second / upper  # p
-    count = jnp.arange(frames - 1, dtype=first.dtype)
+    count = jnp.arange(frames - 1, dtype=first.dtype)[:, None]
     fall = jnp.log1p(-jnp.where(first > 0, spread / (second + upper), jnp.zeros_like(first)))
     power = jnp.where(count == 0, 0, count * fall)
     t = -point * jnp.expm1(power) / (1 + jnp.exp(power) * point / upper)
@@ -219,7 +222,7 @@ def smoothness_determinant(terms: Terms) -> Array:
     """
     frames = len(terms.speed) + 1
     diagonal = MILLIMETRES * (terms.speed - terms.turn)
-    return 3 * (2 * jnp.sum(jnp.log(diagonal)) + jnp.log(jnp.asarray(frames, diagonal.dtype)))
+    return 2 * jnp.sum(jnp.log(diagonal)) + 3 * jnp.log(jnp.asarray(frames, diagonal.dtype))
 
 
 def _spare_frames(frames: int) -> tuple[int, int]:
@@ -302,9 +305,12 @@ def _smoothness(params: Array, terms: Terms) -> WeightedResiduals:
     padded, front = params.reshape(-1, 3, people), _spare_frames(frames)[0]
     spare = jnp.concatenate([padded[:front], padded[front + frames :]])
     one = jnp.ones((1, 1, 1), root.dtype)
+    velocity_weight, acceleration_weight = (
+        weight[None, :, None] for weight in (terms.velocity_weight, terms.acceleration_weight)
+    )
     return WeightedResiduals(
         values=(MILLIMETRES * velocity, MILLIMETRES * acceleration, spare),
-        weights=(terms.velocity_weight * one, terms.acceleration_weight * one, one),
+        weights=(velocity_weight, acceleration_weight, one),
         magnitude=terms.magnitude,
     )
 
@@ -555,13 +561,16 @@ def _chain(params: Array, triangle: list[list[Array]], terms: Terms) -> ChainRow
     velocity = root[1:] - root[:-1]
     change = velocity[1:] - velocity[:-1]
     # The last velocity's change would reach into the spare frame behind, and weighs nothing.
-    speed, turn = (MILLIMETRES * jnp.pad(value, (spare[0], 0)) for value in (terms.speed, terms.turn))
-    rhs = -(speed[:, None, None] * velocity[:-1] + turn[:, None, None] * change)
+    speed, turn = (
+        MILLIMETRES * jnp.pad(value, ((spare[0], 0), (0, 0)))[:, :, None]
+        for value in (terms.speed, terms.turn)
+    )
+    rhs = -(speed * velocity[:-1] + turn * change)
 
     def stencil(*weights: int) -> Array:
         return jnp.asarray(np.kron(weights, np.eye(3)), dtype)[None]
 
-    shared = speed[:, None, None] * stencil(-1, 1, 0) + turn[:, None, None] * stencil(1, -2, 1)
+    shared = speed * stencil(-1, 1, 0) + turn * stencil(1, -2, 1)
     return ChainRows(
         own.reshape(blocks, 2, 3, 4, people),
         inner,

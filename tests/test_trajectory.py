@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import trajectory_oracle as oracle
 
-from solvers import Camera, Status, TrajectoryConfig, describe_status, project, solve_trajectory
+from solvers import Camera, Extrinsics, Status, TrajectoryConfig, describe_status, project, solve_trajectory
 from solvers.trajectory_rows import factored_smoothness
 
 CAMERA = Camera(oracle.FOCAL, oracle.CENTER)
@@ -447,6 +447,30 @@ def test_windows_and_unsolved_people_have_their_covariances():
         np.testing.assert_allclose(found.covariance[0, part], alone.covariance, rtol=1e-3)
 
 
+def test_weights_by_axis(float64):
+    # A still camera's axes rotate with the world: weights of one axis follow it.
+    scene = oracle.walking_people(2, 60, gap=30)
+    quarter = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
+    weights = np.array([0.01, 1.0, 0.1])
+    turned = Extrinsics(quarter[None], np.zeros((1, 3)))
+    people = arrays(scene, np.float64)
+    found = solve_trajectory(*people, CAMERA, TrajectoryConfig(weights, 2 * weights), covariance=True)
+    swapped = TrajectoryConfig(weights[::-1], 2 * weights[::-1])
+    world = solve_trajectory(*people, CAMERA, swapped, extrinsics=turned, covariance=True)
+    np.testing.assert_allclose(world.root, np.asarray(found.root) @ quarter, atol=1e-6)
+    np.testing.assert_allclose(world.log_evidence, found.log_evidence, rtol=1e-6)
+    residual, jacobian = oracle_rows(scene, found.root[0], (1.0, 1.0))
+    scale = np.ones(len(residual))
+    smooth = 2 * int((~scene.occluded[0]).sum())
+    for order in (1, 2):
+        length = 60 - order
+        scale[smooth : smooth + 3 * length] = np.tile(np.sqrt(order * weights), length)
+        smooth += 3 * length
+    gradient = (jacobian * scale[:, None] ** 2).T @ residual
+    curvature = (jacobian * scale[:, None]).T @ (jacobian * scale[:, None])
+    assert np.abs(np.linalg.solve(curvature, gradient)).max() < 1e-6
+
+
 def test_evidence_is_that_of_the_dense_gaussian(float64):
     # Against the density of a Gaussian model that is linear in a path near the solution, with a flat prior on
     # where the path begins as the limit of a wide one.
@@ -479,6 +503,8 @@ def test_weights_from_noise():
     np.testing.assert_allclose(config.acceleration_weight, (2 * 2500 / 4000) ** 2)
     assert config.keypoint_std == 2.0 and config.window == 100
     assert TrajectoryConfig.from_noise(2.0, 0.5, np.inf, 50.0).acceleration_weight == 0
+    axes = TrajectoryConfig.from_noise(2.0, (0.5, 0.5, 0.1), 4.0, 50.0)
+    np.testing.assert_allclose(axes.velocity_weight, [0.04, 0.04, 1.0])
     for name, arguments in {
         "keypoint_std": (0.0, 1.0, 1.0, 50.0),
         "speed_std": (1.0, -1.0, 1.0, 50.0),
