@@ -173,7 +173,7 @@ class CalibrationConfig:
     truth, or the likelihood of the root ``errors``, inside and outside gaps alike."""
     world: bool = True
     """Smooth in world axes, the camera's motion being known; --no-world for camera axes."""
-    loss: str = "huber"
+    loss: str = "geman_mcclure"
     """What a joint's error costs, see `TrajectoryConfig`: squared, huber or geman_mcclure."""
     rounds: int = 150
     """Most solves of the training split that the fit may take (Nelder-Mead)."""
@@ -361,7 +361,7 @@ class CamerasConfig:
     path_errors: tuple[float, ...] = (0.0, 0.3, 1.0, 3.0, 10.0)
     """Root mean square error of the camera's rotation in degrees; its position is off by a centimetre a
     degree. Both wander slowly, as a tracker's drift does."""
-    loss: str = "huber"
+    loss: str = "geman_mcclure"
     """What a joint's error costs, see `TrajectoryConfig`: squared, huber or geman_mcclure."""
     rounds: int = 150
     """Most solves of the training split that fitting the weights may take, for each kind of axes."""
