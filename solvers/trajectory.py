@@ -231,8 +231,9 @@ def solve_trajectory(
         confidence = confidence.astype(dtype)
     intrinsics = split_camera(camera, dtype)
     _check_camera(intrinsics, (*people, frames))
+    # One number or three, the compiled function is the same.
     weights = tuple(
-        as_array(weight, dtype) for weight in (config.velocity_weight, config.acceleration_weight)
+        _three(as_array(weight, dtype)) for weight in (config.velocity_weight, config.acceleration_weight)
     )
     spreads = tuple(as_array(value, dtype) for value in (config.keypoint_std, config.size_std))
     path = None if extrinsics is None else _check_path(extrinsics, tuple(people), frames, dtype)
@@ -251,6 +252,10 @@ def solve_trajectory(
         tolerance=config.tolerance,
         window=config.window,
     )
+
+
+def _three(weight: Any) -> Any:
+    return jnp.broadcast_to(weight, (3,)) if isinstance(weight, Array) else np.broadcast_to(weight, (3,))
 
 
 def _check_arrays(poses: Array, keypoints: Array, occluded: Array) -> None:

@@ -177,7 +177,7 @@ def minimum(root, poses, keypoints, occluded, confidence, loss):
     return found.x.reshape(root.shape) / 1000, found.fun
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", ["huber", "geman_mcclure"])
 def test_minimum_is_that_of_scipy(float64, loss):
     scene, given = problem_for(loss)
     _, _, solution = probed(given, jnp.asarray(scene.poses), jnp.asarray(scene.occluded), loss)
@@ -241,7 +241,7 @@ def with_confidence(scene, confidence, **changes):
 
 
 def assert_same(first, second, people=slice(None)):
-    for one, other in zip(first, second, strict=True):
+    for one, other in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
         np.testing.assert_array_equal(one[people], other[people])
 
 

@@ -86,15 +86,13 @@ def both_eliminations(rows, length):
 
 
 # Few levels: each takes seconds to compile.
-@pytest.mark.parametrize("frames, gap, length", [(100, 40, 8), (1000, 200, 16), (10_000, 2000, 20)])
+@pytest.mark.parametrize("frames, gap, length", [(1000, 200, 16), (10_000, 2000, 20)])
 def test_elimination_in_nested_segments_is_the_sequential_one(float64, frames, gap, length):
     scene = jax.tree.map(jnp.asarray, oracle.walking_people(2, frames, gap=gap))
     for weights in [(1.0, 1.0), (0.01, 0.01), (0.0, 1.0), (1.0, 0.0)]:
         rows = start_rows(scene, tuple(jnp.asarray(weight) for weight in weights))
         expected, nested = both_eliminations(rows, length)
         np.testing.assert_allclose(nested, expected, atol=1e-9, rtol=0, err_msg=f"weights {weights}")
-        if frames == 100:  # in float32 nothing but rounding, a few micrometres, tells the two apart
-            continue
         coarse = both_eliminations(jax.tree.map(lambda values: values.astype(jnp.float32), rows), length)
         sequential_error, nested_error = (
             np.abs(np.asarray(found) - np.asarray(expected)).max() for found in coarse
