@@ -374,7 +374,7 @@ class CamerasConfig:
 
 def mistake(key: jax.Array, extrinsics: Extrinsics, degrees: float, fps: float) -> Extrinsics:
     """The camera's pose with slowly wandering errors, of one centimetre of position a degree of rotation."""
-    times = jnp.arange(extrinsics.rotation.shape[1]) / fps
+    times = jnp.arange(extrinsics.rotation.shape[1], dtype=jnp.float32) / fps
 
     def drift(key: jax.Array) -> jax.Array:
         wanders = (Wander(math.radians(degrees), (0.05, 0.5), 1.0), Wander(0.01 * degrees, (0.05, 0.5), 1.0))
