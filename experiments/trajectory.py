@@ -387,7 +387,7 @@ def mistake(key: jax.Array, extrinsics: Extrinsics, degrees: float, fps: float) 
     cross = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
     # Rodrigues' formula; sinc is sin(pi x) / (pi x).
     error = (
-        jnp.eye(3)
+        jnp.eye(3)[None, None]
         + jnp.sinc(angle / math.pi) * cross
         + jnp.sinc(angle / (2 * math.pi)) ** 2 / 2 * (cross @ cross)
     )
