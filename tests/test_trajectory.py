@@ -383,14 +383,15 @@ def test_every_status_has_advice():
 @pytest.mark.parametrize("weights", [*WEIGHTS, (0.0, 0.0), (1e-4, 1e2), (3.0, 1e-5)])
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 50])
 def test_factored_smoothness_is_the_smoothness(float64, weights, frames):
-    velocity = np.random.default_rng(4).normal(size=max(frames - 1, 0))
-    speed, turn = factored_smoothness(frames, *(jnp.asarray(weight) for weight in weights))
+    velocity = np.random.default_rng(4).normal(size=(max(frames - 1, 0), 3))
+    axes = np.array([1.0, 0.1, 7.0])
+    first, second = (weight * axes for weight in weights)
+    speed, turn = factored_smoothness(frames, jnp.asarray(first), jnp.asarray(second))
     assert speed.shape == turn.shape == velocity.shape
-    rows = speed[:-1] * velocity[:-1] + turn[:-1] * np.diff(velocity)
-    expected = weights[0] * np.sum(velocity**2) + weights[1] * np.sum(np.diff(velocity) ** 2)
-    np.testing.assert_allclose(
-        np.sum(rows**2) + np.sum((speed[-1:] * velocity[-1:]) ** 2), expected, rtol=1e-12
-    )
+    rows = speed[:-1] * velocity[:-1] + turn[:-1] * np.diff(velocity, axis=0)
+    expected = first * np.sum(velocity**2, axis=0) + second * np.sum(np.diff(velocity, axis=0) ** 2, axis=0)
+    found = np.sum(rows**2, axis=0) + np.sum((speed[-1:] * velocity[-1:]) ** 2, axis=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 # ------------------------------------------------------------------------------------------- how sure it is
