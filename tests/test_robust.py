@@ -190,7 +190,8 @@ def test_minimum_is_that_of_scipy(float64, loss):
         np.testing.assert_allclose(solution.cost[person], cost, rtol=1e-9)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+# The squared loss has its own test, with the trajectory's.
+@pytest.mark.parametrize("loss", ["huber", "geman_mcclure"])
 def test_gradients_match_central_differences(float64, loss):
     scene, given = problem_for(loss)
     fixed = jnp.asarray(scene.poses), jnp.asarray(scene.occluded)
