@@ -6,7 +6,6 @@ python -m experiments.benchmark elimination --frames 1000 10000 --people 1 32
 python -m experiments.benchmark training --channels 128
 """
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,11 +20,11 @@ import optax
 import scipy.linalg
 import scipy.optimize
 import scipy.sparse
-import tyro
 from rich.console import Console
 from rich.table import Table
 
 from experiments import train
+from experiments.commands import run_command
 from experiments.configs import Network, TrainConfig
 from solvers import Camera, TrajectoryConfig, solve_trajectory
 from solvers.block_banded import (
@@ -604,15 +603,5 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
 }
 
 
-def main() -> None:
-    """Reads the name of the benchmark and leaves the rest of the command line to its configuration."""
-    name = sys.argv[1] if len(sys.argv) > 1 else ""
-    if name not in COMMANDS:
-        print(f"{__doc__}\nbenchmarks: {', '.join(COMMANDS)} (--help after one of them lists its settings)")
-        sys.exit(0 if name in ("-h", "--help") else 2)
-    config, run = COMMANDS[name]
-    run(tyro.cli(config, prog=f"benchmark {name}", description=config.__doc__, args=sys.argv[2:]))
-
-
 if __name__ == "__main__":
-    main()
+    run_command("benchmark", "benchmarks", __doc__, COMMANDS)

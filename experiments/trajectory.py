@@ -15,7 +15,6 @@ true ones, so that what is judged is the path alone.
 
 import dataclasses
 import math
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,11 +25,11 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 import scipy.stats
-import tyro
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from experiments.commands import run_command
 from gated_lift import bodies, captures, charts
 from gated_lift.cameras import (
     Extrinsics,
@@ -46,6 +45,30 @@ from gated_lift.detector import DetectorConfig
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.views import view
 from solvers import Camera, TrajectoryConfig, TrajectorySolution, solve_trajectory
+
+
+@dataclasses.dataclass(frozen=True)
+class FilmConfig:
+    """What every study films, and how its paths are solved."""
+
+    data: tuple[Path, ...]
+    """Capture files (.npz) that hold couples of both splits."""
+    frames: int = 500
+    """Length of a stretch; the rest of a clip is left out."""
+    cameras: int = 2
+    """Hand-held cameras that see every stretch."""
+    gap_seconds: tuple[float, float] = (0.2, 4.0)
+    """Shortest and longest full occlusion."""
+    loss: str = "geman_mcclure"
+    """What a joint's error costs, see `TrajectoryConfig`: squared, huber or geman_mcclure."""
+    rounds: int = 150
+    """Most solves of the training split that fitting the weights may take, for each kind of axes
+    (Nelder-Mead)."""
+    seed: int = 0
+    handheld: HandheldCamera = dataclasses.field(default_factory=HandheldCamera)
+    detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
+    output: Path = Path("runs/trajectory")
+    """Folder for the table and the figure."""
 
 
 class Scene(NamedTuple):
@@ -94,23 +117,15 @@ def draw_gaps(
     return gap
 
 
-def film(
-    clips: Sequence[MotionClip],
-    frames: int,
-    cameras: int,
-    seconds: tuple[float, float],
-    seed: int,
-    handheld: HandheldCamera,
-    detector: DetectorConfig,
-) -> Scene:
-    """Every couple's clip in stretches of ``frames``, each seen by ``cameras`` hand-held cameras."""
-    fps = clips[0].fps
+def film(config: FilmConfig, clips: Sequence[MotionClip], seed: int) -> Scene:
+    """Every couple's clip in stretches, each seen by several hand-held cameras."""
+    fps, frames = clips[0].fps, config.frames
     stretches = np.stack(
         [
             clip.poses[:, begin : begin + frames]
             for clip in clips
             for begin in range(0, clip.poses.shape[1] - frames + 1, frames)
-            for _ in range(cameras)
+            for _ in range(config.cameras)
         ]
     )
 
@@ -118,10 +133,10 @@ def film(
     @jax.vmap
     def look(key: jax.Array, poses: jax.Array) -> tuple[Any, ...]:
         camera_key, detector_key = jax.random.split(key)
-        camera, extrinsics = sample_handheld_camera(camera_key, poses[0, :, 0], fps, handheld)
+        camera, extrinsics = sample_handheld_camera(camera_key, poses[0, :, 0], fps, config.handheld)
         pose = jax.tree.map(lambda values: values[None], extrinsics)
         coverage = bodies.body_occlusion(world_to_camera(poses, pose), SKELETON).coverage
-        seen = view(detector_key, poses, camera, pose, detector, fps, SKELETON, coverage)
+        seen = view(detector_key, poses, camera, pose, config.detector, fps, SKELETON, coverage)
         return seen.joints, seen.keypoints, seen.occluded, camera, extrinsics
 
     keys = jax.random.split(jax.random.key(seed), len(stretches))
@@ -130,7 +145,7 @@ def film(
     joints, keypoints, occluded = (
         values.reshape(count, *values.shape[2:]) for values in (joints, keypoints, occluded)
     )
-    gap = draw_gaps(np.random.default_rng(seed), count, frames, fps, seconds)
+    gap = draw_gaps(np.random.default_rng(seed), count, frames, fps, config.gap_seconds)
     twice = partial(jnp.repeat, repeats=2, axis=0)
     return Scene(
         joints,
@@ -157,31 +172,14 @@ def read_couples(data: Sequence[Path]) -> tuple[list[MotionClip], list[MotionCli
 
 
 @dataclasses.dataclass(frozen=True)
-class CalibrationConfig:
+class CalibrationConfig(FilmConfig):
     """Fits the noise model on the training split and checks the stated regions on the validation split."""
 
-    data: tuple[Path, ...]
-    """Capture files (.npz) that hold couples of both splits."""
-    frames: int = 500
-    """Length of a stretch; the rest of a clip is left out."""
-    cameras: int = 2
-    """Hand-held cameras that see every stretch."""
-    gap_seconds: tuple[float, float] = (0.2, 4.0)
-    """Shortest and longest full occlusion."""
     objective: str = "errors"
     """What the fit makes greatest on the training split: the ``evidence`` of the keypoints, which needs no
     truth, or the likelihood of the root ``errors``, inside and outside gaps alike."""
     world: bool = True
     """Smooth in world axes, the camera's motion being known; --no-world for camera axes."""
-    loss: str = "geman_mcclure"
-    """What a joint's error costs, see `TrajectoryConfig`: squared, huber or geman_mcclure."""
-    rounds: int = 150
-    """Most solves of the training split that the fit may take (Nelder-Mead)."""
-    seed: int = 0
-    handheld: HandheldCamera = dataclasses.field(default_factory=HandheldCamera)
-    detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
-    output: Path = Path("runs/trajectory")
-    """Folder for calibration.md and reliability.png."""
 
 
 class Noise(NamedTuple):
@@ -291,14 +289,14 @@ def coverage(
     }
 
 
-def film_both(config: "CalibrationConfig | CamerasConfig") -> tuple[Scene, Scene, float]:
+def film_both(config: FilmConfig) -> tuple[Scene, Scene, float]:
     """Training and validation couples, and their frames a second."""
     training, validation = read_couples(config.data)
-    scenes = [
-        film(clips, config.frames, config.cameras, config.gap_seconds, seed, config.handheld, config.detector)
-        for seed, clips in ((2 * config.seed, training), (2 * config.seed + 1, validation))
-    ]
-    return scenes[0], scenes[1], training[0].fps
+    return (
+        film(config, training, 2 * config.seed),
+        film(config, validation, 2 * config.seed + 1),
+        training[0].fps,
+    )
 
 
 def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
@@ -316,9 +314,7 @@ def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
         + ", ".join(f"{name} {value:.3g}" for name, value in noise._asdict().items())
         + f"; lambda_1 {fitted.velocity_weight:.3g}, lambda_2 {fitted.acceleration_weight:.3g} on the ground",
         "",
-        "| split | frames | "
-        + " | ".join(f"{100 * level:.0f} % region" for level in LEVELS)
-        + " | root error |",
+        f"| split | frames | {' | '.join(headings)} | root error |",
         "|---|---|" + "---:|" * (len(LEVELS) + 1),
     ]
     table = Table("split", "frames", *headings, "root error")
@@ -350,26 +346,12 @@ def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
 
 
 @dataclasses.dataclass(frozen=True)
-class CamerasConfig:
+class CamerasConfig(FilmConfig):
     """Root error on the validation split when the camera's motion is unknown, known, and known badly."""
 
-    data: tuple[Path, ...]
-    """Capture files (.npz) that hold couples of both splits."""
-    frames: int = 500
-    cameras: int = 2
-    gap_seconds: tuple[float, float] = (0.2, 4.0)
     path_errors: tuple[float, ...] = (0.0, 0.3, 1.0, 3.0, 10.0)
     """Root mean square error of the camera's rotation in degrees; its position is off by a centimetre a
     degree. Both wander slowly, as a tracker's drift does."""
-    loss: str = "geman_mcclure"
-    """What a joint's error costs, see `TrajectoryConfig`: squared, huber or geman_mcclure."""
-    rounds: int = 150
-    """Most solves of the training split that fitting the weights may take, for each kind of axes."""
-    seed: int = 0
-    handheld: HandheldCamera = dataclasses.field(default_factory=HandheldCamera)
-    detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
-    output: Path = Path("runs/trajectory")
-    """Folder for cameras.md and cameras.png."""
 
 
 def mistake(key: jax.Array, extrinsics: Extrinsics, degrees: float, fps: float) -> Extrinsics:
@@ -454,15 +436,5 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
 }
 
 
-def main() -> None:
-    """Reads the name of the study and leaves the rest of the command line to its configuration."""
-    name = sys.argv[1] if len(sys.argv) > 1 else ""
-    if name not in COMMANDS:
-        print(f"{__doc__}\nstudies: {', '.join(COMMANDS)} (--help after one of them lists its settings)")
-        sys.exit(0 if name in ("-h", "--help") else 2)
-    config, run = COMMANDS[name]
-    run(tyro.cli(config, prog=f"trajectory {name}", description=config.__doc__, args=sys.argv[2:]))
-
-
 if __name__ == "__main__":
-    main()
+    run_command("trajectory", "studies", __doc__, COMMANDS)

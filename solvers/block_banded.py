@@ -16,7 +16,7 @@ The last axis of every array counts independent problems ("lanes": people). The 
 one person's numbers cannot touch another's, and a CPU's vector units run along it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -327,10 +327,8 @@ def factor_segments(
     if isinstance(coupling, BandedLinks):
         both = jnp.broadcast_to(coupling.coefficients, (*coupling.coefficients.shape[:-1], lanes))
         links = fold(jnp.concatenate([both, coupling.rhs[:, :, :, None]], axis=3))
-        (near, far), nothing = (
-            _before(links[-1], lanes),
-            _Banded.nothing(half, size + 1, inner.shape[1], segments * lanes, own.dtype),
-        )
+        near, far = _before(links[-1], lanes)
+        nothing = _Banded.nothing(half, size + 1, inner.shape[1], segments * lanes, own.dtype)
         # near begins with the far block's first half and reaches into x1; far with its second, into x2.
         near = jnp.concatenate([near[:, size : 3 * half], near[:, :size], near[:, 3 * half :]], axis=1)
         far = jnp.concatenate([far[:, half : 3 * half], far[:, :half], far[:, 3 * half :]], axis=1)
@@ -515,8 +513,7 @@ def covariances(chain: ChainFactor, blocks: int) -> Float[Array, "blocks n n lan
     middle = product(inverted, transposed(inverted))
     start = jnp.concatenate([middle, exchanged(middle)], axis=-1)
     halves = jax.lax.scan(step, start, chain.rows, reverse=True)[1]
-    down = exchanged(halves[..., lanes:])[::-1]
-    return jnp.concatenate([halves[..., :lanes], middle[None], down[: blocks - 1 - len(halves)]])
+    return _from_halves(halves, middle, blocks, exchanged)
 
 
 def log_determinant(chain: ChainFactor, blocks: int) -> Float[Array, " lanes"]:
@@ -544,10 +541,12 @@ def _pad_front(values: Array, length: int) -> Array:
     return jnp.concatenate([jnp.zeros((missing, *values.shape[1:]), values.dtype), values])
 
 
-def _from_halves(halves: Array, middle: Array, blocks: int) -> Array:
+def _from_halves(
+    halves: Array, middle: Array, blocks: int, exchange: Callable[[Array], Array] = _exchanged
+) -> Array:
     """The reverse of `_from_ends`, with the middle block in its place."""
     lanes = middle.shape[-1]
-    down = _exchanged(halves[..., lanes:][::-1])
+    down = exchange(halves[..., lanes:][::-1])
     return jnp.concatenate([halves[..., :lanes], middle[None], down[: blocks - 1 - len(halves)]])
 
 

@@ -548,9 +548,9 @@ def _chain(params: Array, triangle: list[list[Array]], terms: Terms) -> ChainRow
         rows = jnp.pad(rows, (spare, (0, 0), (0, 0), (0, 0))).reshape(blocks, 2, 3, 4, people)
         inner = jnp.zeros((blocks, 6, 7, people), dtype)
         for frame in range(2):
-            own_rows, own_columns = slice(3 * frame, 3 * frame + 3), slice(3 * frame, 3 * frame + 3)
-            inner = inner.at[:, own_rows, own_columns].set(rows[:, frame, :, :3])
-            inner = inner.at[:, own_rows, 6].set(rows[:, frame, :, 3])
+            place = slice(3 * frame, 3 * frame + 3)
+            inner = inner.at[:, place, place].set(rows[:, frame, :, :3])
+            inner = inner.at[:, place, 6].set(rows[:, frame, :, 3])
         triangle = [[jnp.zeros_like(value) for value in row] for row in triangle]
     # A spare frame has its own rows only: x = 0.
     entries = [[padded(value, int(j == 0)) for j, value in enumerate(row)] for row in triangle]

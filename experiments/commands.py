@@ -1,0 +1,22 @@
+"""Scripts that hold several commands, each with a configuration of its own."""
+
+import sys
+from collections.abc import Callable, Mapping
+
+import tyro
+
+
+def run_command(
+    kind: str, plural: str, doc: str | None, commands: Mapping[str, tuple[type, Callable]]
+) -> None:
+    """Runs the command that the first argument names, with the rest of the command line as its configuration.
+
+    kind, plural: what a command is called, in ``--help`` and where none is named. doc: the script's own.
+    commands: by name, the configuration's dataclass and the function that takes one.
+    """
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in commands:
+        print(f"{doc}\n{plural}: {', '.join(commands)} (--help after one of them lists its settings)")
+        sys.exit(0 if name in ("-h", "--help") else 2)
+    config, run = commands[name]
+    run(tyro.cli(config, prog=f"{kind} {name}", description=config.__doc__, args=sys.argv[2:]))
