@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import trajectory
+from experiments.trajectory.calibration import CalibrationConfig, coverage, run_calibration
+from experiments.trajectory.cameras import mistake
+from experiments.trajectory.film import draw_gaps
+from experiments.trajectory.noise import error_likelihood
 from gated_lift.cameras import Extrinsics
 from solvers import TrajectorySolution
 
@@ -16,7 +19,7 @@ def solution_of(root, covariance):
 
 
 def test_gaps_are_as_long_as_asked_and_apart():
-    gap = trajectory.draw_gaps(np.random.default_rng(0), 40, 500, 50.0, (0.2, 4.0))
+    gap = draw_gaps(np.random.default_rng(0), 40, 500, 50.0, (0.2, 4.0))
     lengths, pauses = [], []
     for row in gap:
         edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(int), [0]])))
@@ -36,18 +39,18 @@ def test_coverage_of_errors_that_are_as_stated():
     covariance = np.broadcast_to(factor @ factor.T, (20, 1000, 3, 3))
     gap = jnp.asarray(rng.uniform(size=(20, 1000)) < 0.5)
     stated = solution_of(truth + error, covariance)
-    for shares in trajectory.coverage(stated, jnp.asarray(truth), gap, (0.5, 0.9)).values():
+    for shares in coverage(stated, jnp.asarray(truth), gap, (0.5, 0.9)).values():
         np.testing.assert_allclose(shares, (0.5, 0.9), atol=0.02)
     twice = solution_of(truth + 2 * error, covariance)
-    for shares in trajectory.coverage(twice, jnp.asarray(truth), gap, (0.5, 0.9)).values():
+    for shares in coverage(twice, jnp.asarray(truth), gap, (0.5, 0.9)).values():
         assert shares[0] < 0.2 and shares[1] < 0.6
-    right, wrong = (trajectory.error_likelihood(found, jnp.asarray(truth), gap) for found in (stated, twice))
+    right, wrong = (error_likelihood(found, jnp.asarray(truth), gap) for found in (stated, twice))
     assert right > wrong
 
 
 def test_a_mistaken_camera_is_off_by_what_is_asked():
     pose = Extrinsics(jnp.broadcast_to(jnp.eye(3), (30, 200, 3, 3)), jnp.zeros((30, 200, 3)))
-    wrong = trajectory.mistake(jax.random.key(0), pose, 2.0, 50.0)
+    wrong = mistake(jax.random.key(0), pose, 2.0, 50.0)
     product = np.asarray(wrong.rotation) @ np.swapaxes(wrong.rotation, -1, -2)
     np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), product.shape), atol=1e-5)
     cosine = (np.trace(np.asarray(wrong.rotation), axis1=-2, axis2=-1) - 1) / 2
@@ -55,11 +58,11 @@ def test_a_mistaken_camera_is_off_by_what_is_asked():
     # Each of three axes wanders by 2 degrees and 2 cm.
     np.testing.assert_allclose(np.sqrt((angle**2).mean()), 2 * np.sqrt(3), rtol=0.2)
     np.testing.assert_allclose(np.sqrt((np.asarray(wrong.position) ** 2).mean()), 0.02, rtol=0.2)
-    none = trajectory.mistake(jax.random.key(0), pose, 0.0, 50.0)
+    none = mistake(jax.random.key(0), pose, 0.0, 50.0)
     np.testing.assert_array_equal(none.rotation, pose.rotation)
 
 
 def test_an_unknown_objective_is_refused(tmp_path):
-    config = trajectory.CalibrationConfig((tmp_path / "none.npz",), objective="luck")
+    config = CalibrationConfig((tmp_path / "none.npz",), objective="luck")
     with pytest.raises(ValueError, match="objective is 'luck': choose evidence or errors"):
-        trajectory.run_calibration(config)
+        run_calibration(config)

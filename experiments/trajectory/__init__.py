@@ -1,0 +1,1 @@
+"""Studies of the trajectory solve: ``python -m experiments.trajectory``."""
