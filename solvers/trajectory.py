@@ -10,16 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
-from solvers.block_banded import back_substitute, covariances, factor, factor_fast, log_determinant
+from solvers.block_banded import covariances, factor, log_determinant
 from solvers.gauss_newton import BandedGaussNewton, Status
-from solvers.pinhole import (
-    MIN_DEPTH,
-    Camera,
-    Extrinsics,
-    Intrinsics,
-    as_array,
-    split_camera,
-)
+from solvers.pinhole import Camera, Extrinsics, Intrinsics, as_array, split_camera
 from solvers.robust import GemanMcClure, Huber, Loss
 from solvers.trajectory_config import (
     DEFAULT_CONFIG,
@@ -30,29 +23,11 @@ from solvers.trajectory_config import (
     check_config,
     check_loss,
     check_path,
-    is_rotation,
     make_loss,
     per_axis,
 )
-from solvers.trajectory_rows import (
-    NEAREST,
-    CameraPath,
-    Joints,
-    Summary,
-    blocks_of,
-    compare,
-    fold_joints,
-    frames_of,
-    from_camera,
-    lay_out,
-    linear_rows,
-    linearize,
-    make_terms,
-    residuals,
-    smoothness_determinant,
-    summarize,
-    to_camera,
-)
+from solvers.trajectory_lanes import Clip, lay_out_clip, prepare
+from solvers.trajectory_rows import compare, frames_of, linearize, residuals, smoothness_determinant
 
 ADVICE = {
     Status.CONVERGED: "The trajectory minimises Eq. 9.",
@@ -218,18 +193,7 @@ def _solve_people(
 ) -> TrajectorySolution:
     *people, frames, _, _ = poses.shape
     count = math.prod(people)
-
-    joints, sound = lay_out(
-        poses.reshape(count, frames, -1, 3),
-        keypoints.reshape(count, frames, -1, 2),
-        occluded.reshape(count, frames, -1),
-        None if confidence is None else confidence.reshape(count, frames, -1),
-    )
-    cameras = jax.tree.map(lambda value: _camera_lanes(jnp.asarray(value), tuple(people), frames), camera)
-    path, origin = None, None
-    if extrinsics is not None:
-        path, origin = _lay_out_path(extrinsics, tuple(people))
-    clip = _Clip(joints, sound, cameras, path)
+    clip, origin = lay_out_clip(poses, keypoints, occluded, camera, extrinsics, confidence)
     start = None
     if initial_root is not None:
         start = jnp.transpose(initial_root.reshape(count, frames, 3), (2, 1, 0))
@@ -292,46 +256,8 @@ def _unfold(values: Array, people: int) -> Array:
     return jnp.moveaxis(values, (-1, -2), (0, 1)).reshape(people, windows * length, *rest)
 
 
-def _camera_lanes(value: Array, people: tuple[int, ...], frames: int) -> Array:
-    """One number of the camera, with the leading axes of the people and perhaps frames, as (1, frames or 1,
-    people).
-    """
-    if value.ndim > len(people):
-        return value.reshape(-1, frames).T[None]
-    value = value.reshape(value.shape + (1,) * (len(people) - value.ndim))
-    return jnp.broadcast_to(value, people).reshape(1, 1, -1)
-
-
-def _lay_out_path(extrinsics: Extrinsics, people: tuple[int, ...]) -> tuple[CameraPath, Array]:
-    """The path with people last, and the origin (people, 3) in the world that it is measured from: the
-    camera's first position, so that coordinates far from the world's origin lose no digits.
-    """
-
-    def lanes(values: Array, size: int) -> Array:
-        """(people or none, frames or 1, ...) -> (size, frames or 1, people)"""
-        count = math.prod(people)
-        values = jnp.asarray(values)
-        lead = values.ndim - (1 if size == 3 else 2)
-        values = values.reshape(-1, values.shape[lead - 1], size)
-        return jnp.transpose(jnp.broadcast_to(values, (count, *values.shape[1:])), (2, 1, 0))
-
-    rotation, position = lanes(extrinsics.rotation, 9), lanes(extrinsics.position, 3)
-    origin = jax.lax.stop_gradient(position[:, 0])
-    origin = jnp.where(jnp.isfinite(origin), origin, jnp.zeros_like(origin))
-    return CameraPath(rotation, position - origin[:, None]), origin.T
-
-
-class _Clip(NamedTuple):
-    """One clip with people last; sound (1, frames, people): no visible joint is NaN or infinite."""
-
-    joints: Joints
-    sound: Array
-    camera: Intrinsics
-    path: CameraPath | None
-
-
 def _solve_lanes(
-    clip: _Clip,
+    clip: Clip,
     weights: tuple[Array, Array],
     start: Array | None,
     spreads: tuple[Array, Array] | None,
@@ -340,51 +266,19 @@ def _solve_lanes(
     tolerance: float,
 ) -> TrajectorySolution:
     """The solution of every lane, a person or a person's window, with lanes as the last axis."""
-    joints, frames = clip.joints, clip.sound.shape[1]
-    summary = summarize(joints)
-    status = _prior_status(clip, summary, weights, loss)
-    # A person who cannot be solved becomes one without observations at the origin: the masks stand before any
-    # arithmetic, so that neither values nor gradients meet a NaN.
-    usable = status == int(Status.CONVERGED)
-    joints = joints._replace(visible=jnp.where(usable[None, None], joints.visible, 0))
-    camera = jax.tree.map(
-        lambda value: jnp.where(usable[None, None], value, jnp.ones_like(value)), clip.camera
-    )
-    path = clip.path
-    if path is not None:
-        still = jnp.eye(3, dtype=path.rotation.dtype).reshape(9, 1, 1)
-        path = CameraPath(
-            jnp.where(usable[None, None], path.rotation, still),
-            jnp.where(usable[None, None], path.position, jnp.zeros_like(path.position)),
-        )
-    velocity_weight, acceleration_weight = (
-        jnp.where(jnp.isfinite(weight) & (weight >= 0), weight, jnp.ones_like(weight)) for weight in weights
-    )
-    loss = jax.tree.map(
-        lambda scale: jnp.where(jnp.isfinite(scale) & (scale > 0), scale, jnp.ones_like(scale)), loss
-    )
-    terms = make_terms(joints, summary, camera, velocity_weight, acceleration_weight, path, loss)
-    rows = linear_rows(jax.lax.stop_gradient(terms))
-    linear = to_camera(frames_of(back_substitute(factor_fast(rows), len(rows.own)), frames), path)
-    behind = _count_behind(joints, summary.nearest, linear[:, 2])
-    behind = behind * 2 > jnp.sum(summary.shown, axis=0)
-    status = jnp.where(usable & behind, int(Status.BEHIND_CAMERA), status)
-    begin = linear if start is None else to_camera(jnp.swapaxes(start, 0, 1), path)
-    # Every joint has to start before the camera, where the cost has a slope.
-    begin = begin.at[:, 2].set(jnp.maximum(begin[:, 2], NEAREST - summary.nearest))
-    solvable = status == int(Status.CONVERGED)
-    begin = jnp.where(solvable[None, None], from_camera(begin, path), jnp.zeros_like(begin))
-
+    ready = prepare(clip, weights, start, loss)
+    terms, path, frames = ready.terms, ready.terms.path, clip.sound.shape[1]
+    loss, solvable = terms.loss, ready.status == int(Status.CONVERGED)
     solver = BandedGaussNewton(
         residual_fun=residuals, linearize=linearize, compare=compare, maxiter=max_steps, tol=tolerance
     )
-    params, steps = blocks_of(begin), 0
+    params, steps = ready.params, 0
     if isinstance(loss, GemanMcClure):
         # Where it does not see the sound joints it has no slope; Huber's loss always has one.
         first = solver.run(params, jax.lax.stop_gradient(terms._replace(loss=Huber(loss.scale))))
         params, steps = jax.lax.stop_gradient(first.params), first.state.num_steps
     params, state = solver.run(params, terms)
-    status = jnp.where(solvable, state.status, status)
+    status = jnp.where(solvable, state.status, ready.status)
     answered = (status == int(Status.CONVERGED)) | (status == int(Status.MAX_STEPS))
     root = jnp.where(answered[None, None], frames_of(params, frames), jnp.nan)
     cost = jnp.where(answered, 2 * state.value, jnp.nan)
@@ -399,50 +293,8 @@ def _solve_lanes(
     ray = root if path is None else root - jnp.swapaxes(path.position, 0, 1)
     covariance = keypoint_std**2 * spread + size_std**2 * ray[:, :, None] * ray[:, None]
     determinants = log_determinant(chain, len(rows.own)) - smoothness_determinant(terms)
-    freedom = 2 * jnp.sum(summary.shown, axis=0) - 3
+    freedom = 2 * jnp.sum(ready.summary.shown, axis=0) - 3
     evidence = -(cost / keypoint_std**2 + 2 * freedom * jnp.log(keypoint_std) + determinants) / 2
     return solution._replace(
         covariance=jnp.where(answered[None, None, None], covariance, jnp.nan), log_evidence=evidence
     )
-
-
-def _count_behind(joints: Joints, nearest: Array, depth: Array) -> Array:
-    """How many visible joints of each person lie behind the camera when the roots have this depth (frames,
-    people); they are not looked through where there can be none.
-    """
-
-    def count() -> Array:
-        def one(joint: Joints, depth: Array) -> Array:
-            behind = (joint.z + depth <= MIN_DEPTH) & (joint.visible > 0)
-            return behind.astype(depth.dtype)
-
-        return jnp.sum(fold_joints(one, joints, depth), axis=0)
-
-    return jax.lax.cond(
-        jnp.any(nearest + depth <= MIN_DEPTH), count, lambda: jnp.zeros(depth.shape[1], depth.dtype)
-    )
-
-
-def _prior_status(clip: _Clip, summary: Summary, weights: tuple[Array, Array], loss: Loss) -> Array:
-    """CONVERGED where nothing speaks against solving, else why it cannot be done."""
-    finite = jnp.all(clip.sound, axis=(0, 1))
-    for value in jax.tree.leaves(clip.camera):
-        finite = finite & jnp.all(jnp.isfinite(value), axis=(0, 1))
-    for value in (clip.camera.fx, clip.camera.fy):
-        finite = finite & jnp.all(value > 0, axis=(0, 1))
-    for weight in weights:
-        finite = finite & jnp.all(jnp.isfinite(weight) & (weight >= 0))
-    if clip.path is not None:
-        rotation, position = clip.path
-        matrices = jnp.moveaxis(rotation.reshape(3, 3, *rotation.shape[1:]), (0, 1), (-2, -1))
-        finite = finite & jnp.all(is_rotation(matrices), axis=0)
-        finite = finite & jnp.all(jnp.isfinite(position), axis=(0, 1))
-    for scale in loss:
-        finite = finite & (jnp.isfinite(scale) & (scale > 0))
-    # One joint fixes a ray; two fix the distance as well.
-    telling = jnp.sum(summary.shown >= 2, axis=0)
-    frames = clip.sound.shape[1]
-    velocity, acceleration = (jnp.min(weight) for weight in weights)
-    needed = jnp.where(velocity > 0, 1, jnp.where(acceleration > 0, min(2, frames), frames))
-    status = jnp.where(telling >= needed, int(Status.CONVERGED), int(Status.TOO_FEW_OBSERVATIONS))
-    return jnp.where(finite, status, int(Status.NON_FINITE))

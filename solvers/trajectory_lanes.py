@@ -1,0 +1,187 @@
+"""A clip as the solvers take it: people last, what cannot be solved masked out, and a first path."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from solvers.block_banded import back_substitute, factor_fast
+from solvers.gauss_newton import Status
+from solvers.pinhole import MIN_DEPTH, Extrinsics, Intrinsics
+from solvers.robust import Loss
+from solvers.trajectory_config import is_rotation
+from solvers.trajectory_rows import (
+    NEAREST,
+    CameraPath,
+    Joints,
+    Summary,
+    Terms,
+    blocks_of,
+    fold_joints,
+    frames_of,
+    from_camera,
+    lay_out,
+    linear_rows,
+    make_terms,
+    summarize,
+    to_camera,
+)
+
+
+class Clip(NamedTuple):
+    """One clip with people last; sound (1, frames, people): no visible joint is NaN or infinite."""
+
+    joints: Joints
+    sound: Array
+    camera: Intrinsics
+    path: CameraPath | None
+
+
+def lay_out_clip(
+    poses: Array,
+    keypoints: Array,
+    occluded: Array,
+    camera: Intrinsics,
+    extrinsics: Extrinsics | None,
+    confidence: Array | None,
+) -> tuple[Clip, Array | None]:
+    """The clip, its leading axes flattened to people, and the origin (people, 3) in the world that its path
+    is measured from, where there is one. Arguments are checked already.
+    """
+    *people, frames, _, _ = poses.shape
+    count = math.prod(people)
+    joints, sound = lay_out(
+        poses.reshape(count, frames, -1, 3),
+        keypoints.reshape(count, frames, -1, 2),
+        occluded.reshape(count, frames, -1),
+        None if confidence is None else confidence.reshape(count, frames, -1),
+    )
+    cameras = jax.tree.map(lambda value: _camera_lanes(jnp.asarray(value), tuple(people), frames), camera)
+    path, origin = None, None
+    if extrinsics is not None:
+        path, origin = _lay_out_path(extrinsics, tuple(people))
+    return Clip(joints, sound, cameras, path), origin
+
+
+def _camera_lanes(value: Array, people: tuple[int, ...], frames: int) -> Array:
+    """One number of the camera, with the leading axes of the people and perhaps frames, as (1, frames or 1,
+    people).
+    """
+    if value.ndim > len(people):
+        return value.reshape(-1, frames).T[None]
+    value = value.reshape(value.shape + (1,) * (len(people) - value.ndim))
+    return jnp.broadcast_to(value, people).reshape(1, 1, -1)
+
+
+def _lay_out_path(extrinsics: Extrinsics, people: tuple[int, ...]) -> tuple[CameraPath, Array]:
+    """The path with people last, and the origin (people, 3) in the world that it is measured from: the
+    camera's first position, so that coordinates far from the world's origin lose no digits.
+    """
+
+    def lanes(values: Array, size: int) -> Array:
+        """(people or none, frames or 1, ...) -> (size, frames or 1, people)"""
+        count = math.prod(people)
+        values = jnp.asarray(values)
+        lead = values.ndim - (1 if size == 3 else 2)
+        values = values.reshape(-1, values.shape[lead - 1], size)
+        return jnp.transpose(jnp.broadcast_to(values, (count, *values.shape[1:])), (2, 1, 0))
+
+    rotation, position = lanes(extrinsics.rotation, 9), lanes(extrinsics.position, 3)
+    origin = jax.lax.stop_gradient(position[:, 0])
+    origin = jnp.where(jnp.isfinite(origin), origin, jnp.zeros_like(origin))
+    return CameraPath(rotation, position - origin[:, None]), origin.T
+
+
+class Prepared(NamedTuple):
+    """What a solver starts from. terms: people who cannot be solved have no visible joint in them; params
+    (blocks, 6, people): the linear start, or the given one; status (people,): CONVERGED where nothing speaks
+    against solving; summary: of every frame's joints.
+    """
+
+    terms: Terms
+    params: Array
+    status: Array
+    summary: Summary
+
+
+def prepare(clip: Clip, weights: tuple[Array, Array], start: Array | None, loss: Loss) -> Prepared:
+    """Masks out who cannot be solved and finds a first path; start (3, frames, people) takes its place."""
+    joints, frames = clip.joints, clip.sound.shape[1]
+    summary = summarize(joints)
+    status = _prior_status(clip, summary, weights, loss)
+    # A person who cannot be solved becomes one without observations at the origin: the masks stand before any
+    # arithmetic, so that neither values nor gradients meet a NaN.
+    usable = status == int(Status.CONVERGED)
+    joints = joints._replace(visible=jnp.where(usable[None, None], joints.visible, 0))
+    camera = jax.tree.map(
+        lambda value: jnp.where(usable[None, None], value, jnp.ones_like(value)), clip.camera
+    )
+    path = clip.path
+    if path is not None:
+        still = jnp.eye(3, dtype=path.rotation.dtype).reshape(9, 1, 1)
+        path = CameraPath(
+            jnp.where(usable[None, None], path.rotation, still),
+            jnp.where(usable[None, None], path.position, jnp.zeros_like(path.position)),
+        )
+    velocity_weight, acceleration_weight = (
+        jnp.where(jnp.isfinite(weight) & (weight >= 0), weight, jnp.ones_like(weight)) for weight in weights
+    )
+    loss = jax.tree.map(
+        lambda scale: jnp.where(jnp.isfinite(scale) & (scale > 0), scale, jnp.ones_like(scale)), loss
+    )
+    terms = make_terms(joints, summary, camera, velocity_weight, acceleration_weight, path, loss)
+    rows = linear_rows(jax.lax.stop_gradient(terms))
+    linear = to_camera(frames_of(back_substitute(factor_fast(rows), len(rows.own)), frames), path)
+    behind = _count_behind(joints, summary.nearest, linear[:, 2])
+    behind = behind * 2 > jnp.sum(summary.shown, axis=0)
+    status = jnp.where(usable & behind, int(Status.BEHIND_CAMERA), status)
+    begin = linear if start is None else to_camera(jnp.swapaxes(start, 0, 1), path)
+    # Every joint has to start before the camera, where the cost has a slope.
+    begin = begin.at[:, 2].set(jnp.maximum(begin[:, 2], NEAREST - summary.nearest))
+    solvable = status == int(Status.CONVERGED)
+    begin = jnp.where(solvable[None, None], from_camera(begin, path), jnp.zeros_like(begin))
+    return Prepared(terms, blocks_of(begin), status, summary)
+
+
+def _count_behind(joints: Joints, nearest: Array, depth: Array) -> Array:
+    """How many visible joints of each person lie behind the camera when the roots have this depth (frames,
+    people); they are not looked through where there can be none.
+    """
+
+    def count() -> Array:
+        def one(joint: Joints, depth: Array) -> Array:
+            behind = (joint.z + depth <= MIN_DEPTH) & (joint.visible > 0)
+            return behind.astype(depth.dtype)
+
+        return jnp.sum(fold_joints(one, joints, depth), axis=0)
+
+    return jax.lax.cond(
+        jnp.any(nearest + depth <= MIN_DEPTH), count, lambda: jnp.zeros(depth.shape[1], depth.dtype)
+    )
+
+
+def _prior_status(clip: Clip, summary: Summary, weights: tuple[Array, Array], loss: Loss) -> Array:
+    """CONVERGED where nothing speaks against solving, else why it cannot be done."""
+    finite = jnp.all(clip.sound, axis=(0, 1))
+    for value in jax.tree.leaves(clip.camera):
+        finite = finite & jnp.all(jnp.isfinite(value), axis=(0, 1))
+    for value in (clip.camera.fx, clip.camera.fy):
+        finite = finite & jnp.all(value > 0, axis=(0, 1))
+    for weight in weights:
+        finite = finite & jnp.all(jnp.isfinite(weight) & (weight >= 0))
+    if clip.path is not None:
+        rotation, position = clip.path
+        matrices = jnp.moveaxis(rotation.reshape(3, 3, *rotation.shape[1:]), (0, 1), (-2, -1))
+        finite = finite & jnp.all(is_rotation(matrices), axis=0)
+        finite = finite & jnp.all(jnp.isfinite(position), axis=(0, 1))
+    for scale in loss:
+        finite = finite & (jnp.isfinite(scale) & (scale > 0))
+    # One joint fixes a ray; two fix the distance as well.
+    telling = jnp.sum(summary.shown >= 2, axis=0)
+    frames = clip.sound.shape[1]
+    velocity, acceleration = (jnp.min(weight) for weight in weights)
+    needed = jnp.where(velocity > 0, 1, jnp.where(acceleration > 0, min(2, frames), frames))
+    status = jnp.where(telling >= needed, int(Status.CONVERGED), int(Status.TOO_FEW_OBSERVATIONS))
+    return jnp.where(finite, status, int(Status.NON_FINITE))
