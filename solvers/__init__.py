@@ -1,6 +1,8 @@
 """Numerics that know nothing of networks, skeletons or files: cameras, banded least squares, trajectories."""
 
 from solvers.block_banded import ChainRows as ChainRows
+from solvers.focal import FocalSolution as FocalSolution
+from solvers.focal import solve_focal as solve_focal
 from solvers.gauss_newton import BandedGaussNewton as BandedGaussNewton
 from solvers.gauss_newton import Status as Status
 from solvers.gauss_newton import WeightedResiduals as WeightedResiduals

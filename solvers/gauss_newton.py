@@ -38,6 +38,7 @@ class Status(IntEnum):
     TOO_FEW_OBSERVATIONS = 2
     NON_FINITE = 3
     BEHIND_CAMERA = 4
+    UNOBSERVABLE = 5
 
 
 class WeightedResiduals(NamedTuple):
@@ -154,7 +155,7 @@ class BandedGaussNewton(jaxopt.GaussNewton):
 
         running = state.status == int(Status.MAX_STEPS)
         undamped = state.damping == 0
-        noise = _rounding(before, state.value)
+        noise = rounding(before, state.value)
         gainless = block_banded.explained(chain) / 2 <= noise
         in_noise = undamped & gainless
         size = jnp.max(jnp.abs(step), axis=(0, 1))
@@ -314,7 +315,7 @@ def compare_residuals(before: WeightedResiduals, after: WeightedResiduals) -> Co
     return Comparison(sum(terms[1:], terms[0]) / 2, _cost(after))
 
 
-def _rounding(residuals: WeightedResiduals, value: Array) -> Array:
+def rounding(residuals: WeightedResiduals, value: Array) -> Array:
     """Error of a cost whose residuals are each off by half a unit in the last place of their magnitude."""
     slip = jnp.finfo(value.dtype).eps * residuals.magnitude
     count = sum(values.size // values.shape[-1] for values in residuals.values)

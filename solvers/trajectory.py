@@ -12,19 +12,14 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from solvers.block_banded import covariances, factor, log_determinant
 from solvers.gauss_newton import BandedGaussNewton, Status
-from solvers.pinhole import Camera, Extrinsics, Intrinsics, as_array, split_camera
+from solvers.pinhole import Camera, Extrinsics, Intrinsics, split_camera
 from solvers.robust import GemanMcClure, Huber, Loss
 from solvers.trajectory_config import (
     DEFAULT_CONFIG,
     TrajectoryConfig,
-    check_arrays,
-    check_camera,
-    check_confidence,
-    check_config,
-    check_loss,
-    check_path,
+    check_arguments,
     make_loss,
-    per_axis,
+    numbers_of,
 )
 from solvers.trajectory_lanes import Clip, lay_out_clip, prepare
 from solvers.trajectory_rows import compare, frames_of, linearize, residuals, smoothness_determinant
@@ -43,6 +38,10 @@ ADVICE = {
     Status.BEHIND_CAMERA: (
         "The keypoints fit a person behind the camera: check that poses are in camera axes "
         "(x right, y down, z forward) and that keypoints have their origin at the top left."
+    ),
+    Status.UNOBSERVABLE: (
+        "The clip does not tell the focal length: people are too far off, too flat or too briefly seen; "
+        "give one that is known, or join the clip with others of the same camera."
     ),
 }
 
@@ -133,11 +132,10 @@ def solve_trajectory(
         values if isinstance(values, Array) else jnp.asarray(values)
         for values in (poses, keypoints, occluded)
     )
-    check_arrays(poses, keypoints, occluded)
-    check_config(config)
-    check_loss(config)
     *people, frames, _, _ = poses.shape
     dtype = poses.dtype
+    intrinsics = split_camera(camera, dtype)
+    confidence, path = check_arguments(poses, keypoints, occluded, intrinsics, config, confidence, extrinsics)
     if initial_root is not None:
         initial_root = jnp.asarray(initial_root).astype(dtype)
         if initial_root.shape != (*people, frames, 3):
@@ -145,18 +143,7 @@ def solve_trajectory(
                 f"initial_root has shape {initial_root.shape}, poses {poses.shape}: "
                 f"pass one root a frame, {(*people, frames, 3)}"
             )
-    if confidence is not None:
-        confidence = jnp.asarray(confidence)
-        check_confidence(confidence, poses.shape[:-1])
-        confidence = confidence.astype(dtype)
-    intrinsics = split_camera(camera, dtype)
-    check_camera(intrinsics, (*people, frames))
-    # One number or three, the compiled function is the same.
-    weights = tuple(
-        per_axis(as_array(weight, dtype)) for weight in (config.velocity_weight, config.acceleration_weight)
-    )
-    spreads = tuple(as_array(value, dtype) for value in (config.keypoint_std, config.size_std))
-    path = None if extrinsics is None else check_path(extrinsics, tuple(people), frames, dtype)
+    weights, spreads = numbers_of(config, dtype)
     return _solve_people(
         poses,
         keypoints if keypoints.dtype == dtype else keypoints.astype(dtype),

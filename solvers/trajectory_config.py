@@ -79,8 +79,40 @@ class TrajectoryConfig(NamedTuple):
 DEFAULT_CONFIG = TrajectoryConfig()
 
 
-def per_axis(weight: Any) -> Any:
-    return jnp.broadcast_to(weight, (3,)) if isinstance(weight, Array) else np.broadcast_to(weight, (3,))
+def numbers_of(config: TrajectoryConfig, dtype: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """The two weights, three numbers each whatever they came as, so that the compiled function is the same;
+    and keypoint_std and size_std.
+    """
+
+    def per_axis(weight: Any) -> Any:
+        weight = as_array(weight, dtype)
+        return jnp.broadcast_to(weight, (3,)) if isinstance(weight, Array) else np.broadcast_to(weight, (3,))
+
+    weights = per_axis(config.velocity_weight), per_axis(config.acceleration_weight)
+    return weights, (as_array(config.keypoint_std, dtype), as_array(config.size_std, dtype))
+
+
+def check_arguments(
+    poses: Array,
+    keypoints: Array,
+    occluded: Array,
+    camera: Intrinsics,
+    config: TrajectoryConfig,
+    confidence: Any,
+    extrinsics: Extrinsics | None,
+) -> tuple[Array | None, Extrinsics | None]:
+    """confidence and extrinsics in the dtype of ``poses``; ValueError for what a solver cannot take."""
+    check_arrays(poses, keypoints, occluded)
+    check_config(config)
+    check_loss(config)
+    *people, frames, _, _ = poses.shape
+    if confidence is not None:
+        confidence = jnp.asarray(confidence)
+        check_confidence(confidence, poses.shape[:-1])
+        confidence = confidence.astype(poses.dtype)
+    check_camera(camera, (*people, frames))
+    path = None if extrinsics is None else check_path(extrinsics, tuple(people), frames, poses.dtype)
+    return confidence, path
 
 
 def check_arrays(poses: Array, keypoints: Array, occluded: Array) -> None:

@@ -283,11 +283,11 @@ def residuals(params: Array, terms: Terms) -> WeightedResiduals:
     joints = terms.joints
     root = to_camera(frames_of(params, joints.x.shape[1]), terms.path)
     u, v = project_components(
-        *_points((root[None, :, 0], root[None, :, 1], root[None, :, 2]), joints), terms.camera
+        *points_of((root[None, :, 0], root[None, :, 1], root[None, :, 2]), joints), terms.camera
     )
     u, v = u - joints.u, v - joints.v
     weight = joints.visible * terms.loss.share(u * u + v * v)
-    smooth = _smoothness(params, terms)
+    smooth = smoothness(params, terms)
     return WeightedResiduals(
         values=(u, v, *smooth.values),
         weights=(weight, weight, *smooth.weights),
@@ -295,7 +295,7 @@ def residuals(params: Array, terms: Terms) -> WeightedResiduals:
     )
 
 
-def _smoothness(params: Array, terms: Terms) -> WeightedResiduals:
+def smoothness(params: Array, terms: Terms) -> WeightedResiduals:
     frames, people = terms.joints.x.shape[1:]
     root = frames_of(params, frames)
     # Differences of neighbours are exact in floating point, and so are differences of those: no digits are
@@ -317,33 +317,52 @@ def _smoothness(params: Array, terms: Terms) -> WeightedResiduals:
 
 def compare(params: Array, trial: Array, terms: Terms) -> Comparison:
     """The cost of `residuals` at two places, in one pass over the joints."""
+    return compare_scaled(params, trial, terms, terms.camera)
 
-    def one(joint: Joints, camera: Intrinsics, *roots: Vector) -> tuple[Array, Array]:
-        (old_u, old_v), (u, v) = (project_components(*_points(root, joint), camera) for root in roots)
+
+def compare_scaled(
+    params: Array, trial: Array, terms: Terms, camera: Intrinsics, growth: Array | None = None
+) -> Comparison:
+    """`compare` where the second place is seen by another camera, and poses there are ``growth`` (people,)
+    times as large.
+    """
+
+    def one(
+        joint: Joints, cameras: tuple[Intrinsics, ...], growth: Array | None, roots: tuple[Vector, Vector]
+    ) -> tuple[Array, Array]:
+        grown = joint
+        if growth is not None:
+            grown = joint._replace(x=growth * joint.x, y=growth * joint.y, z=growth * joint.z)
+        (old_u, old_v), (u, v) = (
+            project_components(*points_of(root, at), camera)
+            for root, at, camera in zip(roots, (joint, grown), cameras, strict=True)
+        )
         old_u, old_v, u, v = old_u - joint.u, old_v - joint.v, u - joint.u, v - joint.v
         before, after = old_u * old_u + old_v * old_v, u * u + v * v
         change = (old_u - u) * (old_u + u) + (old_v - v) * (old_v + v)
         decrease = terms.loss.decrease(before, after, change)
         return joint.visible * decrease, joint.visible * (terms.loss.share(after) * after)
 
-    roots = _components(params, terms), _components(trial, terms)
-    sums = fold_joints(one, terms.joints, _flat(terms.camera), *roots)
+    roots = components(params, terms), components(trial, terms)
+    cameras = flat(terms.camera), flat(camera)
+    sums = fold_joints(one, terms.joints, cameras, None if growth is None else growth[None], roots)
     decrease, value = (jnp.sum(values, axis=0) / 2 for values in sums)
-    smooth = compare_residuals(_smoothness(params, terms), _smoothness(trial, terms))
+    smooth = compare_residuals(smoothness(params, terms), smoothness(trial, terms))
     return Comparison(decrease + smooth.decrease, value + smooth.value)
 
 
-def _components(params: Array, terms: Terms) -> Vector:
+def components(params: Array, terms: Terms) -> Vector:
+    """The roots in camera axes, (frames, people) each."""
     root = to_camera(frames_of(params, terms.joints.x.shape[1]), terms.path)
     return root[:, 0], root[:, 1], root[:, 2]
 
 
-def _flat(camera: Intrinsics) -> Intrinsics:
+def flat(camera: Intrinsics) -> Intrinsics:
     """(1, frames or 1, people) -> (frames or 1, people)"""
     return jax.tree.map(lambda value: value[0], camera)
 
 
-def _points(root: Vector, joints: Joints) -> Vector:
+def points_of(root: Vector, joints: Joints) -> Vector:
     """Joints in camera axes; hidden ones stand one metre ahead, where nothing can go wrong."""
     seen = joints.visible > 0
     x, y, z = (
@@ -359,7 +378,7 @@ def linearize(params: Array, damping: Array, terms: Terms) -> ChainRows:
     """
 
     def one(joint: Joints, camera: Intrinsics, root: Vector, middle: tuple[Array, Array]) -> list[Array]:
-        points = _points(root, joint)
+        points = points_of(root, joint)
         u, v = project_components(*points, camera)
         (u_x, u_y, u_z), (v_x, v_y, v_z) = jacobian_components(*points, camera)
         columns = (
@@ -370,14 +389,19 @@ def linearize(params: Array, damping: Array, terms: Terms) -> ChainRows:
         )
         error_u, error_v = columns[3]
         slope = terms.loss.slope(error_u * error_u + error_v * error_v)
-        return _products(columns, joint.visible * slope)
+        return products_of(columns, joint.visible * slope)
 
-    root = _components(params, terms)
+    root = components(params, terms)
+    middle = middle_of(root, terms)
+    products = fold_joints(one, terms.joints, flat(terms.camera), root, middle)
+    return chain_of(params, triangle_of(products, middle, damping), terms)
+
+
+def middle_of(root: Vector, terms: Terms) -> tuple[Array, Array]:
+    """(a, b) of the ray (a, b, 1) through the middle of every frame's visible joints."""
     depth = terms.centre.z + root[2]
     depth = jnp.where(depth > MIN_DEPTH, depth, jnp.ones_like(depth))
-    middle = (terms.centre.x + root[0]) / depth, (terms.centre.y + root[1]) / depth
-    products = fold_joints(one, terms.joints, _flat(terms.camera), root, middle)
-    return _chain(params, _triangle(products, middle, damping), terms)
+    return (terms.centre.x + root[0]) / depth, (terms.centre.y + root[1]) / depth
 
 
 def linear_rows(terms: Terms) -> ChainRows:
@@ -397,12 +421,12 @@ def linear_rows(terms: Terms) -> ChainRows:
             (scale_x * (middle[0] - a), scale_y * (middle[1] - b)),
             (scale_x * (a * joint.z - joint.x), scale_y * (b * joint.z - joint.y)),
         )
-        return _products(columns, joint.visible)
+        return products_of(columns, joint.visible)
 
-    middle = normalize_components(terms.centre.u, terms.centre.v, _flat(terms.camera))
+    middle = normalize_components(terms.centre.u, terms.centre.v, flat(terms.camera))
     start = jnp.zeros((frames, 3, people), terms.joints.x.dtype)
-    products = fold_joints(one, terms.joints, _flat(terms.camera), middle)
-    triangle = _triangle(products, middle, jnp.zeros(people, start.dtype))
+    products = fold_joints(one, terms.joints, flat(terms.camera), middle)
+    triangle = triangle_of(products, middle, jnp.zeros(people, start.dtype))
     share = 1 / _distance(triangle[2], terms.centre.z)
     rows = [[share * value for value in row] for row in triangle]
     if terms.path is not None:
@@ -413,7 +437,7 @@ def linear_rows(terms: Terms) -> ChainRows:
             [*row[:-1], row[-1] - sum(v * offset[k + j] for j, v in enumerate(row[:-1]))]
             for k, row in enumerate(rows)
         ]
-    return _chain(blocks_of(start), rows, terms)
+    return chain_of(blocks_of(start), rows, terms)
 
 
 def _distance(along: list[Array], offset: Array) -> Array:
@@ -480,7 +504,7 @@ def _by_chunks(piece: Callable[[Array, int], Any], frames: int, length: int, axi
     return jax.lax.fori_loop(0, -(-frames // length), step, jax.tree.map(empty, shapes))
 
 
-def _products(columns: Sequence[tuple[Array, Array]], visible: Array) -> list[Array]:
+def products_of(columns: Sequence[tuple[Array, Array]], visible: Array) -> list[Array]:
     """The inner products of a joint's columns that its frame's triangle needs: 00 01 02 03 11 12 13 22 23."""
     return [
         visible * (columns[i][0] * columns[j][0] + columns[i][1] * columns[j][1])
@@ -489,7 +513,7 @@ def _products(columns: Sequence[tuple[Array, Array]], visible: Array) -> list[Ar
     ]
 
 
-def _triangle(products: list[Array], middle: tuple[Array, Array], damping: Array) -> list[list[Array]]:
+def triangle_of(products: list[Array], middle: tuple[Array, Array], damping: Array) -> list[list[Array]]:
     """The triangle R (row k: columns k to 3) of every frame's rows [J | r] with [sqrt(damping) I | 0] below.
 
     Cholesky of the inner products loses no digits here, because of the columns they are of: those of
@@ -532,7 +556,7 @@ def _turned(triangle: list[list[Array]], path: CameraPath) -> Array:
     return jnp.stack(rows, axis=1)
 
 
-def _chain(params: Array, triangle: list[list[Array]], terms: Terms) -> ChainRows:
+def chain_of(params: Array, triangle: list[list[Array]], terms: Terms) -> ChainRows:
     """Joins every frame's three rows with the smoothness rows, two frames a block."""
     blocks, _, people = params.shape
     frames, dtype = terms.joints.x.shape[1], params.dtype
