@@ -179,7 +179,7 @@ def solve_focal(
 class _Search(NamedTuple):
     """Where a solve stands. params (blocks, 6, lanes); theta (1 or 2, clips): logarithms of what focal
     length and size are multiplied by; share (clips,): of the next step; status (clips,): MAX_STEPS until it
-    is settled; num_steps (clips,).
+    is settled; num_steps (clips,). answers, information: those of the last `_Step`, at most that step away.
     """
 
     params: Array
@@ -187,6 +187,8 @@ class _Search(NamedTuple):
     share: Array
     status: Array
     num_steps: Array
+    answers: tuple[Array, ...]
+    information: Array
 
 
 class _Step(NamedTuple):
@@ -242,6 +244,8 @@ def _solve_clips(
         share=jnp.ones(clips, poses.dtype),
         status=jnp.full(clips, int(Status.MAX_STEPS)),
         num_steps=jnp.zeros(clips, jnp.int32),
+        answers=(jnp.zeros_like(ready.params),) * len(prior),
+        information=jnp.zeros((clips, len(prior), len(prior)), poses.dtype),
     )
     if isinstance(loss, GemanMcClure):
         first = terms._replace(loss=Huber(loss.scale))
@@ -251,8 +255,7 @@ def _solve_clips(
 
     # What the solution tells of the shared unknowns.
     there = _scaled(terms, found.theta, people)
-    last = _bordered_step(found.params, there, prior, found.theta, people)
-    usable, information = _usable(last.information)
+    usable, information = _usable(found.information)
     shared = keypoint_std**2 * jnp.linalg.inv(information)
     deviation = jnp.sqrt(jnp.diagonal(shared, axis1=-2, axis2=-1))
     told = usable & (deviation[:, 0] < UNTOLD) & (jnp.abs(found.theta[0]) < FARTHEST)
@@ -297,7 +300,7 @@ def _solve_clips(
             covariance=lanes_first(
                 jnp.where(
                     answered[None, None, None],
-                    _spread(found.params, there, last.answers, shared, keypoint_std, people),
+                    _spread(found.params, there, found.answers, shared, keypoint_std, people),
                     jnp.nan,
                 )
             )
@@ -365,6 +368,8 @@ def _search(
             share=jnp.where(active, shorter, search.share),
             status=jnp.where(settled, int(Status.CONVERGED), search.status),
             num_steps=search.num_steps + active.astype(jnp.int32),
+            answers=turn.answers,
+            information=turn.information,
         )
 
     limit = jnp.max(start.num_steps) + max_steps
