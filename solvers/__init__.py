@@ -14,4 +14,5 @@ from solvers.pinhole import project_jacobian as project_jacobian
 from solvers.trajectory import TrajectoryConfig as TrajectoryConfig
 from solvers.trajectory import TrajectorySolution as TrajectorySolution
 from solvers.trajectory import describe_status as describe_status
+from solvers.trajectory import joint_covariance as joint_covariance
 from solvers.trajectory import solve_trajectory as solve_trajectory

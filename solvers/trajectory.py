@@ -161,6 +161,48 @@ def solve_trajectory(
     )
 
 
+def joint_covariance(
+    solution: TrajectorySolution,
+    poses: Float[Array, "*people frames J 3"],
+    config: TrajectoryConfig = DEFAULT_CONFIG,
+    pose_std: Any = 0.0,
+    extrinsics: Extrinsics | None = None,
+) -> Float[Array, "*people frames J 3 3"]:
+    """Covariance of every joint C + X, square metres, from that of the root:
+
+        Cov(C + X) = S + sigma_size^2 p p^T + sigma_pose^2 I
+
+    S is the root's covariance without its share of size_std, and p the joint as seen from the camera: a
+    person of another size stands elsewhere on the ray, with every joint. In the axes of the solution.
+
+    solution: of `solve_trajectory` with covariance=True, the same config and extrinsics. poses: as given to
+    it, in camera axes. pose_std: metres, standard deviation of a coordinate of X, one number or one a joint
+    (J,); its errors are taken for independent of the root's. Raises ValueError without a covariance.
+    """
+    if solution.covariance is None:
+        raise ValueError("solution has no covariance: solve with covariance=True")
+    root, joints = solution.root, poses
+    if extrinsics is not None:
+        rotation, position = (jnp.asarray(values).astype(poses.dtype) for values in extrinsics)
+        root = root - position.reshape((1,) * (root.ndim - position.ndim) + position.shape)
+        rotation = rotation.reshape((1,) * (root.ndim + 1 - rotation.ndim) + rotation.shape)
+        joints = _rotate_back(rotation, poses)
+    _, (_, size_std) = numbers_of(config, poses.dtype)
+    seen = root[..., None, :] + joints
+    of_size = (
+        seen[..., :, None] * seen[..., None, :] - (root[..., :, None] * root[..., None, :])[..., None, :, :]
+    )
+    spread = jnp.broadcast_to(jnp.asarray(pose_std, poses.dtype), poses.shape[:-1])
+    pose = spread[..., None, None] ** 2 * jnp.broadcast_to(jnp.eye(3, dtype=poses.dtype), of_size.shape)
+    return solution.covariance[..., None, :, :] + size_std**2 * of_size + pose
+
+
+def _rotate_back(rotation: Array, points: Array) -> Array:
+    """R^T X of every joint, (..., J, 3), by three products (see `trajectory_rows`)."""
+    parts = [rotation[..., None, k, :] * points[..., k, None] for k in range(3)]
+    return parts[0] + parts[1] + parts[2]
+
+
 @functools.partial(jax.jit, static_argnames=("max_steps", "tolerance", "window"))
 def _solve_people(
     poses: Array,

@@ -2,8 +2,10 @@
 
 import os
 
-# The suite compiles much and computes little: XLA's optimiser would take most of its time. Before JAX starts.
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
+# The suite compiles much and computes little: XLA's optimiser would take most of its time, and the newer of
+# its two code generators takes twice as long as the older. Before JAX starts.
+FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
 
 import jax
 import pytest

@@ -10,7 +10,15 @@ import scipy.optimize
 import trajectory_oracle as oracle
 from scipy.spatial.transform import Rotation
 
-from solvers import Camera, Extrinsics, Status, TrajectoryConfig, solve_trajectory
+from solvers import (
+    Camera,
+    Extrinsics,
+    Status,
+    TrajectoryConfig,
+    TrajectorySolution,
+    joint_covariance,
+    solve_trajectory,
+)
 
 CAMERA = Camera(oracle.FOCAL, oracle.CENTER)
 
@@ -47,14 +55,40 @@ def test_a_camera_that_stands_still_only_turns_the_answer(float64):
     scene = oracle.walking_people(2, 60, gap=10)
     pose = jax.tree.map(lambda values: np.repeat(values[None, :1], 2, axis=0).repeat(60, axis=1), shaken(1))
     people = arrays(scene, np.float64)
-    expected = solve_trajectory(*people, CAMERA, covariance=True)
-    found = solve_trajectory(*people, CAMERA, extrinsics=pose, covariance=True)
+    config = TrajectoryConfig(size_std=0.05)
+    expected = solve_trajectory(*people, CAMERA, config, covariance=True)
+    found = solve_trajectory(*people, CAMERA, config, extrinsics=pose, covariance=True)
     rotation, position = pose.rotation[0, 0], pose.position[0, 0]
     np.testing.assert_allclose(found.root, np.asarray(expected.root) @ rotation + position, atol=1e-7)
     np.testing.assert_allclose(found.cost, expected.cost, rtol=1e-9)
     np.testing.assert_allclose(
         found.covariance, rotation.T @ np.asarray(expected.covariance) @ rotation, rtol=1e-6, atol=1e-12
     )
+    joints = joint_covariance(expected, people[0], config, pose_std=0.02)
+    turned = joint_covariance(found, people[0], config, pose_std=0.02, extrinsics=pose)
+    np.testing.assert_allclose(turned, rotation.T @ np.asarray(joints) @ rotation, rtol=1e-6, atol=1e-12)
+    # The joints of people of random sizes, each as unsure as is said.
+    rng = np.random.default_rng(0)
+    root, offset = np.asarray(expected.root)[0, 30], scene.poses[0, 30, 5]
+    alone = np.asarray(expected.covariance)[0, 30] - 0.05**2 * np.outer(root, root)
+    place = root + rng.multivariate_normal(np.zeros(3), alone, 100_000) + offset
+    place = place + 0.05 * rng.normal(size=(len(place), 1)) * (root + offset)
+    place = place + 0.02 * rng.normal(size=place.shape)
+    np.testing.assert_allclose(joints[0, 30, 5], np.cov(place.T), rtol=0.03, atol=2e-5)
+
+
+def test_joints_are_as_unsure_as_their_root_at_least():
+    root = jnp.asarray([[[0.1, 0.2, 4.0]]])
+    status = jnp.zeros(1, jnp.int32)
+    poses = jnp.asarray(np.random.default_rng(0).normal(size=(1, 1, 4, 3)), jnp.float32)
+    bare = TrajectorySolution(root, status, jnp.zeros(1), status)
+    with pytest.raises(ValueError, match="solution has no covariance: solve with covariance=True"):
+        joint_covariance(bare, poses)
+    solution = bare._replace(covariance=jnp.eye(3)[None, None])
+    same = joint_covariance(solution, poses)
+    np.testing.assert_array_equal(same, np.broadcast_to(np.eye(3), (1, 1, 4, 3, 3)))
+    each = joint_covariance(solution, poses, pose_std=np.arange(4))
+    np.testing.assert_allclose(each[0, 0, :, 0, 0], 1 + np.arange(4) ** 2)
 
 
 def test_a_moving_camera_against_an_independent_minimiser(float64):

@@ -63,7 +63,7 @@ def run_cameras(config: CamerasConfig) -> list[tuple[str, float, float]]:
         rows.append((name, float(np.nanmean(error[~inside])), float(np.nanmean(error[inside]))))
 
     noises = [
-        fit_noise("errors", world, config.loss, config.rounds, training, fps, console)
+        fit_noise("errors", world, config.loss, config.rounds, training, fps, console).noise
         for world in (False, True)
     ]
     in_camera, in_world = (jnp.asarray(noise, jnp.float32) for noise in noises)

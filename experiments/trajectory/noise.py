@@ -1,6 +1,7 @@
 """What the weights of Eq. 9 stand for, fitted on clips whose paths are known."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
+import scipy.stats
 from rich.console import Console
 from rich.progress import Progress
 
@@ -28,6 +30,7 @@ class Noise(NamedTuple):
 
 
 FIRST_GUESS = Noise(5.0, 4.0, 10.0, 1.5, 5.0)
+FIRST_TAIL = 6.0
 
 
 @partial(jax.jit, static_argnames=("world", "loss"))
@@ -64,36 +67,74 @@ def squared_distance(solution: TrajectorySolution, root: jax.Array) -> np.ndarra
     return np.einsum("nfi,nfi->nf", error, np.linalg.solve(covariance, error[..., None])[..., 0])
 
 
-def error_likelihood(solution: TrajectorySolution, root: jax.Array, gap: jax.Array) -> float:
+class Fit(NamedTuple):
+    """noise: what the weights stand for. tail: degrees of freedom of the multivariate Student's t that root
+    errors are taken to follow, with the stated covariance as its scale matrix; infinite for a Gaussian.
+    People stand and whirl, and a detector's errors last: one Gaussian would be too wide for most frames and
+    too narrow for the rest.
+    """
+
+    noise: Noise
+    tail: float
+
+
+def error_likelihood(
+    solution: TrajectorySolution, root: jax.Array, gap: jax.Array, tail: float = math.inf
+) -> float:
     """Mean log-density of the root's errors, frames inside gaps and outside weighing the same in all."""
     solved = np.isfinite(np.asarray(solution.root)).all(axis=-1)
     covariance = np.where(solved[..., None, None], np.asarray(solution.covariance, np.float64), np.eye(3))
-    density = -(squared_distance(solution, root) + np.linalg.slogdet(covariance)[1]) / 2
+    distance = squared_distance(solution, root)
+    if math.isinf(tail):
+        density = -(distance + 3 * math.log(2 * math.pi)) / 2
+    else:
+        density = (
+            math.lgamma((tail + 3) / 2)
+            - math.lgamma(tail / 2)
+            - 1.5 * math.log(tail * math.pi)
+            - (tail + 3) / 2 * np.log1p(distance / tail)
+        )
+    density = density - np.linalg.slogdet(covariance)[1] / 2
     inside = np.asarray(gap)
     return float(np.mean([density[solved & side].mean() for side in (inside, ~inside)]))
 
 
+def region_limits(levels: Sequence[float] | np.ndarray, tail: float) -> np.ndarray:
+    """Squared distances e^T S^-1 e within which the root lies with each probability: 3 F(3, tail), or
+    chi-squared(3).
+    """
+    if math.isinf(tail):
+        return scipy.stats.chi2.ppf(np.asarray(levels), 3)
+    return 3 * scipy.stats.f.ppf(np.asarray(levels), 3, tail)
+
+
 def fit_noise(
     objective: str, world: bool, loss: str, rounds: int, scene: Scene, fps: float, console: Console
-) -> Noise:
-    """Nelder-Mead over the logarithms."""
+) -> Fit:
+    """Nelder-Mead over the logarithms: of the noise, and for ``errors`` of the tail too."""
     root = truth(scene, world)
+    start = np.log(FIRST_GUESS if objective == "evidence" else (*FIRST_GUESS, FIRST_TAIL))
+
+    def fit_of(logarithms: np.ndarray) -> Fit:
+        values = [float(value) for value in np.exp(logarithms)]
+        return Fit(Noise(*values[:5]), *values[5:]) if len(values) > 5 else Fit(Noise(*values), math.inf)
+
     with Progress(*Progress.get_default_columns(), "{task.fields[best]}", console=console) as progress:
         task = progress.add_task("fitting", total=rounds, best="")
         best = math.inf
 
         def score(logarithms: np.ndarray) -> float:
             nonlocal best
-            solution = solve(scene, jnp.asarray(np.exp(logarithms), jnp.float32), fps, world, loss)
+            fit = fit_of(logarithms)
+            solution = solve(scene, jnp.asarray(fit.noise, jnp.float32), fps, world, loss)
             if objective == "errors":
-                value = -error_likelihood(solution, root, scene.gap)
+                value = -error_likelihood(solution, root, scene.gap, fit.tail)
             else:
                 value = -float(jnp.nansum(solution.log_evidence)) / scene.gap.size
             best = min(best, value)
             progress.update(task, advance=1, best=f"best {best:.4f}")
             return value
 
-        start = np.log(FIRST_GUESS)
         found = scipy.optimize.minimize(
             score,
             start,
@@ -102,7 +143,8 @@ def fit_noise(
                 "maxfev": rounds,
                 "xatol": 0.01,
                 "fatol": 1e-4,
-                "initial_simplex": start + np.concatenate([np.zeros((1, 5)), 0.7 * np.eye(5)]),
+                "initial_simplex": start
+                + np.concatenate([np.zeros((1, len(start))), 0.7 * np.eye(len(start))]),
             },
         )
-    return Noise(*(float(value) for value in np.exp(found.x)))
+    return fit_of(found.x)
