@@ -8,6 +8,7 @@ calibration   fits what the weights of Eq. 9 stand for on the training split, th
               split how often the truth lies inside the regions that the solve states.
 cameras       compares smoothing in world axes, where the camera's motion is known or known badly, with
               smoothing in camera axes.
+outliers      replaces detections by gross errors and compares losses.
 focal         finds the focal length of the camera together with the paths.
 
 Both splits are couples of real dancers before cameras and detectors that are drawn from a seed; poses are the
@@ -20,11 +21,13 @@ from experiments.commands import run_command
 from experiments.trajectory.calibration import CalibrationConfig, run_calibration
 from experiments.trajectory.cameras import CamerasConfig, run_cameras
 from experiments.trajectory.focal import FocalConfig, run_focal
+from experiments.trajectory.outliers import OutliersConfig, run_outliers
 
 COMMANDS: dict[str, tuple[type, Callable]] = {
     "calibration": (CalibrationConfig, run_calibration),
     "cameras": (CamerasConfig, run_cameras),
     "focal": (FocalConfig, run_focal),
+    "outliers": (OutliersConfig, run_outliers),
 }
 
 
