@@ -106,11 +106,11 @@ class StreamEstimate(NamedTuple):
 
 
 def start_stream(
-    people: int,
-    joints: int,
+    people: Any,
+    joints: Any,
     camera: Camera,
     config: TrajectoryConfig = DEFAULT_CONFIG,
-    lag: int = 25,
+    lag: Any = 25,
     moving: bool = False,
     dtype: Any = jnp.float32,
 ) -> StreamState:
@@ -320,7 +320,14 @@ def _check_pose(extrinsics: Extrinsics, people: int, dtype: Any) -> Extrinsics:
             "extrinsics.rotation holds a matrix that is no rotation: pass orthonormal rows with determinant "
             "1, from world to camera axes"
         )
-    return Extrinsics(rotation, position)
+    # One camera for all is compiled as one for each.
+    return Extrinsics(_for_each(rotation, (people, 3, 3)), _for_each(position, (people, 3)))
+
+
+def _for_each(values: Any, shape: tuple[int, ...]) -> Any:
+    if values.shape == shape:
+        return values
+    return (jnp if isinstance(values, Array) else np).broadcast_to(values, shape)
 
 
 class _Frame(NamedTuple):
@@ -345,11 +352,9 @@ def _lay_out_frame(
     sound, path = sound[0, 0], None
     if pose is not None:
         people = len(poses)
-        rotation = jnp.broadcast_to(pose.rotation, (people, 3, 3)) if pose.rotation.ndim == 2 else pose.rotation
-        position = jnp.broadcast_to(pose.position, (people, 3)) if pose.position.ndim == 1 else pose.position
-        path = CameraPath(rotation.reshape(people, 1, 9).T, position.reshape(people, 1, 3).T)
+        path = CameraPath(pose.rotation.reshape(people, 1, 9).T, pose.position.reshape(people, 1, 3).T)
         placed = sound_poses(path)[0]
-        still = jnp.eye(3, dtype=rotation.dtype).reshape(9, 1, 1)
+        still = jnp.eye(3, dtype=pose.rotation.dtype).reshape(9, 1, 1)
         path = CameraPath(
             jnp.where(placed[None, None], path.rotation, still),
             jnp.where(placed[None, None], path.position, 0),
@@ -404,7 +409,9 @@ def _feed(
     first_guess = guess if state.huber is None else jnp.concatenate([state.huber[1:], state.huber[-1:]])
     warm = to_camera(first_guess, path)
     linear, behind = jax.lax.cond(
-        jnp.any(fresh), lambda: linear_start(terms, summary), lambda: (warm, jnp.zeros_like(usable))
+        jnp.any(fresh),
+        lambda: linear_start(terms, summary, unroll=False),  # once a person, but compiled by everybody
+        lambda: (warm, jnp.zeros_like(usable)),
     )
     begin = jnp.where(fresh[None, None], linear, warm)
     solvable = usable & ~(fresh & behind)

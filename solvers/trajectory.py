@@ -410,13 +410,14 @@ def keep_usable(
     return joints, camera, (velocity_weight, acceleration_weight), loss
 
 
-def linear_start(terms: Terms, summary: Summary) -> tuple[Array, Array]:
+def linear_start(terms: Terms, summary: Summary, unroll: bool = True) -> tuple[Array, Array]:
     """The solution of the linear problem in camera axes (frames, 3, people), and of whom it has most visible
-    joints behind the camera.
+    joints behind the camera. ``unroll`` trades compile time, see `block_banded.absorb`.
     """
     frames = terms.joints.x.shape[1]
     rows = linear_rows(jax.lax.stop_gradient(terms))
-    linear = to_camera(frames_of(back_substitute(factor_fast(rows), len(rows.own)), frames), terms.path)
+    chain = factor_fast(rows) if unroll else factor(rows, unroll=False)
+    linear = to_camera(frames_of(back_substitute(chain, len(rows.own)), frames), terms.path)
     behind = count_behind(terms.joints, summary.nearest, linear[:, 2])
     return linear, behind * 2 > jnp.sum(summary.shown, axis=0)
 
