@@ -141,13 +141,13 @@ def start_stream(
     dtype = jnp.dtype(dtype)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"dtype is {dtype}: pass float32, or float64 with jax_enable_x64")
-    if dtype.itemsize == 8 and not jax.config.jax_enable_x64:
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise ValueError("dtype is float64, which JAX has switched off: set jax_enable_x64, or pass float32")
     check_config(config)
     check_loss(config)
     if config.window is not None:
         raise ValueError(f"config.window is {config.window}: a stream has its lag instead, pass None")
-    pair = config.velocity_weight, config.acceleration_weight
+    pair = (config.velocity_weight, config.acceleration_weight)
     if not any(isinstance(weight, jax.core.Tracer) for weight in pair):
         first, second = (per_axis(np.asarray(weight)) for weight in pair)
         if not np.all((first > 0) | (second > 0)):
@@ -164,6 +164,9 @@ def start_stream(
     def empty(*shape: int) -> Array:
         return jnp.zeros((*shape, people), dtype)
 
+    def each_axis(weight: Any) -> Array:
+        return jnp.asarray(per_axis(as_array(weight, dtype)))
+
     loss = jax.tree.map(jnp.asarray, make_loss(config, dtype))
     path = None
     if moving:
@@ -172,7 +175,7 @@ def start_stream(
     return StreamState(
         settings=StreamSettings(int(lag), int(config.max_steps), float(config.tolerance)),
         camera=jax.tree.map(lambda value: camera_lanes(jnp.asarray(value), (people,), 1), intrinsics),
-        weights=tuple(jnp.asarray(per_axis(as_array(weight, dtype))) for weight in pair),
+        weights=(each_axis(pair[0]), each_axis(pair[1])),
         loss=loss,
         filled=jnp.asarray(0),
         joints=Joints(*(empty(joints, frames) for _ in Joints._fields)),
@@ -213,7 +216,8 @@ def feed(
     NON_FINITE when a visible joint of the frame, its confidence or the camera's pose is NaN, infinite, out of
         range or too large to square. The frame counts as hidden for this person, whose root is then what the
         other frames say;
-    BEHIND_CAMERA when most visible joints of a first answer lie behind the camera; the next frame tries again;
+    BEHIND_CAMERA when most visible joints of a first answer lie behind the camera; the next frame tries
+        again;
     MAX_STEPS when the steps ran out: the next frame goes on from there.
     Nobody else's answer changes by a bit.
 
@@ -312,8 +316,8 @@ def _check_pose(extrinsics: Extrinsics, people: int, dtype: Any) -> Extrinsics:
     for name, values, size in (("rotation", rotation, (3, 3)), ("position", position, (3,))):
         if values.shape not in (size, (people, *size)):
             raise ValueError(
-                f"extrinsics.{name} has shape {values.shape}: pass that of one frame, {size}, or one for each "
-                f"person, {(people, *size)}"
+                f"extrinsics.{name} has shape {values.shape}: pass that of one frame, {size}, or one for "
+                f"each person, {(people, *size)}"
             )
     if not isinstance(rotation, jax.core.Tracer) and not bool(np.all(is_rotation(np.asarray(rotation)))):
         raise ValueError(
@@ -347,7 +351,9 @@ def _lay_out_frame(
     confidence: Array | None,
     pose: Extrinsics | None,
 ) -> _Frame:
-    alone = (None if values is None else values[:, None] for values in (poses, keypoints, occluded, confidence))
+    alone = (
+        None if values is None else values[:, None] for values in (poses, keypoints, occluded, confidence)
+    )
     joints, sound = lay_out(*alone)
     sound, path = sound[0, 0], None
     if pose is not None:
@@ -437,12 +443,10 @@ def _feed(
     # A frame that overflows is left out, and whatever else the window holds of who has no path yet.
     spoilt = solvable & (solved.status == int(Status.NON_FINITE))
     answered = solvable & (~spoilt | state.settled)
-    roots, huber = (
-        None
-        if values is None
-        else jnp.where(spoilt[None, None], older, jnp.where(answered[None, None], values, 0))
-        for values, older in ((frames_of(params, window), guess), (huber, first_guess))
-    )
+
+    def kept(values: Array, older: Array) -> Array:
+        return jnp.where(spoilt[None, None], older, jnp.where(answered[None, None], values, 0))
+
     newest = (jnp.arange(window) == window - 1)[None, :, None]
     left_out = spoilt[None, None] & (newest | ~state.settled[None, None])
     status = jnp.where(solvable, solved.status, int(Status.BEHIND_CAMERA))
@@ -454,8 +458,8 @@ def _feed(
         joints=jax.tree.map(lambda values: jnp.where(left_out, 0, values), everything),
         path=path,
         origin=origin,
-        roots=roots,
-        huber=huber,
+        roots=kept(frames_of(params, window), guess),
+        huber=None if huber is None else kept(huber, first_guess),
         prior=prior,
         settled=state.settled | (solvable & ~spoilt & (telling >= lasting)),
         answered=answered,
@@ -482,5 +486,3 @@ def _older(state: StreamState, sound: Array) -> Prior:
         prior,
         Prior.nothing(len(sound), state.roots.dtype),
     )
-
-
