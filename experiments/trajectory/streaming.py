@@ -56,10 +56,21 @@ def stream(scene: Scene, config: TrajectoryConfig, lag: int, world: bool) -> Str
     return Streamed(np.stack(current, axis=1), np.moveaxis(late, 0, 1))
 
 
-def run_streaming(config: StreamingConfig) -> list[tuple[str, float, float, float, float]]:
-    """(which answer, root error in mm outside gaps, inside, its distance from the whole clip's outside,
-    inside), printed and drawn. Frames at either end of a stretch, as many as the longest lag, are left out,
-    so that all lags are judged on the same ones.
+def frames_until_seen(gap: np.ndarray) -> np.ndarray:
+    """(N, F): for how many frames a gap goes on, 0 outside gaps; the end of a stretch ends no gap."""
+    until = np.zeros(gap.shape)
+    left = np.full(len(gap), np.inf)
+    for t in reversed(range(gap.shape[1])):
+        left = np.where(gap[:, t], left + 1, 0)
+        until[:, t] = left
+    return until
+
+
+def run_streaming(config: StreamingConfig) -> list[tuple[str, float, float, float, float, float]]:
+    """(which answer, root error in mm outside gaps, inside, its distance from the whole clip's answer in mm
+    outside gaps, inside, and inside where the answer has seen the gap's end), printed and drawn. Frames at
+    either end of a stretch, as many as the longest lag, are left out, so that all lags are judged on the
+    same ones.
     """
     margin = max(config.lags)
     if config.frames <= 2 * margin:
@@ -75,25 +86,28 @@ def run_streaming(config: StreamingConfig) -> list[tuple[str, float, float, floa
     gap = np.asarray(scene.gap)
     judged = (np.arange(config.frames) >= margin) & (np.arange(config.frames) < config.frames - margin)
     sides = judged[None] & ~gap, judged[None] & gap
-    rows: list[tuple[str, float, float, float, float]] = []
+    until = frames_until_seen(gap)
+    rows: list[tuple[str, float, float, float, float, float]] = []
 
-    def judge(name: str, answer: np.ndarray) -> None:
+    def judge(name: str, answer: np.ndarray, lag: int) -> None:
         error, apart = (1000 * np.linalg.norm(answer - other, axis=-1) for other in (root, whole))
         outside, inside, outside_apart, inside_apart = (
             float(np.nanmean(values[side])) for values in (error, apart) for side in sides
         )
-        rows.append((name, outside, inside, outside_apart, inside_apart))
+        over = apart[sides[1] & (until <= lag)]
+        over_apart = float(np.nanmean(over)) if over.size else np.nan
+        rows.append((name, outside, inside, outside_apart, inside_apart, over_apart))
 
     settings = noise_config(config.noise, fps, config.world, config.loss)
     for lag in config.lags:
         found = stream(scene, settings, lag, config.world)
         if lag == config.lags[0]:
-            judge("the frame just fed", found.current)
-        judge(f"{lag} frames ({1000 * lag / fps:.0f} ms) later", found.lagged)
-    judge("whole clip", whole)
+            judge("the frame just fed", found.current, 0)
+        judge(f"{lag} frames ({1000 * lag / fps:.0f} ms) later", found.lagged, lag)
+    judge("whole clip", whole, config.frames)
 
     headings = ["answer", "root outside gaps", "root inside gaps"]
-    headings += ["from the whole clip's, outside", "inside"]
+    headings += ["from the whole clip's, outside", "inside", "inside, its end seen"]
     table = Table(*headings)
     lines = [
         f"{len(root)} people, frames {margin} to {config.frames - margin} of {config.frames} at {fps:g} fps; "
@@ -103,7 +117,7 @@ def run_streaming(config: StreamingConfig) -> list[tuple[str, float, float, floa
         "|---|" + "---:|" * (len(headings) - 1),
     ]
     for name, *values in rows:
-        cells = [f"{value:.1f} mm" for value in values]
+        cells = [f"{value:.1f} mm" if np.isfinite(value) else "–" for value in values]
         table.add_row(name, *cells)
         lines.append(f"| {name} | {' | '.join(cells)} |")
     console.print(table)
