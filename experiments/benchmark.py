@@ -513,8 +513,8 @@ class StreamingBenchmark:
     """lambda_1 and lambda_2."""
     loss: str = "squared"
     """What a joint's error costs, see `TrajectoryConfig`."""
-    tolerance: float = 1e-7
-    """Metres, see `TrajectoryConfig`."""
+    max_steps: int = 60
+    """Steps a frame at most; with a single one the next frame goes on from there."""
     output: Path | None = None
     """Also write the table as Markdown."""
 
@@ -526,7 +526,7 @@ def run_streaming(config: StreamingBenchmark) -> list[list[str]]:
     rows: list[list[str]] = []
     console = Console()
     camera = Camera((FOCAL, FOCAL), tuple(CENTER))
-    settings = TrajectoryConfig(*config.weights, loss=config.loss, tolerance=config.tolerance)
+    settings = TrajectoryConfig(*config.weights, loss=config.loss, max_steps=config.max_steps)
     for people in sorted(config.people):
         clip = walking_people(people, config.frames, config.seed)
         poses, keypoints = clip.poses.astype(np.float32), clip.keypoints.astype(np.float32)

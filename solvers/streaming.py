@@ -125,7 +125,8 @@ def start_stream(
 
     people, joints: P and J, how many every frame holds; who is absent is hidden.
     camera: one, or one for each person; it stays the same.
-    config: weights, loss, max_steps and tolerance. A tolerance of 1e-4 saves a step a frame.
+    config: weights, loss, max_steps and tolerance. With max_steps = 1 the next frame goes on from where a
+        frame has ended: the status is MAX_STEPS then, and the time about half.
     lag: frames by which `StreamEstimate.lagged` is late, one at least.
     moving: every frame comes with the camera's pose, and roots are in world axes. Coordinates are measured
         from where the camera was on the first frame.
