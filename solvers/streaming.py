@@ -126,7 +126,7 @@ def start_stream(
     people, joints: P and J, how many every frame holds; who is absent is hidden.
     camera: one, or one for each person; it stays the same.
     config: weights, loss, max_steps and tolerance. With max_steps = 1 the next frame goes on from where a
-        frame has ended: the status is MAX_STEPS then, and the time about half.
+        frame has ended, and the status is MAX_STEPS.
     lag: frames by which `StreamEstimate.lagged` is late, one at least.
     moving: every frame comes with the camera's pose, and roots are in world axes. Coordinates are measured
         from where the camera was on the first frame.
@@ -227,14 +227,14 @@ def feed(
     """
     count, *_, people = state.joints.x.shape
     dtype = state.roots.dtype
+    # What is not yet on a device stays with NumPy until the jitted function is called, which is quicker.
     poses, keypoints, occluded = (
-        values if isinstance(values, Array) else jnp.asarray(values)
-        for values in (poses, keypoints, occluded)
+        values if isinstance(values, Array) else np.asarray(values) for values in (poses, keypoints, occluded)
     )
     wanted = {"poses": (people, count, 3), "keypoints": (people, count, 2), "occluded": (people, count)}
     given = {"poses": poses, "keypoints": keypoints, "occluded": occluded}
     if confidence is not None:
-        confidence = jnp.asarray(confidence)
+        confidence = confidence if isinstance(confidence, Array) else np.asarray(confidence)
         wanted["confidence"], given["confidence"] = (people, count), confidence
     for name, values in given.items():
         _check_values(name, values, wanted[name])
@@ -247,10 +247,10 @@ def feed(
     pose = None if extrinsics is None else _check_pose(extrinsics, people, dtype)
     return _feed(
         state,
-        poses.astype(dtype),
-        keypoints.astype(dtype),
+        _cast(poses, dtype),
+        _cast(keypoints, dtype),
         occluded,
-        None if confidence is None else confidence.astype(dtype),
+        None if confidence is None else _cast(confidence, dtype),
         pose,
     )
 
@@ -290,7 +290,7 @@ def forget(state: StreamState, people: Shaped[Any, "..."]) -> StreamState:
     )
 
 
-def _check_values(name: str, values: Array, wanted: tuple[int, ...]) -> None:
+def _check_values(name: str, values: Any, wanted: tuple[int, ...]) -> None:
     if values.shape != wanted:
         if len(values.shape) == len(wanted):
             for axis, what in ((0, "people"), (1, "joints")):
@@ -327,6 +327,10 @@ def _check_pose(extrinsics: Extrinsics, people: int, dtype: Any) -> Extrinsics:
         )
     # One camera for all is compiled as one for each.
     return Extrinsics(_for_each(rotation, (people, 3, 3)), _for_each(position, (people, 3)))
+
+
+def _cast(values: Any, dtype: Any) -> Any:
+    return values if values.dtype == dtype else values.astype(dtype)
 
 
 def _for_each(values: Any, shape: tuple[int, ...]) -> Any:

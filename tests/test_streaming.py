@@ -296,10 +296,10 @@ POSE = Extrinsics(np.eye(3), np.zeros(3))
         ({"keypoints": np.zeros((PEOPLE, 7, 2))}, "keypoints has 7 joints, the stream was started for 6"),
         ({"poses": np.zeros((PEOPLE, 1, JOINTS, 3))}, r"poses has shape .*: pass one frame of everybody"),
         ({"keypoints": np.zeros((PEOPLE, JOINTS, 3))}, r"keypoints has shape \(3, 6, 3\): pass one frame"),
-        ({"occluded": np.zeros((PEOPLE, JOINTS))}, "occluded has dtype float32: pass booleans"),
-        ({"poses": np.zeros((PEOPLE, JOINTS, 3), int)}, "poses has dtype int32: pass floating point"),
+        ({"occluded": np.zeros((PEOPLE, JOINTS))}, "occluded has dtype float64: pass booleans"),
+        ({"poses": np.zeros((PEOPLE, JOINTS, 3), int)}, "poses has dtype int64: pass floating point"),
         ({"confidence": np.zeros((PEOPLE, 5))}, "confidence has 5 joints"),
-        ({"confidence": np.zeros((PEOPLE, JOINTS), int)}, "confidence has dtype int32"),
+        ({"confidence": np.zeros((PEOPLE, JOINTS), int)}, "confidence has dtype int64"),
         ({"extrinsics": None}, "extrinsics are missing: the stream was started with moving=True"),
         (
             {"extrinsics": POSE._replace(rotation=np.ones((3, 3)))},
