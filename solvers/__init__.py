@@ -11,6 +11,12 @@ from solvers.pinhole import Extrinsics as Extrinsics
 from solvers.pinhole import normalize as normalize
 from solvers.pinhole import project as project
 from solvers.pinhole import project_jacobian as project_jacobian
+from solvers.streaming import StreamEstimate as StreamEstimate
+from solvers.streaming import StreamState as StreamState
+from solvers.streaming import feed as feed
+from solvers.streaming import forget as forget
+from solvers.streaming import start_stream as start_stream
+from solvers.streaming import window_root as window_root
 from solvers.trajectory import TrajectoryConfig as TrajectoryConfig
 from solvers.trajectory import TrajectorySolution as TrajectorySolution
 from solvers.trajectory import describe_status as describe_status

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from solvers.block_banded import back_substitute, factor_fast
+from solvers.block_banded import back_substitute, factor, factor_fast
 from solvers.gauss_newton import Status
 from solvers.pinhole import MIN_DEPTH, Extrinsics, Intrinsics
 from solvers.robust import Loss
@@ -58,14 +58,14 @@ def lay_out_clip(
         occluded.reshape(count, frames, -1),
         None if confidence is None else confidence.reshape(count, frames, -1),
     )
-    cameras = jax.tree.map(lambda value: _camera_lanes(jnp.asarray(value), tuple(people), frames), camera)
+    cameras = jax.tree.map(lambda value: camera_lanes(jnp.asarray(value), tuple(people), frames), camera)
     path, origin = None, None
     if extrinsics is not None:
         path, origin = _lay_out_path(extrinsics, tuple(people))
     return Clip(joints, sound, cameras, path), origin
 
 
-def _camera_lanes(value: Array, people: tuple[int, ...], frames: int) -> Array:
+def camera_lanes(value: Array, people: tuple[int, ...], frames: int) -> Array:
     """One number of the camera, with the leading axes of the people and perhaps frames, as (1, frames or 1,
     people).
     """
@@ -108,16 +108,10 @@ class Prepared(NamedTuple):
 
 def prepare(clip: Clip, weights: tuple[Array, Array], start: Array | None, loss: Loss) -> Prepared:
     """Masks out who cannot be solved and finds a first path; start (3, frames, people) takes its place."""
-    joints, frames = clip.joints, clip.sound.shape[1]
-    summary = summarize(joints)
+    summary = summarize(clip.joints)
     status = _prior_status(clip, summary, weights, loss)
-    # A person who cannot be solved becomes one without observations at the origin: the masks stand before any
-    # arithmetic, so that neither values nor gradients meet a NaN.
     usable = status == int(Status.CONVERGED)
-    joints = joints._replace(visible=jnp.where(usable[None, None], joints.visible, 0))
-    camera = jax.tree.map(
-        lambda value: jnp.where(usable[None, None], value, jnp.ones_like(value)), clip.camera
-    )
+    joints, camera, weights, loss = keep_usable(usable, clip.joints, clip.camera, weights, loss)
     path = clip.path
     if path is not None:
         still = jnp.eye(3, dtype=path.rotation.dtype).reshape(9, 1, 1)
@@ -125,17 +119,8 @@ def prepare(clip: Clip, weights: tuple[Array, Array], start: Array | None, loss:
             jnp.where(usable[None, None], path.rotation, still),
             jnp.where(usable[None, None], path.position, jnp.zeros_like(path.position)),
         )
-    velocity_weight, acceleration_weight = (
-        jnp.where(jnp.isfinite(weight) & (weight >= 0), weight, jnp.ones_like(weight)) for weight in weights
-    )
-    loss = jax.tree.map(
-        lambda scale: jnp.where(jnp.isfinite(scale) & (scale > 0), scale, jnp.ones_like(scale)), loss
-    )
-    terms = make_terms(joints, summary, camera, velocity_weight, acceleration_weight, path, loss)
-    rows = linear_rows(jax.lax.stop_gradient(terms))
-    linear = to_camera(frames_of(back_substitute(factor_fast(rows), len(rows.own)), frames), path)
-    behind = _count_behind(joints, summary.nearest, linear[:, 2])
-    behind = behind * 2 > jnp.sum(summary.shown, axis=0)
+    terms = make_terms(joints, summary, camera, *weights, path, loss)
+    linear, behind = linear_start(terms, summary)
     status = jnp.where(usable & behind, int(Status.BEHIND_CAMERA), status)
     begin = linear if start is None else to_camera(jnp.swapaxes(start, 0, 1), path)
     # Every joint has to start before the camera, where the cost has a slope.
@@ -145,7 +130,36 @@ def prepare(clip: Clip, weights: tuple[Array, Array], start: Array | None, loss:
     return Prepared(terms, blocks_of(begin), status, summary)
 
 
-def _count_behind(joints: Joints, nearest: Array, depth: Array) -> Array:
+def keep_usable(
+    usable: Array, joints: Joints, camera: Intrinsics, weights: tuple[Array, Array], loss: Loss
+) -> tuple[Joints, Intrinsics, tuple[Array, Array], Loss]:
+    """A person who cannot be solved becomes one without observations at the origin: the masks stand before
+    any arithmetic, so that neither values nor gradients meet a NaN.
+    """
+    joints = joints._replace(visible=jnp.where(usable[None, None], joints.visible, 0))
+    camera = jax.tree.map(lambda value: jnp.where(usable[None, None], value, jnp.ones_like(value)), camera)
+    velocity_weight, acceleration_weight = (
+        jnp.where(jnp.isfinite(weight) & (weight >= 0), weight, jnp.ones_like(weight)) for weight in weights
+    )
+    loss = jax.tree.map(
+        lambda scale: jnp.where(jnp.isfinite(scale) & (scale > 0), scale, jnp.ones_like(scale)), loss
+    )
+    return joints, camera, (velocity_weight, acceleration_weight), loss
+
+
+def linear_start(terms: Terms, summary: Summary, unroll: bool = True) -> tuple[Array, Array]:
+    """The solution of the linear problem in camera axes (frames, 3, people), and of whom it has most visible
+    joints behind the camera. ``unroll`` trades compile time, see `block_banded.absorb`.
+    """
+    frames = terms.joints.x.shape[1]
+    rows = linear_rows(jax.lax.stop_gradient(terms))
+    chain = factor_fast(rows) if unroll else factor(rows, unroll=False)
+    linear = to_camera(frames_of(back_substitute(chain, len(rows.own)), frames), terms.path)
+    behind = count_behind(terms.joints, summary.nearest, linear[:, 2])
+    return linear, behind * 2 > jnp.sum(summary.shown, axis=0)
+
+
+def count_behind(joints: Joints, nearest: Array, depth: Array) -> Array:
     """How many visible joints of each person lie behind the camera when the roots have this depth (frames,
     people); they are not looked through where there can be none.
     """
@@ -164,20 +178,9 @@ def _count_behind(joints: Joints, nearest: Array, depth: Array) -> Array:
 
 def _prior_status(clip: Clip, summary: Summary, weights: tuple[Array, Array], loss: Loss) -> Array:
     """CONVERGED where nothing speaks against solving, else why it cannot be done."""
-    finite = jnp.all(clip.sound, axis=(0, 1))
-    for value in jax.tree.leaves(clip.camera):
-        finite = finite & jnp.all(jnp.isfinite(value), axis=(0, 1))
-    for value in (clip.camera.fx, clip.camera.fy):
-        finite = finite & jnp.all(value > 0, axis=(0, 1))
-    for weight in weights:
-        finite = finite & jnp.all(jnp.isfinite(weight) & (weight >= 0))
+    finite = jnp.all(clip.sound, axis=(0, 1)) & sound_settings(clip.camera, weights, loss)
     if clip.path is not None:
-        rotation, position = clip.path
-        matrices = jnp.moveaxis(rotation.reshape(3, 3, *rotation.shape[1:]), (0, 1), (-2, -1))
-        finite = finite & jnp.all(is_rotation(matrices), axis=0)
-        finite = finite & jnp.all(jnp.isfinite(position), axis=(0, 1))
-    for scale in loss:
-        finite = finite & (jnp.isfinite(scale) & (scale > 0))
+        finite = finite & jnp.all(sound_poses(clip.path), axis=0)
     # One joint fixes a ray; two fix the distance as well.
     telling = jnp.sum(summary.shown >= 2, axis=0)
     frames = clip.sound.shape[1]
@@ -185,3 +188,24 @@ def _prior_status(clip: Clip, summary: Summary, weights: tuple[Array, Array], lo
     needed = jnp.where(velocity > 0, 1, jnp.where(acceleration > 0, min(2, frames), frames))
     status = jnp.where(telling >= needed, int(Status.CONVERGED), int(Status.TOO_FEW_OBSERVATIONS))
     return jnp.where(finite, status, int(Status.NON_FINITE))
+
+
+def sound_settings(camera: Intrinsics, weights: tuple[Array, Array], loss: Loss) -> Array:
+    """(people,): whether the camera's numbers, the weights and the loss's scale are finite and in range."""
+    sound = jnp.ones(camera.fx.shape[-1], bool)
+    for value in jax.tree.leaves(camera):
+        sound = sound & jnp.all(jnp.isfinite(value), axis=(0, 1))
+    for value in (camera.fx, camera.fy):
+        sound = sound & jnp.all(value > 0, axis=(0, 1))
+    for weight in weights:
+        sound = sound & jnp.all(jnp.isfinite(weight) & (weight >= 0))
+    for scale in loss:
+        sound = sound & (jnp.isfinite(scale) & (scale > 0))
+    return sound
+
+
+def sound_poses(path: CameraPath) -> Array:
+    """(frames, people): whether the camera's rotation is one, and its position finite."""
+    rotation, position = path
+    matrices = jnp.moveaxis(rotation.reshape(3, 3, *rotation.shape[1:]), (0, 1), (-2, -1))
+    return is_rotation(matrices) & jnp.all(jnp.isfinite(position), axis=0)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from solvers.block_banded import BandedLinks, ChainRows
+from solvers.block_banded import BandedLinks, ChainRows, absorb
 from solvers.gauss_newton import Comparison, WeightedResiduals, compare_residuals, zero_tangent
 from solvers.pinhole import (
     MIN_DEPTH,
@@ -74,11 +74,37 @@ class Summary(NamedTuple):
     largest: Array
 
 
+class Prior(NamedTuple):
+    """What frames before the clip say of its first two, as rows whose squares add to Eq. 9:
+
+        |triangle (x - at) - right|^2,   x = (C_0, C_1)
+
+    triangle (6, 6, people): upper triangular; right, at (6, people). at is near the answer, so that nothing
+    cancels; zeros say nothing.
+    """
+
+    triangle: Array
+    right: Array
+    at: Array
+
+    @classmethod
+    def nothing(cls, people: int, dtype: Any) -> "Prior":
+        none = jnp.zeros((6, people), dtype)
+        return cls(jnp.zeros((6, 6, people), dtype), none, none)
+
+    def missing(self, x: Array) -> Array:
+        """right - triangle (x - at) of x (6, people)."""
+        return self.right - jnp.sum(self.triangle * (x - self.at)[None], axis=1)
+
+
 class Terms(NamedTuple):
     """What Eq. 9 needs. The camera's numbers are (1, frames or 1, people); the weights are (3,), one for each
     axis; speed and turn (frames - 1, 3) are those of `factored_smoothness`; centre (frames, people) is the
     mean of the visible joints; magnitude (people,) is the largest keypoint, whose rounding limits the
     residuals; path is None where roots are in camera axes; loss is that of reprojection.
+
+    A clip may begin late, at frame ``begin``: what stands before is held at zero and tied to nothing. It may
+    have a prior on its first two frames, if their number is odd, so that those two are one block.
     """
 
     joints: Joints
@@ -91,6 +117,8 @@ class Terms(NamedTuple):
     magnitude: Array
     path: CameraPath | None
     loss: Loss
+    begin: Array | None = None
+    prior: Prior | None = None
 
 
 def make_terms(
@@ -101,6 +129,8 @@ def make_terms(
     acceleration_weight: Array,
     path: CameraPath | None = None,
     loss: Loss = SQUARED,
+    begin: Array | None = None,
+    prior: Prior | None = None,
 ) -> Terms:
     """Everything about a clip that its solution needs at every step; a weight is one number or three."""
     velocity_weight, acceleration_weight = (
@@ -111,11 +141,13 @@ def make_terms(
         camera,
         velocity_weight,
         acceleration_weight,
-        *factored_smoothness(joints.x.shape[1], velocity_weight, acceleration_weight),
+        *factored_smoothness(joints.x.shape[1], velocity_weight, acceleration_weight, begin),
         centre=summary.centre,
         magnitude=jnp.max(summary.largest, axis=0),
         path=path,
         loss=loss,
+        begin=begin,
+        prior=prior,
     )
 
 
@@ -182,7 +214,7 @@ def summarize(joints: Joints) -> Summary:
 
 
 def factored_smoothness(
-    frames: int, velocity_weight: Array, acceleration_weight: Array
+    frames: int, velocity_weight: Array, acceleration_weight: Array, begin: Array | None = None
 ) -> tuple[Array, Array]:
     """One smoothness row a frame and axis in place of two: g and e, (frames - 1, 3) for weights (3,), with
 
@@ -195,7 +227,7 @@ def factored_smoothness(
 
     and d^2 = t + lambda_1 in the last row. g_k = d_k + e_k = (t_k + lambda_1) / d_k without cancellation.
     t_k is written out: with the fixed points p and -m of the recursion, (t_k - p) / (t_k + m) falls by a
-    constant factor a frame.
+    constant factor a frame. The sums, and t_k = 0, begin at frame ``begin``; rows before it are zeros.
     """
     # The implicit derivatives are those of the cost, not of its rows.
     first, second = (jax.lax.stop_gradient(w)[None] for w in (velocity_weight, acceleration_weight))
@@ -206,14 +238,19 @@ def factored_smoothness(
     upper = jnp.where(first > 0, (first + spread) / 2, jnp.ones_like(first))  # m
     point = first * second / upper  # p
     count = jnp.arange(frames - 1, dtype=first.dtype)[:, None]
-    fall = jnp.log1p(-jnp.where(first > 0, spread / (second + upper), jnp.zeros_like(first)))
-    power = jnp.where(count == 0, 0, count * fall)
-    t = -point * jnp.expm1(power) / (1 + jnp.exp(power) * point / upper)
     last = count == frames - 2
+    if begin is not None:
+        count = count - begin.astype(count.dtype)
+    fall = jnp.log1p(-jnp.where(first > 0, spread / (second + upper), jnp.zeros_like(first)))
+    power = jnp.where(count <= 0, 0, count * fall)
+    t = -point * jnp.expm1(power) / (1 + jnp.exp(power) * point / upper)
     diagonal = jnp.sqrt(t + first + jnp.where(last, jnp.zeros_like(second), second))
     divisor = jnp.where(diagonal > 0, diagonal, jnp.ones_like(diagonal))
     scale = jnp.sqrt(total)
-    return scale * (t + first) / divisor, jnp.where(last, 0, -scale * second / divisor)
+    speed, turn = scale * (t + first) / divisor, jnp.where(last, 0, -scale * second / divisor)
+    if begin is None:
+        return speed, turn
+    return jnp.where(count < 0, 0, speed), jnp.where(count < 0, 0, turn)
 
 
 def smoothness_determinant(terms: Terms) -> Array:
@@ -308,11 +345,17 @@ def smoothness(params: Array, terms: Terms) -> WeightedResiduals:
     velocity_weight, acceleration_weight = (
         weight[None, :, None] for weight in (terms.velocity_weight, terms.acceleration_weight)
     )
-    return WeightedResiduals(
-        values=(MILLIMETRES * velocity, MILLIMETRES * acceleration, spare),
-        weights=(velocity_weight, acceleration_weight, one),
-        magnitude=terms.magnitude,
-    )
+    if terms.begin is not None:
+        # A difference that reaches before the beginning weighs nothing.
+        within = (jnp.arange(frames - 1) >= terms.begin)[:, None, None]
+        velocity_weight = jnp.where(within, velocity_weight, 0)
+        acceleration_weight = jnp.where(within[:-1], acceleration_weight, 0)
+    values: tuple[Array, ...] = (MILLIMETRES * velocity, MILLIMETRES * acceleration, spare)
+    weights: tuple[Array, ...] = (velocity_weight, acceleration_weight, one)
+    if terms.prior is not None:
+        values = (*values, terms.prior.missing(params[0])[:, None])
+        weights = (*weights, one)
+    return WeightedResiduals(values, weights, terms.magnitude)
 
 
 def compare(params: Array, trial: Array, terms: Terms) -> Comparison:
@@ -376,6 +419,11 @@ def linearize(params: Array, damping: Array, terms: Terms) -> ChainRows:
     """The rows of Eq. 9 at ``params``: each frame's joints are reduced to three rows before the chain sees
     them. A robust loss multiplies a joint's weight by its slope: the gradient is that of the robust cost.
     """
+    return chain_of(params, _reprojection(components(params, terms), damping, terms), terms)
+
+
+def _reprojection(root: Vector, damping: Array, terms: Terms) -> list[list[Array]]:
+    """The triangle of every frame's visible joints, see `triangle_of`, with the root in camera axes."""
 
     def one(joint: Joints, camera: Intrinsics, root: Vector, middle: tuple[Array, Array]) -> list[Array]:
         points = points_of(root, joint)
@@ -391,10 +439,9 @@ def linearize(params: Array, damping: Array, terms: Terms) -> ChainRows:
         slope = terms.loss.slope(error_u * error_u + error_v * error_v)
         return products_of(columns, joint.visible * slope)
 
-    root = components(params, terms)
     middle = middle_of(root, terms)
     products = fold_joints(one, terms.joints, flat(terms.camera), root, middle)
-    return chain_of(params, triangle_of(products, middle, damping), terms)
+    return triangle_of(products, middle, damping)
 
 
 def middle_of(root: Vector, terms: Terms) -> tuple[Array, Array]:
@@ -402,6 +449,56 @@ def middle_of(root: Vector, terms: Terms) -> tuple[Array, Array]:
     depth = terms.centre.z + root[2]
     depth = jnp.where(depth > MIN_DEPTH, depth, jnp.ones_like(depth))
     return (terms.centre.x + root[0]) / depth, (terms.centre.y + root[1]) / depth
+
+
+def eliminate_first(root: Array, first: Terms, prior: Prior) -> Prior:
+    """What a clip's first frame, and the prior on its first two, say of the second and third: the rows that
+    hold C_0, linearised at ``root`` and turned by reflections until only the first three do,
+
+        | prior            .  | b |        | * * * | * |
+        | joints   .       .  | b |   ->   | . R R | r |
+        | velocity         .  | b |        | . . R | r |
+        | acceleration        | b |
+
+    root (3, 3, people): the clip's first three roots; first: its first frame alone.
+    """
+    people, dtype = root.shape[-1], root.dtype
+    damping = jnp.zeros(people, dtype)
+    camera_root = to_camera(root[:1], first.path)
+    triangle = _reprojection((camera_root[:, 0], camera_root[:, 1], camera_root[:, 2]), damping, first)
+    if first.path is None:
+        zero = jnp.zeros_like(triangle[0][0])
+        joints = jnp.stack([jnp.stack([zero] * k + row, axis=1) for k, row in enumerate(triangle)], axis=1)
+    else:
+        joints = _turned(triangle, first.path)
+
+    def wide(rows: Array, right: Array) -> Array:
+        """(rows, 9 or fewer, people) and (rows, people) -> (rows, 10, people)"""
+        rows = jnp.pad(rows, ((0, 0), (0, 9 - rows.shape[1]), (0, 0)))
+        return jnp.concatenate([rows, right[:, None]], axis=1)
+
+    def smooth(stencil: tuple[int, ...], weight: Array) -> Array:
+        scale = (MILLIMETRES * jnp.sqrt(weight))[:, None]
+        rows = scale * jnp.asarray(np.kron(stencil, np.eye(3)), dtype)
+        # Differences of differences, see `smoothness`.
+        change = root[1] - root[0] if len(stencil) == 2 else (root[2] - root[1]) - (root[1] - root[0])
+        return wide(jnp.broadcast_to(rows[..., None], (*rows.shape, people)), -scale * change)
+
+    known = wide(prior.triangle, prior.missing(root[:2].reshape(6, people)))
+    turned, _ = absorb(
+        [*known, *jnp.zeros((3, 10, people), dtype)],
+        jnp.concatenate(
+            [
+                wide(joints[0, :, :3], joints[0, :, 3]),
+                smooth((-1, 1), first.velocity_weight),
+                smooth((1, -2, 1), first.acceleration_weight),
+            ]
+        ),
+        unroll=False,
+    )
+    # Before the diagonal stands rounding.
+    rows = [jnp.pad(row[k:-1], ((k - 3, 0), (0, 0))) for k, row in enumerate(turned) if k >= 3]
+    return Prior(jnp.stack(rows), jnp.stack([row[-1] for row in turned[3:]]), root[1:].reshape(6, people))
 
 
 def linear_rows(terms: Terms) -> ChainRows:
@@ -576,10 +673,16 @@ def chain_of(params: Array, triangle: list[list[Array]], terms: Terms) -> ChainR
             inner = inner.at[:, place, place].set(rows[:, frame, :, :3])
             inner = inner.at[:, place, 6].set(rows[:, frame, :, 3])
         triangle = [[jnp.zeros_like(value) for value in row] for row in triangle]
+    if terms.begin is not None:
+        early = (jnp.arange(frames) < terms.begin)[:, None]
+        triangle = [[jnp.where(early, int(j == 0), value) for j, value in enumerate(row)] for row in triangle]
     # A spare frame has its own rows only: x = 0.
     entries = [[padded(value, int(j == 0)) for j, value in enumerate(row)] for row in triangle]
     zero = jnp.zeros_like(entries[0][0])
     own = jnp.stack([jnp.stack([zero] * k + row, axis=1) for k, row in enumerate(entries)], axis=1)
+    own = own.reshape(blocks, 2, 3, 4, people)
+    if terms.prior is not None:
+        own, inner = _with_prior(own, inner, terms.prior, params[0])
 
     root = params.reshape(-1, 3, people)
     velocity = root[1:] - root[:-1]
@@ -596,7 +699,18 @@ def chain_of(params: Array, triangle: list[list[Array]], terms: Terms) -> ChainR
 
     shared = speed * stencil(-1, 1, 0) + turn * stencil(1, -2, 1)
     return ChainRows(
-        own.reshape(blocks, 2, 3, 4, people),
+        own,
         inner,
         BandedLinks(shared.reshape(blocks - 1, 2, 3, 9, 1), rhs.reshape(blocks - 1, 2, 3, people)),
     )
+
+
+def _with_prior(own: Array, inner: Array, prior: Prior, first: Array) -> tuple[Array, Array]:
+    """The prior's rows among those of the first block, which stands at ``first`` (6, people): those of its
+    second frame alone join that frame's triangle, the other three are inner rows.
+    """
+    rows = jnp.concatenate([prior.triangle, prior.missing(first)[:, None]], axis=1)
+    second, _ = absorb(list(own[0, 1]), rows[3:, 3:], unroll=False)
+    triangle = jnp.stack([jnp.pad(row[k:], ((k, 0), (0, 0))) for k, row in enumerate(second)])
+    more = jnp.pad(rows[None, :3], ((0, len(inner) - 1), (0, 0), (0, 0), (0, 0)))
+    return own.at[0, 1].set(triangle), jnp.concatenate([inner, more], axis=1)

@@ -97,4 +97,5 @@ def test_elimination_in_nested_segments_is_the_sequential_one(float64, frames, g
         sequential_error, nested_error = (
             np.abs(np.asarray(found) - np.asarray(expected)).max() for found in coarse
         )
-        assert nested_error <= sequential_error, f"weights {weights}"
+        # Below 10 um rounding decides, and with it the code generator; a solve resolves 15 um.
+        assert nested_error <= max(sequential_error, 1e-5), f"weights {weights}"

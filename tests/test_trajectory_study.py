@@ -9,6 +9,7 @@ from experiments.trajectory.calibration import CalibrationConfig, coverage, run_
 from experiments.trajectory.cameras import mistake
 from experiments.trajectory.film import draw_gaps
 from experiments.trajectory.noise import error_likelihood
+from experiments.trajectory.streaming import StreamingConfig, frames_until_seen, run_streaming
 from gated_lift.cameras import Extrinsics
 from solvers import TrajectorySolution
 
@@ -66,3 +67,15 @@ def test_an_unknown_objective_is_refused(tmp_path):
     config = CalibrationConfig((tmp_path / "none.npz",), objective="luck")
     with pytest.raises(ValueError, match="objective is 'luck': choose evidence or errors"):
         run_calibration(config)
+
+
+def test_frames_until_somebody_is_seen_again():
+    gap = np.array([[0, 1, 1, 0, 1, 1], [1, 0, 0, 0, 0, 1]], bool)
+    found = frames_until_seen(gap)
+    np.testing.assert_array_equal(found, [[0, 2, 1, 0, np.inf, np.inf], [1, 0, 0, 0, 0, np.inf]])
+
+
+def test_a_stretch_that_is_shorter_than_the_lags_is_refused(tmp_path):
+    config = StreamingConfig((tmp_path / "none.npz",), frames=200, lags=(5, 100))
+    with pytest.raises(ValueError, match="frames is 200: pass more than twice the longest lag, 100"):
+        run_streaming(config)

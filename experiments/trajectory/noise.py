@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,24 +33,29 @@ FIRST_GUESS = Noise(5.0, 4.0, 10.0, 1.5, 5.0)
 FIRST_TAIL = 6.0
 
 
+def noise_config(noise: Noise | jax.Array, fps: float, world: bool, loss: str) -> TrajectoryConfig:
+    """The weights for paths in world axes, or in those of cameras that are held level."""
+    keypoint, speed, acceleration, vertical_speed, vertical_acceleration = noise
+
+    def axes(ground: Any, vertical: Any) -> Any:
+        # World z is up; a camera that is held level has y for down.
+        stack = jnp.stack if isinstance(ground, jax.Array) else np.stack
+        return stack([ground, ground, vertical] if world else [ground, vertical, ground])
+
+    return TrajectoryConfig.from_noise(
+        keypoint, axes(speed, vertical_speed), axes(acceleration, vertical_acceleration), fps, loss=loss
+    )
+
+
 @partial(jax.jit, static_argnames=("world", "loss"))
 def solve(scene: Scene, noise: jax.Array, fps: float, world: bool, loss: str) -> TrajectorySolution:
     """Paths in world axes, or as the cameras see them."""
-    keypoint, speed, acceleration, vertical_speed, vertical_acceleration = noise
-
-    def axes(ground: jax.Array, vertical: jax.Array) -> jax.Array:
-        # World z is up; a camera that is held level has y for down.
-        return jnp.stack([ground, ground, vertical] if world else [ground, vertical, ground])
-
-    config = TrajectoryConfig.from_noise(
-        keypoint, axes(speed, vertical_speed), axes(acceleration, vertical_acceleration), fps, loss=loss
-    )
     return solve_trajectory(
         scene.poses,
         scene.keypoints,
         scene.occluded,
         scene.camera,
-        config,
+        noise_config(noise, fps, world, loss),
         covariance=True,
         extrinsics=scene.extrinsics if world else None,
     )
