@@ -12,14 +12,12 @@ from rich.progress import track
 from rich.table import Table
 
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
-from experiments.trajectory.noise import Noise
+from experiments.trajectory.noise import FITTED, Noise, noise_config
 from gated_lift import charts, checkpoints, pipeline
 from gated_lift.lifter import TemporalLifter
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.weights import TWO_STREAM
 from solvers import Camera, FocalSolution, Status, TrajectoryConfig, solve_focal
-
-FITTED = Noise(7.0, 9.0, 6.0, 0.4, 8.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,18 +53,6 @@ def couples_of(scene: Scene) -> Couples:
     camera = jax.tree.map(lambda values: values[::2], scene.camera)
     poses, keypoints, occluded, root = map(pairs, (scene.poses, scene.keypoints, scene.occluded, scene.root))
     return Couples(poses, keypoints, occluded, camera, root)
-
-
-def settings(noise: Noise, fps: float, loss: str) -> TrajectoryConfig:
-    """Weights for camera axes, y being down."""
-    keypoint, speed, acceleration, vertical_speed, vertical_acceleration = noise
-    return TrajectoryConfig.from_noise(
-        keypoint,
-        np.array([speed, vertical_speed, speed]),
-        np.array([acceleration, vertical_acceleration, acceleration]),
-        fps,
-        loss=loss,
-    )
 
 
 def with_focal(camera: Camera, focal: Any) -> Camera:
@@ -129,7 +115,7 @@ def run_focal(config: FocalConfig) -> list[Row]:
     _, validation = read_couples(config.data)
     fps = validation[0].fps
     couples = couples_of(film(config, validation, 2 * config.seed + 1))
-    weights = settings(config.noise, fps, config.loss)
+    weights = noise_config(config.noise, fps, world=False, loss=config.loss)
     loaded = checkpoints.load_lifter(config.checkpoint)
     rng = np.random.default_rng(config.seed)
     drawn = rng.normal(size=(*couples.poses.shape[:2], 1, *couples.poses.shape[3:]))

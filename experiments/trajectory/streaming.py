@@ -10,13 +10,12 @@ from rich.progress import track
 from rich.table import Table
 
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
-from experiments.trajectory.noise import Noise, noise_config, solve, truth
+from experiments.trajectory.noise import FITTED, Noise, noise_config, solve, truth
 from gated_lift import charts
 from gated_lift.cameras import Extrinsics
 from solvers import TrajectoryConfig, feed, start_stream
 
 # What `calibration` fits on the training split in world axes: docs/trajectory.md, section 2.
-FITTED = Noise(7.03, 8.94, 5.81, 0.375, 8.05)
 
 
 @dataclasses.dataclass(frozen=True)
