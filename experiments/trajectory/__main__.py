@@ -2,12 +2,14 @@
 
     python -m experiments.trajectory calibration --data cmu_pairs.npz
     python -m experiments.trajectory cameras --data cmu_pairs.npz
+    python -m experiments.trajectory windows --data cmu_pairs.npz
     python -m experiments.trajectory calibration --help
 
 calibration   fits what the weights of Eq. 9 stand for on the training split, then asks on the validation
               split how often the truth lies inside the regions that the solve states.
 cameras       compares smoothing in world axes, where the camera's motion is known or known badly, with
               smoothing in camera axes.
+windows       compares windows that are solved one after the other, as in the paper, with whole clips.
 
 Both splits are couples of real dancers before cameras and detectors that are drawn from a seed; poses are the
 true ones, so that what is judged is the path alone.
@@ -18,10 +20,12 @@ from collections.abc import Callable
 from experiments.commands import run_command
 from experiments.trajectory.calibration import CalibrationConfig, run_calibration
 from experiments.trajectory.cameras import CamerasConfig, run_cameras
+from experiments.trajectory.windows import WindowsConfig, run_windows
 
 COMMANDS: dict[str, tuple[type, Callable]] = {
     "calibration": (CalibrationConfig, run_calibration),
     "cameras": (CamerasConfig, run_cameras),
+    "windows": (WindowsConfig, run_windows),
 }
 
 

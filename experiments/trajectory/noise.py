@@ -30,9 +30,11 @@ class Noise(NamedTuple):
 FIRST_GUESS = Noise(5.0, 4.0, 10.0, 1.5, 5.0)
 
 
-@partial(jax.jit, static_argnames=("world", "loss"))
-def solve(scene: Scene, noise: jax.Array, fps: float, world: bool, loss: str) -> TrajectorySolution:
-    """Paths in world axes, or as the cameras see them."""
+@partial(jax.jit, static_argnames=("world", "loss", "window"))
+def solve(
+    scene: Scene, noise: jax.Array, fps: float, world: bool, loss: str, window: int | None = None
+) -> TrajectorySolution:
+    """Paths in world axes, or as the cameras see them; window after window where one is given."""
     keypoint, speed, acceleration, vertical_speed, vertical_acceleration = noise
 
     def axes(ground: jax.Array, vertical: jax.Array) -> jax.Array:
@@ -40,7 +42,12 @@ def solve(scene: Scene, noise: jax.Array, fps: float, world: bool, loss: str) ->
         return jnp.stack([ground, ground, vertical] if world else [ground, vertical, ground])
 
     config = TrajectoryConfig.from_noise(
-        keypoint, axes(speed, vertical_speed), axes(acceleration, vertical_acceleration), fps, loss=loss
+        keypoint,
+        axes(speed, vertical_speed),
+        axes(acceleration, vertical_acceleration),
+        fps,
+        loss=loss,
+        window=window,
     )
     return solve_trajectory(
         scene.poses,
