@@ -164,11 +164,12 @@ def run_windows(config: WindowsConfig) -> dict[tuple[str, str, str], Seams]:
                 error = metres_of_error(root, truth)
                 seams = measure(root, truth, gap, config.window, both)
                 found[gaps, weights, name] = seams
-                notes.append(
-                    f"{gaps}, {weights}, {name}: {seams.windows} of {gap.size // config.window} windows have "
-                    f"no answer, at {seams.people} of {len(gap)} people: {100 * seams.share:.1f} % of the "
-                    "frames"
-                )
+                if seams.windows:
+                    notes.append(
+                        f"{gaps}, {weights}, {name}: no answer in {seams.windows} of "
+                        f"{gap.size // config.window} windows, at {seams.people} of {len(gap)} people: "
+                        f"{100 * seams.share:.1f} % of the frames"
+                    )
                 values = [*seams.root, seams.where_windows_fail]
                 for pair in zip(seams.at_seams, seams.elsewhere, strict=True):
                     values += pair
