@@ -70,13 +70,16 @@ class FinetuneConfig:
     Distances, because squares would be decided by people far away: errors of depth grow with the depth."""
     exclude_subjects: tuple[str, ...] = ()
     """Subjects kept out besides the validation split, to choose settings on."""
-    steps: int = 1500
+    steps: int = 2000
     windows: int = 8
     """Windows a step."""
     frames: int = 100
     """Consecutive frames of a window, whose path is solved as a whole."""
-    learning_rate: float = 1e-4
-    """At the first step; it falls to zero along half a cosine."""
+    learning_rate: float = 5e-5
+    """At its greatest, from which it falls to zero along half a cosine."""
+    warmup_steps: int = 100
+    """Steps in which the learning rate rises from zero: the optimiser's first steps are as large where the
+    gradient is noise as where it is not, and the network has been trained already."""
     trajectory: TrajectoryConfig = dataclasses.field(default_factory=TrajectoryConfig)
     masks: MaskDistribution = dataclasses.field(default_factory=MaskDistribution)
     camera: VirtualCamera = dataclasses.field(default_factory=VirtualCamera)
@@ -239,7 +242,10 @@ def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
         "licences": sorted({clip.licence for clip in clips} | set(origin.get("licences", ()))),
     }
     bank = make_bank(clips)
-    optimizer = optax.amsgrad(optax.cosine_decay_schedule(config.learning_rate, config.steps))
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, min(config.warmup_steps, config.steps // 2), config.steps
+    )
+    optimizer = optax.amsgrad(schedule)
     # On their device from the start: what a step hands back is, and another placement would compile it anew.
     state, bank = jax.device_put(
         (State(jnp.zeros((), jnp.int32), variables, optimizer.init(variables["params"])), bank),

@@ -22,8 +22,10 @@ from solvers import Camera, project
 
 PEOPLE, FRAMES = 4, 8
 HIDDEN, BEHIND = 2, 3
-LIFTER = TemporalLifter(channels=8, filter_widths=(3, 3), dropout=0.0, framing="person")
-CONFIG = FinetuneConfig(steps=3, windows=PEOPLE, frames=FRAMES, log_every=1, checkpoint_every=2)
+LIFTER = TemporalLifter(channels=8, filter_widths=(3,), dropout=0.0, framing="person")
+CONFIG = FinetuneConfig(
+    steps=4, warmup_steps=1, windows=PEOPLE, frames=FRAMES, log_every=1, checkpoint_every=2
+)
 
 
 @functools.cache
@@ -113,11 +115,11 @@ def test_a_run_writes_what_evaluate_reads(surroundings, tmp_path):
     console = Console(file=io.StringIO())
     folder = finetune.finetune(config, console)
     log = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in log] == [1, 2, 3] and log[-1]["loss"] < log[0]["loss"]
+    assert [line["step"] for line in log] == [1, 2, 3, 4] and log[-1]["loss"] < log[0]["loss"]
     assert json.loads((tmp_path / "run" / "config.json").read_text())["loss"] == "relative"
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
     lifter, trained, told = checkpoints.load_lifter(folder)
-    assert checkpoints.newest_step(folder) == 3 and lifter.channels == 8 and "free" in told["licences"]
+    assert checkpoints.newest_step(folder) == 4 and lifter.channels == 8 and "free" in told["licences"]
     jax.tree.map(np.testing.assert_array_equal, trained["batch_stats"], variables["batch_stats"])
     assert not np.array_equal(trained["params"]["head"]["bias"], variables["params"]["head"]["bias"])
     with pytest.raises(ValueError, match="holds a run already: choose another folder"):

@@ -81,7 +81,7 @@ def test_jumps_at_seams_of_a_path_made_by_hand():
     both[0, 11] = False
     np.testing.assert_array_equal(np.flatnonzero(seam_steps(12, 4)), (3, 7))
     seams = measure(root, truth, gap, 4, both)
-    assert (seams.windows, seams.people) == (1, 1)
+    assert (seams.windows, seams.paths) == (1, 1)
     np.testing.assert_allclose(seams.share, 4 / 24)
     # Person 0's first seam is inside its gap; person 1's second one has no answer behind it.
     np.testing.assert_allclose(seams.at_seams, ((0.2 + 0.3) / 2, 0.3), rtol=1e-5)

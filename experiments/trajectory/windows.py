@@ -42,7 +42,7 @@ class WindowsConfig(FilmConfig):
 class Seams(NamedTuple):
     """One way of solving one scene; lengths in metres, pairs are outside and inside gaps.
 
-    windows, people, share: windows without an answer, people with such a window, share of frames in them.
+    windows, paths, share: windows without an answer, paths with such a window, share of frames in them.
     root: mean error of the root. where_windows_fail: the same on frames that this path answers and the other
     does not. at_seams, elsewhere: mean jump from a frame to the next where that crosses a seam, and where it
     does not. Means but for where_windows_fail are over the frames that both ways answer; NaN where there are
@@ -50,7 +50,7 @@ class Seams(NamedTuple):
     """
 
     windows: int
-    people: int
+    paths: int
     share: float
     root: tuple[float, float]
     where_windows_fail: float
@@ -86,8 +86,8 @@ def measure(root: np.ndarray, truth: np.ndarray, gap: np.ndarray, window: int, b
     failed = ~answered.reshape(people, -1, window).all(axis=-1)
     error = metres_of_error(root, truth)
     # At one frame a second the velocity's error is that of a step.
-    paths = (jnp.asarray(values)[:, :, None] for values in (root, truth))
-    jump = np.asarray(metrics.mpjve(*paths, fps=1.0))[..., 0]
+    path, true_path = (jnp.asarray(values)[:, :, None] for values in (root, truth))
+    jump = np.asarray(metrics.mpjve(path, true_path, fps=1.0))[..., 0]
     hidden = gap[:, 1:] | gap[:, :-1]
     kept = both[:, 1:] & both[:, :-1]
     seams = seam_steps(frames, window)[None]
@@ -167,7 +167,7 @@ def run_windows(config: WindowsConfig) -> dict[tuple[str, str, str], Seams]:
                 if seams.windows:
                     notes.append(
                         f"{gaps}, {weights}, {name}: no answer in {seams.windows} of "
-                        f"{gap.size // config.window} windows, at {seams.people} of {len(gap)} people: "
+                        f"{gap.size // config.window} windows, on {seams.paths} of {len(gap)} paths: "
                         f"{100 * seams.share:.1f} % of the frames"
                     )
                 values = [*seams.root, seams.where_windows_fail]
