@@ -36,6 +36,7 @@ from gated_lift.metrics import mpjpe
 from gated_lift.occlusion import fill, gap_age, sample_training_masks
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.views import view
+from solvers import Camera
 
 FPS = 50.0
 
@@ -68,6 +69,13 @@ class Batch(NamedTuple):
     weight: jax.Array
 
 
+class Placement(NamedTuple):
+    """Where the people of a batch stand. root: (B, n, 3) camera-space metres. camera: one a window."""
+
+    root: jax.Array
+    camera: Camera
+
+
 def read_motion(config: TrainConfig) -> tuple[MotionClip, ...]:
     """Training clips: the training split of every capture file, or generated motion where there is none."""
     if not config.data:
@@ -98,6 +106,13 @@ def make_bank(clips: tuple[MotionClip, ...]) -> Bank:
 
 def draw_batch(key: jax.Array, bank: Bank, lifter: TemporalLifter, config: TrainConfig, size: int) -> Batch:
     """``size`` windows at random frames, each seen by a camera, a detector and a mask of its own."""
+    return draw_placed_batch(key, bank, lifter, config, size)[0]
+
+
+def draw_placed_batch(
+    key: jax.Array, bank: Bank, lifter: TemporalLifter, config: TrainConfig, size: int
+) -> tuple[Batch, Placement]:
+    """`draw_batch`, and where the people stand before their cameras."""
     frame_key, camera_key, detector_key, mask_key, flip_key = jax.random.split(key, 5)
     outputs = np.arange(config.chunk_frames, dtype=np.int32) * config.chunk_stride
     before, after = lifter.padding
@@ -117,13 +132,13 @@ def draw_batch(key: jax.Array, bank: Bank, lifter: TemporalLifter, config: Train
     poses = bank.poses[jnp.clip(start[:, None] + times[None], first[:, None], last[:, None])]
     weight = (start[:, None] + outputs[None] <= last[:, None]).astype(jnp.float32)
 
-    def look(camera_key: jax.Array, detector_key: jax.Array, poses: jax.Array) -> tuple[jax.Array, ...]:
+    def look(camera_key: jax.Array, detector_key: jax.Array, poses: jax.Array) -> tuple[Any, ...]:
         camera, extrinsics = sample_static_camera(camera_key, poses[len(poses) // 2, 0], config.camera)
         seen = view(detector_key, poses, camera, extrinsics, config.detector, FPS, SKELETON)
         keypoints = normalize_screen(seen.keypoints, config.camera.width, config.camera.height)
-        return keypoints, seen.occluded, seen.joints
+        return keypoints, seen.occluded, seen.joints, camera
 
-    keypoints, missed, joints = jax.vmap(look)(
+    keypoints, missed, joints, camera = jax.vmap(look)(
         jax.random.split(camera_key, size), jax.random.split(detector_key, size), poses
     )
     shape = (size, int(times[-1] - times[0]) + 1, SKELETON.num_joints)
@@ -133,14 +148,17 @@ def draw_batch(key: jax.Array, bank: Bank, lifter: TemporalLifter, config: Train
     age = gap_age(occluded, lifter.causal, stamps)[:, inside]
     occluded = occluded[:, inside]
     target = joints[:, inside][:, before + outputs]
-    target = target - target[..., :1, :]
+    root = target[..., 0, :]
+    target = target - root[..., None, :]
 
     flip = jax.random.bernoulli(flip_key, 0.5, (size,))[:, None, None]
     keypoints = jnp.where(flip[..., None], mirror(keypoints, SKELETON), keypoints)
     occluded = jnp.where(flip, mirror_mask(occluded, SKELETON), occluded)
     age = jnp.where(flip, mirror_mask(age, SKELETON), age)
     target = jnp.where(flip[..., None], mirror(target, SKELETON), target)
-    return Batch(keypoints, occluded, age, target, weight)
+    # A mirrored person stands on the other side of the optical axis, which is the middle of the image.
+    root = jnp.where(flip, root.at[..., 0].multiply(-1), root)
+    return Batch(keypoints, occluded, age, target, weight), Placement(root, camera)
 
 
 # ----------------------------------------------------------------------------------------------- model
@@ -369,14 +387,14 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
             )
             if done % config.checkpoint_every == 0 or done == steps:
                 saved = one_copy(state)
-                _check_finite(saved, folder)
+                check_finite(saved, folder)
                 checkpoints.save(folder, done, saved.variables, description, saved.optimizer)
     draw_curves(log_path, output / "curves.png")
     console.print(f"wrote {folder}, {log_path} and {output / 'curves.png'}")
     return folder
 
 
-def _check_finite(state: State, folder: Path) -> None:
+def check_finite(state: State, folder: Path) -> None:
     """A finite loss may still have had a gradient that was not: such weights must not replace good ones."""
     leaves = jax.tree_util.tree_leaves_with_path(state.variables)
     broken = [jax.tree_util.keystr(path) for path, leaf in leaves if not bool(jnp.isfinite(leaf).all())]

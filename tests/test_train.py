@@ -265,11 +265,15 @@ def make_bank():
 
 
 @functools.cache
-def draw(config=TINY, seed=0):
-    """256 windows, in NumPy."""
+def draw_placed(config=TINY, seed=0):
+    """256 windows and where their people stand, in NumPy."""
     lifter = train.make_lifter(config)
-    run = jax.jit(lambda key, bank: train.draw_batch(key, bank, lifter, config, 256))
+    run = jax.jit(lambda key, bank: train.draw_placed_batch(key, bank, lifter, config, 256))
     return jax.tree.map(np.asarray, run(jax.random.key(seed), make_bank()))
+
+
+def draw(config=TINY, seed=0):
+    return draw_placed(config, seed)[0]
 
 
 CLEAN = dataclasses.replace(TINY, masks=UNMASKED, detector=SILENT)
@@ -284,8 +288,10 @@ def test_a_bank_bounds_every_persons_clip():
 
 
 def test_targets_are_what_the_keypoints_show():
-    """Keypoints are the projection of the targets, mirrored ones too: one root explains all of a frame."""
-    batch = draw(CLEAN)
+    """Keypoints are the projection of the targets, mirrored ones too: one root explains all of a frame, and
+    it is where the person is said to stand.
+    """
+    batch, placement = draw_placed(CLEAN)
     assert batch.keypoints.shape == (256, 24, 17, 2) and batch.occluded.shape == (256, 24, 17)
     assert batch.target.shape == (256, 16, 17, 3) and batch.weight.shape == (256, 16)
     np.testing.assert_array_equal(batch.target[:, :, 0], 0)
@@ -306,6 +312,8 @@ def test_targets_are_what_the_keypoints_show():
     assert np.max(residuals) < 1e-4  # of half the image's width: 0.05 px
     assert np.min(roots, axis=0)[2] > 1.0 and np.max(roots, axis=0)[2] < 10.0
     assert hidden.mean() < 0.1
+    np.testing.assert_allclose(placement.root[~hidden], roots, atol=5e-3)
+    np.testing.assert_array_equal(placement.camera.focal, 1145.0)
 
 
 def test_half_of_the_windows_are_mirrored():

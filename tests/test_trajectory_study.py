@@ -10,6 +10,7 @@ from experiments.trajectory.cameras import mistake
 from experiments.trajectory.film import draw_gaps
 from experiments.trajectory.noise import error_likelihood
 from experiments.trajectory.streaming import StreamingConfig, frames_until_seen, run_streaming
+from experiments.trajectory.windows import by_distance, measure, seam_steps
 from gated_lift.cameras import Extrinsics
 from solvers import TrajectorySolution
 
@@ -79,3 +80,36 @@ def test_a_stretch_that_is_shorter_than_the_lags_is_refused(tmp_path):
     config = StreamingConfig((tmp_path / "none.npz",), frames=200, lags=(5, 100))
     with pytest.raises(ValueError, match="frames is 200: pass more than twice the longest lag, 100"):
         run_streaming(config)
+
+
+def test_jumps_at_seams_of_a_path_made_by_hand():
+    """Two people over three windows of four frames: a jump at each seam, the last window of one is lost."""
+    truth = np.zeros((2, 12, 3), np.float32)
+    truth[..., 0] = np.arange(12)
+    gap = np.zeros((2, 12), bool)
+    gap[0, 2:5] = True
+    root = truth + np.repeat(np.float32([0, 0.3, 0.1]), 4)[None, :, None] * np.float32([0, 0, 1])
+    root[1, 8:] = np.nan
+    both = np.isfinite(root).all(axis=-1)
+    both[0, 11] = False
+    np.testing.assert_array_equal(np.flatnonzero(seam_steps(12, 4)), (3, 7))
+    seams = measure(root, truth, gap, 4, both)
+    assert (seams.windows, seams.paths) == (1, 1)
+    np.testing.assert_allclose(seams.share, 4 / 24)
+    # Person 0's first seam is inside its gap; person 1's second one has no answer behind it.
+    np.testing.assert_allclose(seams.at_seams, ((0.2 + 0.3) / 2, 0.3), rtol=1e-5)
+    np.testing.assert_allclose(seams.elsewhere, (0, 0), atol=1e-6)
+    np.testing.assert_allclose(seams.root, ((3 * 0.3 + 3 * 0.1 + 4 * 0.3) / 16, 0.3 / 3), rtol=1e-5)
+    np.testing.assert_allclose(seams.where_windows_fail, 0.1, rtol=1e-5)
+    distance, error = by_distance(np.linalg.norm(root - truth, axis=-1), both, 4)
+    np.testing.assert_array_equal(distance, (-2, -1, 0, 1))
+    # Two frames on either side of each seam, but for what person 1 has lost.
+    np.testing.assert_allclose(error, ((0 + 0.3) / 2, (0 + 0.3) / 2, 0.7 / 3, 0.7 / 3), rtol=1e-5)
+    with pytest.raises(ValueError, match="frames is 12, which windows of 5 do not divide"):
+        measure(root, truth, gap, 5, both)
+
+
+def test_frames_at_the_ends_of_a_stretch_are_near_no_seam():
+    values = np.arange(12.0)[None]
+    _, means = by_distance(values, np.ones((1, 12), bool), 4)
+    np.testing.assert_allclose(means, [(2 + 6) / 2, (3 + 7) / 2, (4 + 8) / 2, (5 + 9) / 2])

@@ -3,6 +3,7 @@
     python -m experiments.trajectory calibration --data cmu_pairs.npz
     python -m experiments.trajectory cameras --data cmu_pairs.npz
     python -m experiments.trajectory streaming --data cmu_pairs.npz
+    python -m experiments.trajectory windows --data cmu_pairs.npz
     python -m experiments.trajectory calibration --help
 
 calibration   fits what the weights of Eq. 9 stand for on the training split, then asks on the validation
@@ -13,6 +14,7 @@ outliers      replaces detections by gross errors and compares losses.
 focal         finds the focal length of the camera together with the paths.
 streaming     feeds the validation split frame by frame and compares what is known after each lag with what
               the whole clip tells.
+windows       compares windows that are solved one after the other, as in the paper, with whole clips.
 
 Both splits are couples of real dancers before cameras and detectors that are drawn from a seed; poses are the
 true ones, so that what is judged is the path alone.
@@ -26,6 +28,7 @@ from experiments.trajectory.cameras import CamerasConfig, run_cameras
 from experiments.trajectory.focal import FocalConfig, run_focal
 from experiments.trajectory.outliers import OutliersConfig, run_outliers
 from experiments.trajectory.streaming import StreamingConfig, run_streaming
+from experiments.trajectory.windows import WindowsConfig, run_windows
 
 COMMANDS: dict[str, tuple[type, Callable]] = {
     "calibration": (CalibrationConfig, run_calibration),
@@ -33,6 +36,7 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "focal": (FocalConfig, run_focal),
     "outliers": (OutliersConfig, run_outliers),
     "streaming": (StreamingConfig, run_streaming),
+    "windows": (WindowsConfig, run_windows),
 }
 
 

@@ -57,15 +57,17 @@ def noise_config(noise: Noise | jax.Array, fps: float, world: bool, loss: str) -
     )
 
 
-@partial(jax.jit, static_argnames=("world", "loss"))
-def solve(scene: Scene, noise: jax.Array, fps: float, world: bool, loss: str) -> TrajectorySolution:
-    """Paths in world axes, or as the cameras see them."""
+@partial(jax.jit, static_argnames=("world", "loss", "window"))
+def solve(
+    scene: Scene, noise: jax.Array, fps: float, world: bool, loss: str, window: int | None = None
+) -> TrajectorySolution:
+    """Paths in world axes, or as the cameras see them; window after window where one is given."""
     return solve_trajectory(
         scene.poses,
         scene.keypoints,
         scene.occluded,
         scene.camera,
-        noise_config(noise, fps, world, loss),
+        noise_config(noise, fps, world, loss)._replace(window=window),
         covariance=True,
         extrinsics=scene.extrinsics if world else None,
     )

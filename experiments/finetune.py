@@ -1,0 +1,313 @@
+"""Fine-tunes a trained lifter with a loss on absolute joints, through the trajectory solve.
+
+    python -m experiments.finetune --data cmu_single.npz cmu_pairs.npz --output runs/finetune/absolute
+    python -m experiments.finetune --data cmu_single.npz cmu_pairs.npz --loss relative \
+        --output runs/finetune/relative
+    python -m experiments.finetune --steps 20 --output runs/finetune/smoke
+
+``--loss absolute`` minimises, over windows of consecutive frames,
+
+    mean |X − X*|² + absolute_weight · mean |X + C(X) − J*|
+
+with X the lifted root-relative joints, C(X) the roots that `solve_trajectory` finds for them, and X* and J*
+the true joints, root-relative and in camera space. Its gradient runs through the solve (implicit
+differentiation). ``--loss relative`` takes the first term alone (Eq. 3): as many further steps, on the same
+windows, with the same optimiser and learning rates. Both keep the running statistics of batch normalisation
+as they are, and no dropout is applied: the network that is trained is the one that is judged. Without
+``--data`` motion is generated: for a smoke test, not for results.
+"""
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from experiments.configs import TrainConfig, as_json
+from experiments.train import (
+    SKELETON,
+    Bank,
+    Batch,
+    NonFiniteLossError,
+    Placement,
+    State,
+    check_finite,
+    draw_placed_batch,
+    make_bank,
+    read_motion,
+)
+from gated_lift import charts, checkpoints, pipeline, weights
+from gated_lift.cameras import VirtualCamera, denormalize_screen
+from gated_lift.detector import DetectorConfig
+from gated_lift.lifter import TemporalLifter
+from gated_lift.losses import squared_joint_error
+from gated_lift.metrics import mpjpe, root_error
+from gated_lift.occlusion import MaskDistribution
+from solvers import TrajectoryConfig, solve_trajectory
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig:
+    """Everything that decides a run; it is written to the run folder as config.json."""
+
+    data: tuple[Path, ...] = ()
+    """Capture files (.npz), of which the training split is used. Without any, generated motion."""
+    checkpoint: Path = weights.TWO_STREAM
+    """Checkpoint folder to start from."""
+    loss: Literal["absolute", "relative"] = "absolute"
+    """What is minimised: see above."""
+    absolute_weight: float = 0.1
+    """Weight of the absolute joints' distances, in metres: at 0.1 the two terms are about equally large.
+    Distances, because squares would be decided by people far away: errors of depth grow with the depth."""
+    exclude_subjects: tuple[str, ...] = ()
+    """Subjects kept out besides the validation split, to choose settings on."""
+    steps: int = 2000
+    windows: int = 8
+    """Windows a step."""
+    frames: int = 100
+    """Consecutive frames of a window, whose path is solved as a whole."""
+    learning_rate: float = 5e-5
+    """At its greatest, from which it falls to zero along half a cosine."""
+    warmup_steps: int = 100
+    """Steps in which the learning rate rises from zero: the optimiser's first steps are as large where the
+    gradient is noise as where it is not, and the network has been trained already."""
+    trajectory: TrajectoryConfig = dataclasses.field(default_factory=TrajectoryConfig)
+    masks: MaskDistribution = dataclasses.field(default_factory=MaskDistribution)
+    camera: VirtualCamera = dataclasses.field(default_factory=VirtualCamera)
+    detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
+    seed: int = 0
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+    log_every: int = 50
+    """Steps between lines of the metrics log."""
+    output: Path = Path("runs/finetune")
+    """Run folder: config.json, metrics.jsonl, curves.png, checkpoints/."""
+
+    def as_training(self) -> TrainConfig:
+        """What `experiments.train` has to know to draw the windows."""
+        return TrainConfig(
+            data=self.data,
+            exclude_subjects=self.exclude_subjects,
+            masks=self.masks,
+            camera=self.camera,
+            detector=self.detector,
+            batch_frames=self.windows * self.frames,
+            chunk_frames=self.frames,
+            chunk_stride=1,
+        )
+
+
+# ------------------------------------------------------------------------------------------------ loss
+
+
+class Placed(NamedTuple):
+    """joints: (B, n, J, 3) absolute, camera axes, metres; anything where not solved. solved: (B,)."""
+
+    joints: jax.Array
+    solved: jax.Array
+
+
+def place(
+    poses: jax.Array,
+    batch: Batch,
+    placement: Placement,
+    before: int,
+    camera: VirtualCamera,
+    trajectory: TrajectoryConfig,
+) -> Placed:
+    """Absolute joints of lifted windows: poses (B, n, J, 3), metres, and the roots that Eq. 9 finds for them.
+
+    before: frames of the batch's windows before their first output. Differentiable in the poses, also beside
+    people without an answer: those have no gradient, and finite joints. Frames beyond the end of a clip
+    (weight 0) are hidden from the solve.
+    """
+    window = slice(before, before + poses.shape[1])
+    keypoints = denormalize_screen(batch.keypoints[:, window], camera.width, camera.height)
+    occluded = batch.occluded[:, window] | (batch.weight == 0)[..., None]
+
+    def solve(poses: jax.Array) -> tuple[jax.Array, jax.Array]:
+        found = solve_trajectory(poses, keypoints, occluded, placement.camera, trajectory)
+        return found.root, pipeline.solved(found.status)
+
+    # Who has no answer is known after the solve only, and masking its output would leave 0 · NaN in the
+    # gradient: so what comes back to the poses is replaced, as replacing the poses before would do it.
+    @jax.custom_vjp
+    def guarded(poses: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return solve(poses)
+
+    def forward(poses: jax.Array) -> Any:
+        root, pull, solved = jax.vjp(solve, poses, has_aux=True)
+        return (root, solved), (pull, solved)
+
+    def backward(kept: Any, slopes: Any) -> tuple[jax.Array]:
+        pull, solved = kept
+        (slope,) = pull(slopes[0])
+        return (jnp.where(solved[:, None, None, None], slope, jnp.zeros_like(slope)),)
+
+    guarded.defvjp(forward, backward)
+    root, solved = guarded(poses)
+    root = jnp.where(solved[:, None, None], root, jnp.zeros_like(root))
+    return Placed(poses + root[..., None, :], solved)
+
+
+def make_loss(
+    config: FinetuneConfig, lifter: TemporalLifter, statistics: Any
+) -> Callable[[Any, Batch, Placement], tuple[jax.Array, dict[str, jax.Array]]]:
+    """(params, batch, placement) -> the loss in square metres, and errors in metres for the log.
+
+    statistics: the running statistics of batch normalisation, which stay as they are.
+    """
+    absolute = config.loss == "absolute"
+
+    def loss(params: Any, batch: Batch, placement: Placement) -> tuple[jax.Array, dict[str, jax.Array]]:
+        variables = {"params": params, "batch_stats": statistics}
+        poses = lifter.apply(variables, batch.keypoints, batch.occluded, age=batch.age)
+        # The log tells absolute errors of either loss; only one is differentiated through the solve.
+        lifted = poses if absolute else jax.lax.stop_gradient(poses)
+        placed = place(lifted, batch, placement, lifter.padding[0], config.camera, config.trajectory)
+        truth = batch.target + placement.root[..., None, :]
+
+        def mean(values: jax.Array, weight: jax.Array) -> jax.Array:
+            total = jnp.maximum(jnp.sum(weight), jnp.ones_like(weight[0, 0]))
+            return jnp.sum(values * weight) / total
+
+        weight = batch.weight * placed.solved[:, None].astype(batch.weight.dtype)
+        relative = mean(squared_joint_error(poses, batch.target).mean(-1), batch.weight)
+        placed_error = mean(mpjpe(placed.joints, truth).mean(-1), weight)
+        value = relative + config.absolute_weight * placed_error if absolute else relative
+        metrics = {
+            "loss": value,
+            "train_mpjpe_m": mean(mpjpe(poses, batch.target).mean(-1), batch.weight),
+            "train_absolute_m": placed_error,
+            "train_root_m": mean(root_error(placed.joints[..., 0, :], placement.root), weight),
+            "unsolved": 1 - jnp.mean(placed.solved.astype(jnp.float32)),
+        }
+        return value, metrics
+
+    return loss
+
+
+# ------------------------------------------------------------------------------------------------ step
+
+
+def make_step(
+    config: FinetuneConfig, lifter: TemporalLifter, statistics: Any, optimizer: optax.GradientTransformation
+) -> Callable[[State, Bank], tuple[State, dict[str, jax.Array]]]:
+    """One step; it draws the same windows whatever the loss."""
+    training = config.as_training()
+    differentiate = jax.value_and_grad(make_loss(config, lifter, statistics), has_aux=True)
+
+    def step(state: State, bank: Bank) -> tuple[State, dict[str, jax.Array]]:
+        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+        batch, placement = draw_placed_batch(key, bank, lifter, training, config.windows)
+        params = state.variables["params"]
+        (_, metrics), gradients = differentiate(params, batch, placement)
+        updates, moments = optimizer.update(gradients, state.optimizer, params)
+        variables = {"params": optax.apply_updates(params, updates), "batch_stats": statistics}
+        return State(state.step + 1, variables, moments), metrics
+
+    return step
+
+
+# ------------------------------------------------------------------------------------------------ loop
+
+
+def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
+    """Runs a configuration to its end and returns its checkpoint folder.
+
+    Raises ValueError where the output folder holds a run already, and NonFiniteLossError.
+    """
+    console = console or Console()
+    folder = config.output / "checkpoints"
+    if checkpoints.newest_step(folder) is not None:
+        raise ValueError(f"output {config.output} holds a run already: choose another folder")
+    lifter, variables, origin = checkpoints.load_lifter(config.checkpoint)
+    clips = read_motion(config.as_training())
+    config.output.mkdir(parents=True, exist_ok=True)
+    described = as_json(config)
+    (config.output / "config.json").write_text(json.dumps(described, indent=1) + "\n")
+    description = {
+        "network": checkpoints.describe_lifter(lifter),
+        "skeleton": SKELETON.name,
+        "config": described,
+        "licences": sorted({clip.licence for clip in clips} | set(origin.get("licences", ()))),
+    }
+    bank = make_bank(clips)
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, min(config.warmup_steps, config.steps // 2), config.steps
+    )
+    optimizer = optax.amsgrad(schedule)
+    # On their device from the start: what a step hands back is, and another placement would compile it anew.
+    state, bank = jax.device_put(
+        (State(jnp.zeros((), jnp.int32), variables, optimizer.init(variables["params"])), bank),
+        jax.local_devices()[0],
+    )
+    step = jax.jit(make_step(config, lifter, variables["batch_stats"], optimizer))
+    console.print(
+        f"{len(clips)} clips, {len(bank.poses):,} frames; {config.steps:,} steps of {config.windows} windows "
+        f"of {config.frames} frames, loss: {config.loss}"
+    )
+    columns = (
+        TextColumn("fine-tuning"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]} steps/s, {task.fields[error]} mm absolute"),
+        TimeRemainingColumn(),
+    )
+    log_path = config.output / "metrics.jsonl"
+    gathered: list[dict[str, jax.Array]] = []
+    with Progress(*columns, console=console) as progress, log_path.open("w") as log:
+        task = progress.add_task("fine-tune", total=config.steps, rate="–", error="–")
+        mark = time.perf_counter()
+        for done in range(1, config.steps + 1):
+            state, metrics = step(state, bank)
+            gathered.append(metrics)
+            if done % config.log_every and done % config.checkpoint_every and done != config.steps:
+                continue
+            # Few windows a step: a line tells the mean since the last one.
+            values = {name: float(sum(entry[name] for entry in gathered)) / len(gathered) for name in metrics}
+            if not math.isfinite(values["loss"]):
+                raise NonFiniteLossError(
+                    f"the loss is {values['loss']} by step {done}: the data or the learning rate "
+                    f"({config.learning_rate:g}) is at fault; choose a smaller one"
+                )
+            now = time.perf_counter()
+            rate = len(gathered) / (now - mark)
+            mark, gathered = now, []
+            line = {"step": done, **values, "steps_per_second": rate, "time": time.time()}
+            log.write(json.dumps(line) + "\n")
+            log.flush()
+            progress.update(
+                task, completed=done, rate=f"{rate:.1f}", error=f"{1000 * values['train_absolute_m']:.0f}"
+            )
+            if done % config.checkpoint_every == 0 or done == config.steps:
+                check_finite(state, folder)
+                checkpoints.save(folder, done, state.variables, description, state.optimizer)
+    draw_curves(log_path, config.output / "curves.png")
+    console.print(f"wrote {folder}, {log_path} and {config.output / 'curves.png'}")
+    return folder
+
+
+def draw_curves(log_path: Path, path: Path) -> None:
+    lines = [json.loads(line) for line in log_path.read_text().splitlines()]
+    steps = [line["step"] for line in lines]
+    names = {"train_absolute_m": "absolute", "train_root_m": "root", "train_mpjpe_m": "root-relative"}
+    curves = {title: (steps, [1000 * line[name] for line in lines]) for name, title in names.items()}
+    charts.draw_curves(curves, path, xlabel="step", ylabel="training error (mm)")
+
+
+def main() -> None:
+    finetune(tyro.cli(FinetuneConfig, description=__doc__))
+
+
+if __name__ == "__main__":
+    main()
