@@ -31,6 +31,7 @@ from solvers.robust import GemanMcClure, Huber, Loss
 from solvers.trajectory import TrajectorySolution
 from solvers.trajectory_config import (
     DEFAULT_CONFIG,
+    Spreads,
     TrajectoryConfig,
     check_arguments,
     make_loss,
@@ -125,7 +126,7 @@ def solve_focal(
     poses (..., P, F, J, 3), keypoints (..., P, F, J, 2), occluded (..., P, F, J), confidence, extrinsics: as
     in `solve_trajectory`, for P people of a clip; leading axes are clips.
     camera: its focal length is the first guess, and fx : fy stays as it is; one, or one for each clip.
-    config: as in `solve_trajectory`, with window None.
+    config: as in `solve_trajectory`, with window None; bias_std is not read.
     covariance: also say how sure every root is.
     solve_size: also solve for one body size, drawn to 1 with the relative standard deviation
         config.size_std, positive then. A camera that stands still tells nothing of it; one whose motion is
@@ -213,7 +214,7 @@ def _solve_clips(
     occluded: Array,
     camera: Intrinsics,
     weights: tuple[Array, Array],
-    spreads: tuple[Array, Array],
+    spreads: Spreads,
     extrinsics: Extrinsics | None,
     confidence: Array | None,
     loss: Loss,
@@ -233,7 +234,7 @@ def _solve_clips(
     joints = joints._replace(visible=jnp.where(solvable[None, None], joints.visible, 0))
     terms = ready.terms._replace(joints=joints)
     loss = terms.loss
-    keypoint_std, size_std = spreads
+    keypoint_std, size_std, _ = spreads
     prior = jnp.zeros((2 if solve_size else 1,), poses.dtype)
     if solve_size:
         prior = prior.at[1].set((keypoint_std / size_std) ** 2)
@@ -348,7 +349,7 @@ def _search(
         change_of_prior = prior[:, None] * (search.theta - theta) * (search.theta + theta)
         decrease = decrease + jnp.sum(change_of_prior, axis=0) / 2
         before = residuals(search.params, here)
-        noise = _over_people(rounding(before, compared.value), people)
+        noise = _over_people(rounding(before, compared.before), people)
         gainless = turn.gain + jnp.sum(turn.force.T * change, axis=0) / 2 <= noise
 
         active = search.status == int(Status.MAX_STEPS)

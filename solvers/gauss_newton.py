@@ -59,9 +59,12 @@ class WeightedResiduals(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """decrease (lanes,): cost before a step minus cost after it; value (lanes,): the cost after it."""
+    """before, value (lanes,): the cost before a step and after it; decrease (lanes,): their difference, a sum
+    of differences, as the difference of the sums would drown in rounding.
+    """
 
     decrease: Array
+    before: Array
     value: Array
 
 
@@ -69,7 +72,8 @@ class BandedState(NamedTuple):
     """One entry a lane, as far as lanes differ.
 
     iter_num: trial steps so far; num_steps: those that the lane took part in, rejected ones included.
-    value: 1/2 sum w r^2 at the parameters; error: the largest change of an unknown in the last accepted step.
+    value: 1/2 sum w r^2 at the parameters, infinite before the first step; error: the largest change of an
+    unknown in the last accepted step.
     damping: what was added to the diagonal of J^T J; status: MAX_STEPS until it is settled.
     """
 
@@ -127,15 +131,15 @@ class BandedGaussNewton(jaxopt.GaussNewton):
     def init_state(
         self, init_params: Float[Array, "blocks n lanes"], *args: Any, **kwargs: Any
     ) -> BandedState:
-        """The state before the first step; a lane whose cost is not finite stops here."""
-        value = self._compare(init_params, init_params, *args, **kwargs).value
-        finite = jnp.isfinite(value) & jnp.all(jnp.isfinite(init_params), axis=(0, 1))
+        """The state before the first step, which will know the cost; a lane that is not finite stops here."""
+        finite = jnp.all(jnp.isfinite(init_params), axis=(0, 1))
         status = jnp.where(finite, int(Status.MAX_STEPS), int(Status.NON_FINITE))
+        unknown = jnp.full(init_params.shape[-1], jnp.inf, init_params.dtype)
         return BandedState(
             iter_num=jnp.asarray(0),
-            value=value,
-            error=jnp.full_like(value, jnp.inf),
-            damping=jnp.zeros_like(value),
+            value=unknown,
+            error=unknown,
+            damping=jnp.zeros_like(unknown),
             status=status,
             num_steps=jnp.zeros_like(status),
         )
@@ -150,12 +154,13 @@ class BandedGaussNewton(jaxopt.GaussNewton):
         chain = block_banded.factor_fast(rows)
         step = block_banded.back_substitute(chain, params.shape[0])
         trial = params + step
-        before = self.residual_fun(params, *args, **kwargs)
-        decrease, value = self._compare(params, trial, *args, **kwargs)
+        residuals = self.residual_fun(params, *args, **kwargs)  # their number and magnitude
+        decrease, before, value = self._compare(params, trial, *args, **kwargs)
 
         running = state.status == int(Status.MAX_STEPS)
+        lost = running & ~jnp.isfinite(before)
         undamped = state.damping == 0
-        noise = rounding(before, state.value)
+        noise = rounding(residuals, before)
         gainless = block_banded.explained(chain) / 2 <= noise
         in_noise = undamped & gainless
         size = jnp.max(jnp.abs(step), axis=(0, 1))
@@ -177,11 +182,13 @@ class BandedGaussNewton(jaxopt.GaussNewton):
         damping = jnp.where(gainless, jnp.zeros_like(lowered), jnp.where(accepted, lowered, raised))
         new_state = BandedState(
             iter_num=state.iter_num + 1,
-            value=jnp.where(accepted, value, state.value),
+            value=jnp.where(running, jnp.where(accepted, value, before), state.value),
             error=jnp.where(accepted, size, state.error),
             damping=jnp.where(running, damping, state.damping),
-            status=jnp.where(settled, int(Status.CONVERGED), state.status),
-            num_steps=state.num_steps + running.astype(state.num_steps.dtype),
+            status=jnp.where(
+                lost, int(Status.NON_FINITE), jnp.where(settled, int(Status.CONVERGED), state.status)
+            ),
+            num_steps=state.num_steps + (running & ~lost).astype(state.num_steps.dtype),
         )
         if self.verbose:
             self.log_info(new_state, error_name="largest change")
@@ -307,12 +314,12 @@ def _cost(residuals: WeightedResiduals) -> Array:
 
 
 def compare_residuals(before: WeightedResiduals, after: WeightedResiduals) -> Comparison:
-    """The decrease is a sum of differences: the difference of the sums would drown in rounding."""
+    """`Comparison` of two places' residuals."""
     terms = [
         _lane_sum(w * (old - new) * (old + new))
         for old, new, w in zip(before.values, after.values, before.weights, strict=True)
     ]
-    return Comparison(sum(terms[1:], terms[0]) / 2, _cost(after))
+    return Comparison(sum(terms[1:], terms[0]) / 2, _cost(before), _cost(after))
 
 
 def rounding(residuals: WeightedResiduals, value: Array) -> Array:

@@ -16,6 +16,7 @@ from solvers.pinhole import Camera, Extrinsics, Intrinsics, split_camera
 from solvers.robust import GemanMcClure, Huber, Loss
 from solvers.trajectory_config import (
     DEFAULT_CONFIG,
+    Spreads,
     TrajectoryConfig,
     check_arguments,
     make_loss,
@@ -53,7 +54,7 @@ class TrajectorySolution(NamedTuple):
     cost (...): Eq. 9 at the root, in squared pixels, summed over windows; NaN like the root.
     num_steps (...): steps tried, rejected ones and those of a robust start included, in the slowest window.
     covariance (..., F, 3, 3): of every frame's root, square metres, when asked for: keypoint_std^2 times the
-        diagonal blocks of the inverse Gauss-Newton matrix, and the share of `TrajectoryConfig.size_std`.
+        diagonal blocks of the inverse Gauss-Newton matrix, and the shares of config.size_std and bias_std.
     log_evidence (...): logarithm of the marginal likelihood of the visible keypoints, with the path
         integrated out (Laplace's approximation), up to a constant of their number; when covariance is asked
         for. The weights and keypoint_std that make its sum over clips greatest fit them best. It takes a
@@ -132,16 +133,16 @@ def solve_trajectory(
         values if isinstance(values, Array) else jnp.asarray(values)
         for values in (poses, keypoints, occluded)
     )
-    *people, frames, _, _ = poses.shape
     dtype = poses.dtype
     intrinsics = split_camera(camera, dtype)
     confidence, path = check_arguments(poses, keypoints, occluded, intrinsics, config, confidence, extrinsics)
     if initial_root is not None:
         initial_root = jnp.asarray(initial_root).astype(dtype)
-        if initial_root.shape != (*people, frames, 3):
+        wanted = (*poses.shape[:-2], 3)
+        if initial_root.shape != wanted:
             raise ValueError(
                 f"initial_root has shape {initial_root.shape}, poses {poses.shape}: "
-                f"pass one root a frame, {(*people, frames, 3)}"
+                f"pass one root a frame, {wanted}"
             )
     weights, spreads = numbers_of(config, dtype)
     return _solve_people(
@@ -187,7 +188,7 @@ def joint_covariance(
         root = root - position.reshape((1,) * (root.ndim - position.ndim) + position.shape)
         rotation = rotation.reshape((1,) * (root.ndim + 1 - rotation.ndim) + rotation.shape)
         joints = _rotate_back(rotation, poses)
-    _, (_, size_std) = numbers_of(config, poses.dtype)
+    size_std = numbers_of(config, poses.dtype)[1].size_std
     seen = root[..., None, :] + joints
     of_size = (
         seen[..., :, None] * seen[..., None, :] - (root[..., :, None] * root[..., None, :])[..., None, :, :]
@@ -211,7 +212,7 @@ def _solve_people(
     camera: Intrinsics,
     weights: tuple[Array, Array],
     initial_root: Array | None,
-    spreads: tuple[Array, Array] | None,
+    spreads: Spreads | None,
     extrinsics: Extrinsics | None,
     confidence: Array | None,
     loss: Loss,
@@ -289,7 +290,7 @@ def _solve_lanes(
     clip: Clip,
     weights: tuple[Array, Array],
     start: Array | None,
-    spreads: tuple[Array, Array] | None,
+    spreads: Spreads | None,
     loss: Loss,
     max_steps: int,
     tolerance: float,
@@ -314,16 +315,20 @@ def _solve_lanes(
     solution = TrajectorySolution(root, status, cost, state.num_steps + steps)
     if spreads is None:
         return solution
-    keypoint_std, size_std = spreads
     rows = linearize(params, jnp.zeros_like(state.value), terms)
     chain = factor(rows, unroll=False)
     spread = frames_of(covariances(chain, len(rows.own)), frames)
     # A person of another size stands elsewhere on the ray from the camera.
     ray = root if path is None else root - jnp.swapaxes(path.position, 0, 1)
-    covariance = keypoint_std**2 * spread + size_std**2 * ray[:, :, None] * ray[:, None]
+    along = ray[:, :, None] * ray[:, None]
+    across = jnp.sum(ray * ray, axis=1)[:, None, None] * jnp.eye(3, dtype=ray.dtype)[None, :, :, None] - along
+    angle = spreads.bias_std**2 / (terms.camera.fx * terms.camera.fy)
+    covariance = spreads.keypoint_std**2 * spread + spreads.size_std**2 * along
+    covariance = covariance + jnp.swapaxes(angle, 0, 1)[..., None, :] * across
     determinants = log_determinant(chain, len(rows.own)) - smoothness_determinant(terms)
     freedom = 2 * jnp.sum(ready.summary.shown, axis=0) - 3
-    evidence = -(cost / keypoint_std**2 + 2 * freedom * jnp.log(keypoint_std) + determinants) / 2
+    noise = spreads.keypoint_std
+    evidence = -(cost / noise**2 + 2 * freedom * jnp.log(noise) + determinants) / 2
     return solution._replace(
         covariance=jnp.where(answered[None, None, None], covariance, jnp.nan), log_evidence=evidence
     )

@@ -28,6 +28,9 @@ class TrajectoryConfig(NamedTuple):
     else.
     size_std: relative standard deviation of a person's size. One camera cannot tell a small person near by
         from a tall one farther off: it adds size_std^2 C C^T to the covariance, and changes nothing else.
+    bias_std: standard deviation in pixels of errors that all joints of a person share for many frames, which
+        no path through them averages out: it adds (bias_std / f)^2 (|C|^2 I - C C^T), f the geometric mean
+        of the focal lengths, to the covariance, and changes nothing else.
     loss: what a joint's pixel error e costs: "squared" e^2; "huber" e^2 up to s = loss_scale, 2 s e - s^2
         beyond; "geman_mcclure" e^2 / (1 + e^2 / s^2), at most s^2, started from Huber's solution, for which
         max_steps counts anew. The robust ones bound what a wrongly detected joint can do.
@@ -42,6 +45,7 @@ class TrajectoryConfig(NamedTuple):
     window: int | None = None
     keypoint_std: Any = 1.0
     size_std: Any = 0.0
+    bias_std: Any = 0.0
     loss: str = "squared"
     loss_scale: Any = None
 
@@ -79,9 +83,17 @@ class TrajectoryConfig(NamedTuple):
 DEFAULT_CONFIG = TrajectoryConfig()
 
 
-def numbers_of(config: TrajectoryConfig, dtype: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+class Spreads(NamedTuple):
+    """The standard deviations of `TrajectoryConfig` that scale the covariance."""
+
+    keypoint_std: Any
+    size_std: Any
+    bias_std: Any
+
+
+def numbers_of(config: TrajectoryConfig, dtype: Any) -> tuple[tuple[Any, Any], Spreads]:
     """The two weights, three numbers each whatever they came as, so that the compiled function is the same;
-    and keypoint_std and size_std.
+    and the standard deviations.
     """
 
     def per_axis(weight: Any) -> Any:
@@ -89,7 +101,7 @@ def numbers_of(config: TrajectoryConfig, dtype: Any) -> tuple[tuple[Any, Any], t
         return jnp.broadcast_to(weight, (3,)) if isinstance(weight, Array) else np.broadcast_to(weight, (3,))
 
     weights = per_axis(config.velocity_weight), per_axis(config.acceleration_weight)
-    return weights, (as_array(config.keypoint_std, dtype), as_array(config.size_std, dtype))
+    return weights, Spreads(*(as_array(getattr(config, name), dtype) for name in Spreads._fields))
 
 
 def check_arguments(
@@ -154,7 +166,7 @@ def check_confidence(confidence: Array, wanted: tuple[int, ...]) -> None:
 
 
 def check_config(config: TrajectoryConfig) -> None:
-    for name in ("velocity_weight", "acceleration_weight", "keypoint_std", "size_std"):
+    for name in ("velocity_weight", "acceleration_weight", *Spreads._fields):
         value = getattr(config, name)
         if np.shape(value) != () and (np.shape(value) != (3,) or not name.endswith("_weight")):
             three = ", or three for the axes" if name.endswith("_weight") else ""

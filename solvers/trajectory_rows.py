@@ -372,7 +372,7 @@ def compare_scaled(
 
     def one(
         joint: Joints, cameras: tuple[Intrinsics, ...], growth: Array | None, roots: tuple[Vector, Vector]
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Array, Array, Array]:
         grown = joint
         if growth is not None:
             grown = joint._replace(x=growth * joint.x, y=growth * joint.y, z=growth * joint.z)
@@ -384,14 +384,15 @@ def compare_scaled(
         before, after = old_u * old_u + old_v * old_v, u * u + v * v
         change = (old_u - u) * (old_u + u) + (old_v - v) * (old_v + v)
         decrease = terms.loss.decrease(before, after, change)
-        return joint.visible * decrease, joint.visible * (terms.loss.share(after) * after)
+        costs = [joint.visible * (terms.loss.share(square) * square) for square in (before, after)]
+        return joint.visible * decrease, costs[0], costs[1]
 
     roots = components(params, terms), components(trial, terms)
     cameras = flat(terms.camera), flat(camera)
     sums = fold_joints(one, terms.joints, cameras, None if growth is None else growth[None], roots)
-    decrease, value = (jnp.sum(values, axis=0) / 2 for values in sums)
+    seen = Comparison(*(jnp.sum(values, axis=0) / 2 for values in sums))
     smooth = compare_residuals(smoothness(params, terms), smoothness(trial, terms))
-    return Comparison(decrease + smooth.decrease, value + smooth.value)
+    return jax.tree.map(jnp.add, seen, smooth)
 
 
 def components(params: Array, terms: Terms) -> Vector:

@@ -432,6 +432,15 @@ def test_covariance_costs_nothing_else():
         sure.covariance + 0.0025 * sure.root[..., :, None] * sure.root[..., None, :],
         rtol=1e-4,
     )
+    shifted = solve_trajectory(*arrays(scene), CAMERA, TrajectoryConfig(bias_std=3.0), covariance=True)
+    root = np.asarray(sure.root)
+    added = np.asarray(shifted.covariance - sure.covariance)
+    # Nothing along the ray, and three pixels across it.
+    square = (root**2).sum(axis=-1)
+    along = np.einsum("pfi,pfij,pfj->pf", root, added, root) / square
+    np.testing.assert_allclose(along, 0, atol=1e-7)
+    expected = 2 * 9.0 * square / (oracle.FOCAL[0] * oracle.FOCAL[1])
+    np.testing.assert_allclose(np.trace(added, axis1=-2, axis2=-1), expected, rtol=0.01)
 
 
 def test_windows_and_unsolved_people_have_their_covariances():

@@ -19,8 +19,9 @@ from solvers import TrajectoryConfig, TrajectorySolution, solve_trajectory
 
 class Noise(NamedTuple):
     """What the weights stand for: pixels, metres a second and metres a second squared; people move less up
-    and down than over the ground. size_std: relative, of how large a person seems: a detector's errors last
-    for many frames, which Eq. 9 takes for independent, and the path follows them along the ray.
+    and down than over the ground. size_std, relative, and bias_std, pixels: of how large and where a person
+    seems to be; a detector's errors last for many frames, which Eq. 9 takes for independent, and the path
+    follows them along the ray and across.
     """
 
     keypoint_std: float
@@ -29,9 +30,10 @@ class Noise(NamedTuple):
     vertical_speed_std: float
     vertical_acceleration_std: float
     size_std: float = 0.0
+    bias_std: float = 0.0
 
 
-FIRST_GUESS = Noise(5.0, 4.0, 10.0, 1.5, 5.0, 0.005)
+FIRST_GUESS = Noise(5.0, 4.0, 10.0, 1.5, 5.0, 0.005, 1.0)
 FIRST_TAIL = 6.0
 
 # For studies that fit nothing: near what `calibration` finds.
@@ -40,7 +42,7 @@ FITTED = Noise(7.03, 8.94, 5.81, 0.375, 8.05)
 
 def noise_config(noise: Noise | jax.Array, fps: float, world: bool, loss: str) -> TrajectoryConfig:
     """The weights for paths in world axes, or in those of cameras that are held level."""
-    keypoint, speed, acceleration, vertical_speed, vertical_acceleration, size = noise
+    keypoint, speed, acceleration, vertical_speed, vertical_acceleration, size, bias = noise
 
     def axes(ground: Any, vertical: Any) -> Any:
         # World z is up; a camera that is held level has y for down.
@@ -54,6 +56,7 @@ def noise_config(noise: Noise | jax.Array, fps: float, world: bool, loss: str) -
         fps,
         loss=loss,
         size_std=size,
+        bias_std=bias,
     )
 
 
@@ -136,7 +139,7 @@ def fit_noise(
 
     def fit_of(logarithms: np.ndarray) -> Fit:
         values = [float(value) for value in np.exp(logarithms)]
-        return Fit(Noise(*values), math.inf) if len(values) == 5 else Fit(Noise(*values[:6]), values[6])
+        return Fit(Noise(*values), math.inf) if len(values) == 5 else Fit(Noise(*values[:-1]), values[-1])
 
     with Progress(*Progress.get_default_columns(), "{task.fields[best]}", console=console) as progress:
         task = progress.add_task("fitting", total=rounds, best="")
