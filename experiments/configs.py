@@ -96,26 +96,27 @@ SMOKE = TrainConfig(
     log_every=5,
     output=Path("runs/smoke"),
 )
-# Two cores see few samples, so each has to count: small batches take more steps, and outputs nine frames
-# apart share their windows. With fewer epochs than the paper's 80 the rate falls faster, to about the same
-# end.
+# Two cores see few samples, so each has to count: small batches take more steps, and every output has a
+# window, a camera and a mask of its own. With fewer epochs than the paper's 80 the rate falls faster, to
+# about the same end.
 SMALL = TrainConfig(
     epochs=40,
     learning_rate_decay=0.915,
     batch_frames=256,
-    chunk_frames=8,
-    chunk_stride=9,
     checkpoint_every=5000,
     output=Path("runs/small"),
 )
-# Settings that the paper leaves open are chosen with this one: smaller, shorter, and judged on two training
-# subjects that it does not see, so that the validation split decides nothing.
+# Settings that the paper leaves open are chosen with this one: smaller, shorter, with outputs nine frames
+# apart that share their windows, and judged on two training subjects that it does not see, so that the
+# validation split decides nothing.
 ABLATION = replace(
     SMALL,
     network=Network(channels=128),
     epochs=4,
     learning_rate_decay=0.5,
     batch_frames=128,
+    chunk_frames=8,
+    chunk_stride=9,
     exclude_subjects=("35", "135"),
     output=Path("runs/ablation"),
 )
@@ -135,7 +136,7 @@ PAPER = TrainConfig(
 
 CONFIGS = {
     "smoke": ("A minute on two cores, generated motion only: does everything run?", SMOKE),
-    "small": ("27 frames, 256 channels: about a quarter of an hour on one core.", SMALL),
+    "small": ("27 frames, 256 channels: about forty minutes on one core.", SMALL),
     "ablation": (
         "27 frames, 128 channels, without subjects 35 and 135: to choose settings on those.",
         ABLATION,

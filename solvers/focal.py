@@ -25,7 +25,6 @@ from solvers.pinhole import (
     Intrinsics,
     jacobian_components,
     project_components,
-    split_camera,
 )
 from solvers.robust import GemanMcClure, Huber, Loss
 from solvers.trajectory import TrajectorySolution
@@ -34,8 +33,8 @@ from solvers.trajectory_config import (
     Spreads,
     TrajectoryConfig,
     check_arguments,
-    make_loss,
-    numbers_of,
+    read_camera,
+    read_config,
 )
 from solvers.trajectory_lanes import lay_out_clip, prepare
 from solvers.trajectory_rows import (
@@ -151,15 +150,15 @@ def solve_focal(
         )
     dtype = poses.dtype
     clips = poses.shape[:-4]
-    intrinsics = split_camera(camera, dtype)
+    confidence, path = check_arguments(poses, keypoints, occluded, confidence, extrinsics)
+    weights, spreads, loss = read_config(config, dtype)
+    intrinsics = read_camera(camera, dtype, poses.shape[:-2])
     for name, value in zip(("fx", "cx"), (intrinsics.fx, intrinsics.cx), strict=True):
         if value.ndim > len(clips):
             raise ValueError(
                 f"camera has leading axes {value.shape} in {name}, the clips have {clips}: a focal "
                 "length is shared by a clip's people and frames; pass one camera, or one for each clip"
             )
-    confidence, path = check_arguments(poses, keypoints, occluded, intrinsics, config, confidence, extrinsics)
-    weights, spreads = numbers_of(config, dtype)
     return _solve_clips(
         poses,
         keypoints.astype(dtype),
@@ -169,7 +168,7 @@ def solve_focal(
         spreads,
         path,
         confidence,
-        make_loss(config, dtype),
+        loss,
         max_steps=config.max_steps,
         tolerance=config.tolerance,
         covariance=covariance,

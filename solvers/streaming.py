@@ -18,17 +18,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from solvers.gauss_newton import BandedGaussNewton, Status
-from solvers.pinhole import Camera, Extrinsics, Intrinsics, as_array, split_camera
+from solvers.pinhole import Camera, Extrinsics, Intrinsics, as_array
 from solvers.robust import GemanMcClure, Huber, Loss
 from solvers.trajectory_config import (
     DEFAULT_CONFIG,
     TrajectoryConfig,
-    check_camera,
-    check_config,
-    check_loss,
     is_rotation,
-    make_loss,
-    numbers_of,
+    read_camera,
+    read_config,
 )
 from solvers.trajectory_lanes import camera_lanes, keep_usable, linear_start, sound_poses, sound_settings
 from solvers.trajectory_rows import (
@@ -144,11 +141,9 @@ def start_stream(
         raise ValueError(f"dtype is {dtype}: pass float32, or float64 with jax_enable_x64")
     if jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise ValueError("dtype is float64, which JAX has switched off: set jax_enable_x64, or pass float32")
-    check_config(config)
-    check_loss(config)
+    weights, _, loss = read_config(config, dtype)
     if config.window is not None:
         raise ValueError(f"config.window is {config.window}: a stream has its lag instead, pass None")
-    weights, _ = numbers_of(config, dtype)
     if not any(isinstance(weight, jax.core.Tracer) for weight in weights):
         first, second = (np.asarray(weight) for weight in weights)
         if not np.all((first > 0) | (second > 0)):
@@ -157,8 +152,7 @@ def start_stream(
                 f"{config.acceleration_weight}, which leaves an axis without either: give one of them a "
                 "positive value, or frames have nothing in common"
             )
-    intrinsics = split_camera(camera, dtype)
-    check_camera(intrinsics, (people,))
+    intrinsics = read_camera(camera, dtype, (people,))
 
     people, joints = int(people), int(joints)
     frames = lag + 1 + lag % 2
@@ -166,7 +160,7 @@ def start_stream(
     def empty(*shape: int) -> Array:
         return jnp.zeros((*shape, people), dtype)
 
-    loss = jax.tree.map(jnp.asarray, make_loss(config, dtype))
+    loss = jax.tree.map(jnp.asarray, loss)
     path = None
     if moving:
         still = jnp.eye(3, dtype=dtype).reshape(9, 1, 1)

@@ -12,15 +12,15 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from solvers.block_banded import covariances, factor, log_determinant
 from solvers.gauss_newton import BandedGaussNewton, Status
-from solvers.pinhole import Camera, Extrinsics, Intrinsics, split_camera
+from solvers.pinhole import Camera, Extrinsics, Intrinsics
 from solvers.robust import GemanMcClure, Huber, Loss
 from solvers.trajectory_config import (
     DEFAULT_CONFIG,
     Spreads,
     TrajectoryConfig,
     check_arguments,
-    make_loss,
-    numbers_of,
+    read_camera,
+    read_config,
 )
 from solvers.trajectory_lanes import Clip, lay_out_clip, prepare
 from solvers.trajectory_rows import compare, frames_of, linearize, residuals, smoothness_determinant
@@ -134,8 +134,9 @@ def solve_trajectory(
         for values in (poses, keypoints, occluded)
     )
     dtype = poses.dtype
-    intrinsics = split_camera(camera, dtype)
-    confidence, path = check_arguments(poses, keypoints, occluded, intrinsics, config, confidence, extrinsics)
+    confidence, path = check_arguments(poses, keypoints, occluded, confidence, extrinsics)
+    weights, spreads, loss = read_config(config, dtype)
+    intrinsics = read_camera(camera, dtype, poses.shape[:-2])
     if initial_root is not None:
         initial_root = jnp.asarray(initial_root).astype(dtype)
         wanted = (*poses.shape[:-2], 3)
@@ -144,7 +145,6 @@ def solve_trajectory(
                 f"initial_root has shape {initial_root.shape}, poses {poses.shape}: "
                 f"pass one root a frame, {wanted}"
             )
-    weights, spreads = numbers_of(config, dtype)
     return _solve_people(
         poses,
         keypoints if keypoints.dtype == dtype else keypoints.astype(dtype),
@@ -155,7 +155,7 @@ def solve_trajectory(
         spreads if covariance else None,
         path,
         confidence,
-        make_loss(config, dtype),
+        loss,
         max_steps=config.max_steps,
         tolerance=config.tolerance,
         window=config.window,
@@ -188,7 +188,7 @@ def joint_covariance(
         root = root - position.reshape((1,) * (root.ndim - position.ndim) + position.shape)
         rotation = rotation.reshape((1,) * (root.ndim + 1 - rotation.ndim) + rotation.shape)
         joints = _rotate_back(rotation, poses)
-    size_std = numbers_of(config, poses.dtype)[1].size_std
+    size_std = read_config(config, poses.dtype).spreads.size_std
     seen = root[..., None, :] + joints
     of_size = (
         seen[..., :, None] * seen[..., None, :] - (root[..., :, None] * root[..., None, :])[..., None, :, :]

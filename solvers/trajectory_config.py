@@ -1,6 +1,7 @@
 """Settings of the trajectory solve, and what its arguments have to be."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from solvers.pinhole import Extrinsics, Intrinsics, as_array
+from solvers.pinhole import Camera, Extrinsics, Intrinsics, as_array, split_camera
 from solvers.robust import LOSSES, Loss
 from solvers.trajectory_rows import MILLIMETRES
 
@@ -91,38 +92,72 @@ class Spreads(NamedTuple):
     bias_std: Any
 
 
-def numbers_of(config: TrajectoryConfig, dtype: Any) -> tuple[tuple[Any, Any], Spreads]:
-    """The two weights, three numbers each whatever they came as, so that the compiled function is the same;
-    and the standard deviations.
+class Settings(NamedTuple):
+    """What `TrajectoryConfig` comes to in numbers: the two weights have three each, whatever they came as, so
+    that the compiled function is the same.
     """
+
+    weights: tuple[Any, Any]
+    spreads: Spreads
+    loss: Loss
+
+
+def _remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Plain numbers are read once: reading them again would take a tenth of a short clip's solve. Arrays are
+    read every time.
+    """
+    cached = functools.lru_cache(maxsize=64)(function)
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        try:
+            hash(arguments)
+        except TypeError:
+            return function(*arguments)
+        return cached(*arguments)
+
+    return call
+
+
+@_remembered
+def read_config(config: TrajectoryConfig, dtype: Any) -> Settings:
+    """Its numbers; ValueError for those that are out of range and not traced."""
+    _check_config(config)
+    _check_loss(config)
 
     def per_axis(weight: Any) -> Any:
         weight = as_array(weight, dtype)
         return jnp.broadcast_to(weight, (3,)) if isinstance(weight, Array) else np.broadcast_to(weight, (3,))
 
-    weights = per_axis(config.velocity_weight), per_axis(config.acceleration_weight)
-    return weights, Spreads(*(as_array(getattr(config, name), dtype) for name in Spreads._fields))
+    loss, usual = LOSSES[config.loss]
+    scale = usual if config.loss_scale is None else config.loss_scale
+    return Settings(
+        (per_axis(config.velocity_weight), per_axis(config.acceleration_weight)),
+        Spreads(*(as_array(getattr(config, name), dtype) for name in Spreads._fields)),
+        loss() if usual is None else loss(as_array(scale, dtype)),
+    )
+
+
+@_remembered
+def read_camera(camera: Camera, dtype: Any, lead: tuple[int, ...]) -> Intrinsics:
+    """Its numbers; ValueError for leading axes that are not the first of ``lead``, and for concrete focal
+    lengths that are not positive.
+    """
+    intrinsics = split_camera(camera, dtype)
+    _check_camera(intrinsics, lead)
+    return intrinsics
 
 
 def check_arguments(
-    poses: Array,
-    keypoints: Array,
-    occluded: Array,
-    camera: Intrinsics,
-    config: TrajectoryConfig,
-    confidence: Any,
-    extrinsics: Extrinsics | None,
+    poses: Array, keypoints: Array, occluded: Array, confidence: Any, extrinsics: Extrinsics | None
 ) -> tuple[Array | None, Extrinsics | None]:
     """confidence and extrinsics in the dtype of ``poses``; ValueError for what a solver cannot take."""
     check_arrays(poses, keypoints, occluded)
-    check_config(config)
-    check_loss(config)
     *people, frames, _, _ = poses.shape
     if confidence is not None:
         confidence = jnp.asarray(confidence)
         check_confidence(confidence, poses.shape[:-1])
         confidence = confidence.astype(poses.dtype)
-    check_camera(camera, (*people, frames))
     path = None if extrinsics is None else check_path(extrinsics, tuple(people), frames, poses.dtype)
     return confidence, path
 
@@ -165,7 +200,7 @@ def check_confidence(confidence: Array, wanted: tuple[int, ...]) -> None:
         raise ValueError(f"confidence has dtype {confidence.dtype}: pass floating point numbers")
 
 
-def check_config(config: TrajectoryConfig) -> None:
+def _check_config(config: TrajectoryConfig) -> None:
     for name in ("velocity_weight", "acceleration_weight", *Spreads._fields):
         value = getattr(config, name)
         if np.shape(value) != () and (np.shape(value) != (3,) or not name.endswith("_weight")):
@@ -187,14 +222,7 @@ def check_config(config: TrajectoryConfig) -> None:
         )
 
 
-def make_loss(config: TrajectoryConfig, dtype: Any) -> Loss:
-    loss, usual = LOSSES[config.loss]
-    if usual is None:
-        return loss()
-    return loss(as_array(usual if config.loss_scale is None else config.loss_scale, dtype))
-
-
-def check_loss(config: TrajectoryConfig) -> None:
+def _check_loss(config: TrajectoryConfig) -> None:
     if config.loss not in LOSSES:
         raise ValueError(f"config.loss is {config.loss!r}: choose from {', '.join(LOSSES)}")
     scale = config.loss_scale
@@ -208,7 +236,7 @@ def check_loss(config: TrajectoryConfig) -> None:
         raise ValueError(f"config.loss_scale is {scale}: pass pixels, finite and above zero")
 
 
-def check_camera(camera: Intrinsics, lead: tuple[int, ...]) -> None:
+def _check_camera(camera: Intrinsics, lead: tuple[int, ...]) -> None:
     for values in jax.tree.leaves(camera):
         if values.ndim > len(lead) or values.shape != lead[: values.ndim]:
             raise ValueError(
