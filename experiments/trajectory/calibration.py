@@ -1,6 +1,7 @@
 """How often the truth lies inside the regions that the solve states."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import jax
@@ -10,15 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.trajectory.film import FilmConfig, film_both
-from experiments.trajectory.noise import (
-    GAUSSIAN,
-    Tails,
-    fit_noise,
-    region_limits,
-    solve,
-    squared_distance,
-    truth,
-)
+from experiments.trajectory.noise import fit_noise, region_limits, solve, squared_distance, truth
 from gated_lift import charts
 from solvers import TrajectoryConfig, TrajectorySolution
 
@@ -41,15 +34,17 @@ def coverage(
     root: jax.Array,
     gap: jax.Array,
     levels: Sequence[float] | np.ndarray,
-    tails: Tails = GAUSSIAN,
+    tail: float = math.inf,
 ) -> dict[str, list[float]]:
-    """Share of frames on which the true root lies in the region of each level, outside and inside gaps."""
+    """Share of frames on which the true root lies in the region of each level, outside and inside gaps;
+    ``tail`` as in `noise.Fit`.
+    """
     distance = squared_distance(solution, root)
     inside, solved = np.asarray(gap), np.isfinite(distance)
-    sides = ("outside gaps", ~inside, tails.outside), ("inside gaps", inside, tails.inside)
+    limits = region_limits(levels, tail)
     return {
-        name: [float((distance[solved & side] <= limit).mean()) for limit in region_limits(levels, tail)]
-        for name, side, tail in sides
+        name: [float((distance[solved & side] <= limit).mean()) for limit in limits]
+        for name, side in (("outside gaps", ~inside), ("inside gaps", inside))
     }
 
 
@@ -60,7 +55,7 @@ def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
     console = Console()
     config.output.mkdir(parents=True, exist_ok=True)
     training, validation, fps = film_both(config)
-    noise, tails = fit_noise(
+    noise, tail = fit_noise(
         config.objective, config.world, config.loss, config.rounds, training, fps, console
     )
     fitted = TrajectoryConfig.from_noise(noise.keypoint_std, noise.speed_std, noise.acceleration_std, fps)
@@ -68,8 +63,8 @@ def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
     lines = [
         f"fitted on training by {config.objective}, {'world' if config.world else 'camera'} axes: "
         + ", ".join(f"{name} {value:.3g}" for name, value in noise._asdict().items())
-        + f", tails {tails.outside:.3g} and {tails.inside:.3g} outside and inside gaps; on the ground "
-        + f"lambda_1 {fitted.velocity_weight:.3g}, lambda_2 {fitted.acceleration_weight:.3g}",
+        + f", tail {tail:.3g}; on the ground lambda_1 {fitted.velocity_weight:.3g}, "
+        + f"lambda_2 {fitted.acceleration_weight:.3g}",
         "",
         f"| split | frames | {' | '.join(headings)} | root error |",
         "|---|---|" + "---:|" * (len(LEVELS) + 1),
@@ -82,14 +77,14 @@ def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
         root = truth(scene, config.world)
         solution = solve(scene, jnp.asarray(noise, jnp.float32), fps, config.world, config.loss)
         error = np.linalg.norm(np.asarray(solution.root - root), axis=-1)
-        for name, shares in coverage(solution, root, scene.gap, LEVELS, tails).items():
+        for name, shares in coverage(solution, root, scene.gap, LEVELS, tail).items():
             side = np.asarray(scene.gap) == (name == "inside gaps")
             cells = [f"{100 * share:.1f} %" for share in shares]
             cells.append(f"{1000 * np.nanmean(error[side]):.1f} mm")
             table.add_row(split, name, *cells)
             lines.append(f"| {split} | {name} | " + " | ".join(cells) + " |")
             found[f"{split}, {name}"] = shares
-        for name, shares in coverage(solution, root, scene.gap, grid, tails).items():
+        for name, shares in coverage(solution, root, scene.gap, grid, tail).items():
             curves[f"{split}, {name}"] = (100 * grid, 100 * np.asarray(shares))
     console.print(lines[0])
     console.print(table)

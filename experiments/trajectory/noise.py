@@ -34,7 +34,7 @@ class Noise(NamedTuple):
 
 
 FIRST_GUESS = Noise(5.0, 4.0, 10.0, 1.5, 5.0, 0.005, 1.0)
-FIRST_TAILS = (10.0, 6.0)
+FIRST_TAIL = 6.0
 
 # For studies that fit nothing: near what `calibration` finds.
 FITTED = Noise(7.03, 8.94, 5.81, 0.375, 8.05)
@@ -87,44 +87,36 @@ def squared_distance(solution: TrajectorySolution, root: jax.Array) -> np.ndarra
     return np.einsum("nfi,nfi->nf", error, np.linalg.solve(covariance, error[..., None])[..., 0])
 
 
-class Tails(NamedTuple):
-    """Degrees of freedom of the multivariate Student's t that root errors are taken to follow, with the
-    stated covariance as its scale matrix; infinite for a Gaussian. People stand and whirl: inside gaps one
-    Gaussian would be too wide for most frames and too narrow for the rest.
+class Fit(NamedTuple):
+    """noise: what the weights stand for. tail: degrees of freedom of the multivariate Student's t that root
+    errors are taken to follow, with the stated covariance as its scale matrix; infinite for a Gaussian.
+    People stand and whirl, and a detector's errors last: one Gaussian would be too wide for most frames and
+    too narrow for the rest.
     """
 
-    outside: float = math.inf
-    inside: float = math.inf
-
-
-GAUSSIAN = Tails()
-
-
-class Fit(NamedTuple):
-    """What the weights stand for, and how root errors are distributed outside gaps and inside."""
-
     noise: Noise
-    tails: Tails
+    tail: float
 
 
 def error_likelihood(
-    solution: TrajectorySolution, root: jax.Array, gap: jax.Array, tails: Tails = GAUSSIAN
+    solution: TrajectorySolution, root: jax.Array, gap: jax.Array, tail: float = math.inf
 ) -> float:
     """Mean log-density of the root's errors, frames inside gaps and outside weighing the same in all."""
     solved = np.isfinite(np.asarray(solution.root)).all(axis=-1)
     covariance = np.where(solved[..., None, None], np.asarray(solution.covariance, np.float64), np.eye(3))
-    distance, volume = squared_distance(solution, root), np.linalg.slogdet(covariance)[1] / 2
-    inside = np.asarray(gap)
-    sides = (solved & ~inside, tails.outside), (solved & inside, tails.inside)
-    return float(np.mean([(log_density(distance[at], tail) - volume[at]).mean() for at, tail in sides]))
-
-
-def log_density(distance: np.ndarray, tail: float) -> np.ndarray:
-    """Of a vector of three at this squared distance, for a scale matrix of determinant 1."""
+    distance = squared_distance(solution, root)
     if math.isinf(tail):
-        return -(distance + 3 * math.log(2 * math.pi)) / 2
-    constant = math.lgamma((tail + 3) / 2) - math.lgamma(tail / 2) - 1.5 * math.log(tail * math.pi)
-    return constant - (tail + 3) / 2 * np.log1p(distance / tail)
+        density = -(distance + 3 * math.log(2 * math.pi)) / 2
+    else:
+        density = (
+            math.lgamma((tail + 3) / 2)
+            - math.lgamma(tail / 2)
+            - 1.5 * math.log(tail * math.pi)
+            - (tail + 3) / 2 * np.log1p(distance / tail)
+        )
+    density = density - np.linalg.slogdet(covariance)[1] / 2
+    inside = np.asarray(gap)
+    return float(np.mean([density[solved & side].mean() for side in (inside, ~inside)]))
 
 
 def region_limits(levels: Sequence[float] | np.ndarray, tail: float) -> np.ndarray:
@@ -143,11 +135,11 @@ def fit_noise(
     them at 0 and infinity.
     """
     root = truth(scene, world)
-    start = np.log(FIRST_GUESS[:5] if objective == "evidence" else (*FIRST_GUESS, *FIRST_TAILS))
+    start = np.log(FIRST_GUESS[:5] if objective == "evidence" else (*FIRST_GUESS, FIRST_TAIL))
 
     def fit_of(logarithms: np.ndarray) -> Fit:
         values = [float(value) for value in np.exp(logarithms)]
-        return Fit(Noise(*values[:7]), Tails(*values[7:]))
+        return Fit(Noise(*values), math.inf) if len(values) == 5 else Fit(Noise(*values[:-1]), values[-1])
 
     with Progress(*Progress.get_default_columns(), "{task.fields[best]}", console=console) as progress:
         task = progress.add_task("fitting", total=rounds, best="")
@@ -158,7 +150,7 @@ def fit_noise(
             fit = fit_of(logarithms)
             solution = solve(scene, jnp.asarray(fit.noise, jnp.float32), fps, world, loss)
             if objective == "errors":
-                value = -error_likelihood(solution, root, scene.gap, fit.tails)
+                value = -error_likelihood(solution, root, scene.gap, fit.tail)
             else:
                 value = -float(jnp.nansum(solution.log_evidence)) / scene.gap.size
             best = min(best, value)
