@@ -146,7 +146,7 @@ def report(rows: list[Row], clips: int, output: Path, console: Console) -> None:
         "guess",
         "clips that tell",
         "median error",
-        "median |error|",
+        "median absolute error",
         "90th percentile",
         "stated std",
         "root error",
