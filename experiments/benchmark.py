@@ -34,8 +34,9 @@ from solvers.block_banded import (
     factor_segments,
     nested_lengths,
 )
+from solvers.joints import lay_out, summarize
 from solvers.pinhole import split_camera
-from solvers.trajectory_rows import lay_out, linear_rows, make_terms, summarize
+from solvers.trajectory_rows import linear_rows, make_terms
 
 
 @dataclass(frozen=True)

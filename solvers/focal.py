@@ -19,6 +19,7 @@ from solvers.block_banded import (
     factor_fast,
 )
 from solvers.gauss_newton import RESOLUTION, Status, WeightedResiduals, rounding
+from solvers.joints import Joints, Vector, flat, fold_joints, points_of, products_of, triangle_of
 from solvers.pinhole import (
     Camera,
     Extrinsics,
@@ -38,26 +39,19 @@ from solvers.trajectory_config import (
 )
 from solvers.trajectory_lanes import lay_out_clip, prepare
 from solvers.trajectory_rows import (
-    Joints,
     Terms,
-    Vector,
     blocks_of,
     chain_of,
     compare,
     compare_scaled,
     components,
-    flat,
-    fold_joints,
     frames_of,
     from_camera,
     linearize,
     middle_of,
-    points_of,
-    products_of,
     residuals,
     smoothness,
     to_camera,
-    triangle_of,
 )
 
 # Relative standard deviation above which a clip does not tell its focal length.

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from solvers.gauss_newton import BandedGaussNewton, Status
+from solvers.joints import Joints, lay_out, summarize
 from solvers.pinhole import Camera, Extrinsics, Intrinsics, as_array
 from solvers.robust import GemanMcClure, Huber, Loss
 from solvers.trajectory_config import (
@@ -31,18 +32,15 @@ from solvers.trajectory_lanes import camera_lanes, keep_usable, linear_start, so
 from solvers.trajectory_rows import (
     NEAREST,
     CameraPath,
-    Joints,
     Prior,
     blocks_of,
     compare,
     eliminate_first,
     frames_of,
     from_camera,
-    lay_out,
     linearize,
     make_terms,
     residuals,
-    summarize,
     to_camera,
 )
 

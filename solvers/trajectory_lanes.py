@@ -9,23 +9,19 @@ from jaxtyping import Array
 
 from solvers.block_banded import back_substitute, factor, factor_fast
 from solvers.gauss_newton import Status
+from solvers.joints import Joints, Summary, fold_joints, lay_out, summarize
 from solvers.pinhole import MIN_DEPTH, Extrinsics, Intrinsics
 from solvers.robust import Loss
 from solvers.trajectory_config import is_rotation
 from solvers.trajectory_rows import (
     NEAREST,
     CameraPath,
-    Joints,
-    Summary,
     Terms,
     blocks_of,
-    fold_joints,
     frames_of,
     from_camera,
-    lay_out,
     linear_rows,
     make_terms,
-    summarize,
     to_camera,
 )
 

@@ -12,8 +12,8 @@ import trajectory_oracle as oracle
 from gated_lift.detector import DetectorConfig, detect
 from solvers import Camera, Status, TrajectoryConfig, solve_trajectory
 from solvers.gauss_newton import _conjugate_gradients
+from solvers.joints import lay_out
 from solvers.robust import LOSSES, GemanMcClure, Huber, Squared
-from solvers.trajectory_rows import lay_out
 
 CAMERA = Camera(oracle.FOCAL, oracle.CENTER)
 SCALES = {"squared": None, "huber": 4.0, "geman_mcclure": 9.0}

@@ -343,7 +343,7 @@ def test_zeroed_gaps_are_zero():
     config = dataclasses.replace(TINY, network=dataclasses.replace(TINY.network, fill="zero"))
     batch, filled = draw(config), draw()
     np.testing.assert_array_equal(batch.occluded, filled.occluded)
-    np.testing.assert_array_equal(batch.target, filled.target)
+    np.testing.assert_allclose(batch.target, filled.target, atol=1e-6)  # two programs round differently
     assert not batch.keypoints[batch.occluded].any()
     np.testing.assert_allclose(batch.keypoints[~batch.occluded], filled.keypoints[~batch.occluded], atol=1e-6)
 

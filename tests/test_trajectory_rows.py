@@ -10,8 +10,9 @@ import trajectory_oracle as oracle
 
 from solvers import Camera
 from solvers.block_banded import back_substitute, factor_segments, nested_lengths
+from solvers.joints import SUM_CHUNK, fold_joints, lay_out, summarize
 from solvers.pinhole import split_camera
-from solvers.trajectory_rows import SUM_CHUNK, fold_joints, lay_out, linear_rows, make_terms, summarize
+from solvers.trajectory_rows import linear_rows, make_terms
 
 
 def clip(people, frames, joints=3):
