@@ -18,7 +18,7 @@ from solvers.block_banded import (
     factor,
     factor_fast,
 )
-from solvers.gauss_newton import RESOLUTION, Status, WeightedResiduals, rounding
+from solvers.gauss_newton import RESOLUTION, Status, inner_product, rounding
 from solvers.joints import Joints, Vector, flat, fold_joints, points_of, products_of, triangle_of
 from solvers.pinhole import (
     Camera,
@@ -37,7 +37,7 @@ from solvers.trajectory_config import (
     read_camera,
     read_config,
 )
-from solvers.trajectory_lanes import lay_out_clip, prepare
+from solvers.trajectory_lanes import camera_lanes, lay_out_clip, prepare
 from solvers.trajectory_rows import (
     Terms,
     blocks_of,
@@ -51,7 +51,6 @@ from solvers.trajectory_rows import (
     middle_of,
     residuals,
     smoothness,
-    to_camera,
 )
 
 # Relative standard deviation above which a clip does not tell its focal length.
@@ -265,10 +264,8 @@ def _solve_clips(
         return jnp.where(fine.reshape(shape), values, jnp.nan).reshape(*lead, *values.shape[1:])
 
     scale = jnp.exp(found.theta)
-    focal = (
-        jnp.stack([_of_clips(values, tuple(lead), clips) for values in (camera.fx, camera.fy)], axis=1)
-        * scale[0][:, None]
-    )
+    guess = [camera_lanes(jnp.asarray(values), tuple(lead), 1)[0, 0] for values in (camera.fx, camera.fy)]
+    focal = jnp.stack(guess, axis=1) * scale[0][:, None]
     ones = jnp.ones_like(scale[0])
 
     status_of = jnp.where(solvable, jnp.repeat(status, people), ready.status)
@@ -301,13 +298,6 @@ def _solve_clips(
             if covariance
             else None,
         ),
-    )
-
-
-def _of_clips(values: Any, lead: tuple[int, ...], clips: int) -> Array:
-    values = jnp.asarray(values)
-    return jnp.broadcast_to(values.reshape(values.shape + (1,) * (len(lead) - values.ndim)), lead).reshape(
-        clips
     )
 
 
@@ -409,7 +399,7 @@ def _along_rays(params: Array, change: Array, terms: Terms, people: int) -> Arra
 
 
 def _bordered_step(params: Array, terms: Terms, prior: Array, theta: Array, people: int) -> _Step:
-    frames, lanes = terms.joints.x.shape[1:]
+    lanes = terms.joints.x.shape[-1]
     root = components(params, terms)
     middle = middle_of(root, terms)
     still = None if terms.path is None else terms.path._replace(position=jnp.zeros_like(terms.path.position))
@@ -436,7 +426,7 @@ def _bordered_step(params: Array, terms: Terms, prior: Array, theta: Array, peop
     chain = factor_fast(rows)
     path, *rests = jnp.split(back_substitute(chain, len(rows.own)), 1 + len(prior), axis=-1)
     answers = tuple(blocks_of(guess) + more for guess, more in zip(guesses, rests, strict=True))
-    moved = tuple(_vector(to_camera(frames_of(answer, frames), still)) for answer in answers)
+    moved = tuple(components(answer, terms._replace(path=still)) for answer in answers)
 
     def two(joint: Joints, camera: Intrinsics, root: Vector, moved: Any) -> Any:
         (*_, error), border, slope = _columns(joint, camera, root, moved, terms.loss)
@@ -454,9 +444,9 @@ def _bordered_step(params: Array, terms: Terms, prior: Array, theta: Array, peop
     for k in range(count):
         *own, pull = seen[k]
         for j, entry in enumerate(own, start=k):
-            total = _over_people(jnp.sum(entry, axis=0) + _product(smooth[k], smooth[j]), people)
+            total = _over_people(jnp.sum(entry, axis=0) + inner_product(smooth[k], smooth[j]), people)
             information[k][j] = information[j][k] = total + (prior[k] if j == k else 0)
-        pulled = _over_people(jnp.sum(pull, axis=0) - _product(smooth[k], smooth[-1]), people)
+        pulled = _over_people(jnp.sum(pull, axis=0) - inner_product(smooth[k], smooth[-1]), people)
         force.append(pulled - prior[k] * theta[k])
     return _Step(
         path=path,
@@ -488,19 +478,6 @@ def _columns(
     error = joint.u - u, joint.v - v
     slope = loss.slope(error[0] * error[0] + error[1] * error[1])
     return ((u_x, v_x), (u_y, v_y), (u_z, v_z), error), border, slope
-
-
-def _product(left: WeightedResiduals, right: WeightedResiduals) -> Array:
-    """The inner product of two directions' smoothness rows, (lanes,)."""
-    terms = [
-        jnp.sum(w * a * b, axis=(0, 1))
-        for a, b, w in zip(left.values, right.values, left.weights, strict=True)
-    ]
-    return sum(terms[1:], terms[0])
-
-
-def _vector(root: Array) -> Vector:
-    return root[:, 0], root[:, 1], root[:, 2]
 
 
 def _side_by_side(problems: Sequence[ChainRows]) -> ChainRows:

@@ -308,9 +308,14 @@ def _lane_sum(values: Array) -> Array:
     return jnp.sum(values, axis=tuple(range(values.ndim - 1)))
 
 
+def inner_product(left: WeightedResiduals, right: WeightedResiduals) -> Array:
+    """sum w r s of every lane, with the weights of the first."""
+    terms = [_lane_sum(w * r * s) for r, s, w in zip(left.values, right.values, left.weights, strict=True)]
+    return sum(terms[1:], terms[0])
+
+
 def _cost(residuals: WeightedResiduals) -> Array:
-    terms = [_lane_sum(w * r * r) for r, w in zip(residuals.values, residuals.weights, strict=True)]
-    return sum(terms[1:], terms[0]) / 2
+    return inner_product(residuals, residuals) / 2
 
 
 def compare_residuals(before: WeightedResiduals, after: WeightedResiduals) -> Comparison:

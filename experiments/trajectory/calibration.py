@@ -10,8 +10,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from experiments.trajectory.film import FilmConfig, film_both
-from experiments.trajectory.noise import fit_noise, region_limits, solve, squared_distance, truth
+from experiments.trajectory.film import film_both
+from experiments.trajectory.noise import FitConfig, fit_noise, region_limits, solve, squared_distance, truth
 from gated_lift import charts
 from solvers import TrajectoryConfig, TrajectorySolution
 
@@ -19,7 +19,7 @@ LEVELS = (0.5, 0.9, 0.95)
 
 
 @dataclasses.dataclass(frozen=True)
-class CalibrationConfig(FilmConfig):
+class CalibrationConfig(FitConfig):
     """Fits the noise model on the training split and checks the stated regions on the validation split."""
 
     objective: str = "errors"

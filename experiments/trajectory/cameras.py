@@ -9,15 +9,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from experiments.trajectory.film import FilmConfig, film_both
-from experiments.trajectory.noise import fit_noise, solve
+from experiments.trajectory.film import film_both
+from experiments.trajectory.noise import FitConfig, fit_noise, solve
 from gated_lift import charts
 from gated_lift.cameras import Extrinsics, Wander, wander, world_to_camera
 from solvers import TrajectorySolution
 
 
 @dataclasses.dataclass(frozen=True)
-class CamerasConfig(FilmConfig):
+class CamerasConfig(FitConfig):
     """Root error on the validation split when the camera's motion is unknown, known, and known badly."""
 
     path_errors: tuple[float, ...] = (0.0, 0.3, 1.0, 3.0, 10.0)

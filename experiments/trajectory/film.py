@@ -39,9 +39,6 @@ class FilmConfig:
     """Shortest and longest full occlusion."""
     loss: str = "geman_mcclure"
     """What a joint's error costs, see `TrajectoryConfig`: squared, huber or geman_mcclure."""
-    rounds: int = 350
-    """Most solves of the training split that fitting the weights may take, for each kind of axes
-    (Nelder-Mead)."""
     seed: int = 0
     handheld: HandheldCamera = dataclasses.field(default_factory=HandheldCamera)
     detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)

@@ -1,5 +1,6 @@
 """What the weights of Eq. 9 stand for, fitted on clips whose paths are known."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -13,8 +14,17 @@ import scipy.stats
 from rich.console import Console
 from rich.progress import Progress
 
-from experiments.trajectory.film import Scene
+from experiments.trajectory.film import FilmConfig, Scene
 from solvers import TrajectoryConfig, TrajectorySolution, solve_trajectory
+
+
+@dataclasses.dataclass(frozen=True)
+class FitConfig(FilmConfig):
+    """Of a study that fits the noise first."""
+
+    rounds: int = 350
+    """Most solves of the training split that fitting the weights may take, for each kind of axes
+    (Nelder-Mead)."""
 
 
 class Noise(NamedTuple):

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -33,7 +32,6 @@ class WindowsConfig(FilmConfig):
     """The same of the second scene: longer than the window."""
     noise: Noise = FITTED
     """What the fitted weights stand for, in world axes; by default what ``calibration`` found on training."""
-    rounds: tyro.conf.Suppress[int] = 0  # nothing is fitted here
 
 
 class Seams(NamedTuple):
