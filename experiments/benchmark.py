@@ -24,6 +24,7 @@ from experiments import train
 from experiments.commands import run_command
 from experiments.configs import Network, TrainConfig
 from experiments.rivals import CENTER, CONTESTANTS, FOCAL, JOINTS, OURS, cost_of, walking_people
+from experiments.tables import markdown
 from solvers import Camera, TrajectoryConfig, feed, solve_trajectory, start_stream
 from solvers.block_banded import (
     NESTED_LENGTH,
@@ -430,8 +431,7 @@ def _time_training(settings: TrainConfig, bank: train.Bank, steps: int) -> tuple
 
 def _write_markdown(path: Path | None, columns: list[str], rows: list[list[str]]) -> None:
     if path is not None:
-        lines = [columns, ["---"] * len(columns), *rows]
-        path.write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
+        path.write_text("\n".join(markdown(columns, rows, names=len(columns))) + "\n", encoding="utf-8")
         print(f"wrote {path}")
 
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
+from experiments.tables import report
 from experiments.trajectory.film import film_both
 from experiments.trajectory.noise import FitConfig, fit_noise, region_limits, solve, squared_distance, truth
 from gated_lift import charts
@@ -60,16 +60,13 @@ def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
     )
     fitted = TrajectoryConfig.from_noise(noise.keypoint_std, noise.speed_std, noise.acceleration_std, fps)
     headings = [f"{100 * level:.0f} % region" for level in LEVELS]
-    lines = [
+    fit = (
         f"fitted on training by {config.objective}, {'world' if config.world else 'camera'} axes: "
         + ", ".join(f"{name} {value:.3g}" for name, value in noise._asdict().items())
         + f", tail {tail:.3g}; on the ground lambda_1 {fitted.velocity_weight:.3g}, "
-        + f"lambda_2 {fitted.acceleration_weight:.3g}",
-        "",
-        f"| split | frames | {' | '.join(headings)} | root error |",
-        "|---|---|" + "---:|" * (len(LEVELS) + 1),
-    ]
-    table = Table("split", "frames", *headings, "root error")
+        + f"lambda_2 {fitted.acceleration_weight:.3g}"
+    )
+    rows = []
     grid = np.linspace(0.02, 0.98, 49)
     curves: dict[str, tuple[np.ndarray, ...]] = {}
     found: dict[str, list[float]] = {}
@@ -81,14 +78,13 @@ def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
             side = np.asarray(scene.gap) == (name == "inside gaps")
             cells = [f"{100 * share:.1f} %" for share in shares]
             cells.append(f"{1000 * np.nanmean(error[side]):.1f} mm")
-            table.add_row(split, name, *cells)
-            lines.append(f"| {split} | {name} | " + " | ".join(cells) + " |")
+            rows.append([split, name, *cells])
             found[f"{split}, {name}"] = shares
         for name, shares in coverage(solution, root, scene.gap, grid, tail).items():
             curves[f"{split}, {name}"] = (100 * grid, 100 * np.asarray(shares))
-    console.print(lines[0])
-    console.print(table)
-    (config.output / "calibration.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    console.print(fit)
+    columns = ["split", "frames", *headings, "root error"]
+    report(console, columns, rows, config.output / "calibration.md", names=2, before=[fit])
     figure = charts.draw_reliability(curves, config.output / "reliability.png")
     console.print(f"wrote {config.output / 'calibration.md'} and {figure}")
     return found

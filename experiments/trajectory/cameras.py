@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
+from experiments.tables import report
 from experiments.trajectory.film import film_both
 from experiments.trajectory.noise import FitConfig, fit_noise, solve
 from gated_lift import charts
@@ -73,18 +73,10 @@ def run_cameras(config: CamerasConfig) -> list[tuple[str, float, float]]:
         extrinsics = mistake(key, validation.extrinsics, degrees, fps)
         solution = solve(validation._replace(extrinsics=extrinsics), in_world, fps, True, config.loss)
         judge(f"off by {degrees:g}° and {degrees:g} cm" if degrees else "known", solution, extrinsics)
-    table = Table("camera's motion", "root outside gaps", "root inside gaps")
-    lines = [
-        *(f"{kind} axes: {noise}" for kind, noise in zip(("camera", "world"), noises, strict=True)),
-        "",
-        "| camera's motion | root outside gaps | root inside gaps |",
-        "|---|---:|---:|",
-    ]
-    for name, outside, inside in rows:
-        table.add_row(name, f"{outside:.1f} mm", f"{inside:.1f} mm")
-        lines.append(f"| {name} | {outside:.1f} mm | {inside:.1f} mm |")
-    console.print(table)
-    (config.output / "cameras.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    columns = ["camera's motion", "root outside gaps", "root inside gaps"]
+    cells = [[name, f"{outside:.1f} mm", f"{inside:.1f} mm"] for name, outside, inside in rows]
+    fits = [f"{kind} axes: {noise}" for kind, noise in zip(("camera", "world"), noises, strict=True)]
+    report(console, columns, cells, config.output / "cameras.md", before=fits)
     errors = np.asarray(config.path_errors)
     figure = charts.draw_curves(
         {

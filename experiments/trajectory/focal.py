@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
+from experiments.tables import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from experiments.trajectory.noise import FITTED, Noise, noise_config
 from gated_lift import charts, checkpoints, pipeline
@@ -136,11 +136,11 @@ def run_focal(config: FocalConfig) -> list[Row]:
             found = solve_focal(poses, couples.keypoints, couples.occluded, camera, weights)
             name = f"true, off by {source:g} mm" if source else "true"
         rows.append(judge(name, guess, found, couples))
-    report(rows, len(couples.poses), config.output, console)
+    publish(rows, len(couples.poses), config.output, console)
     return rows
 
 
-def report(rows: list[Row], clips: int, output: Path, console: Console) -> None:
+def publish(rows: list[Row], clips: int, output: Path, console: Console) -> None:
     headings = [
         "poses",
         "guess",
@@ -151,8 +151,7 @@ def report(rows: list[Row], clips: int, output: Path, console: Console) -> None:
         "stated std",
         "root error",
     ]
-    table = Table(*headings)
-    lines = ["| " + " | ".join(headings) + " |", "|---|" + "---:|" * (len(headings) - 1)]
+    lines = []
     for row in rows:
         size = np.abs(row.errors)
         cells = [
@@ -165,10 +164,9 @@ def report(rows: list[Row], clips: int, output: Path, console: Console) -> None:
             f"{100 * np.median(row.stated):.2f} %",
             f"{1000 * row.root:.0f} mm",
         ]
-        table.add_row(*cells)
-        lines.append("| " + " | ".join(cells) + " |")
-    console.print(f"{clips} clips", table)
-    (output / "focal.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        lines.append(cells)
+    console.print(f"{clips} clips")
+    report(console, headings, lines, output / "focal.md")
     shares = np.linspace(0, 1, 101)
     # Only what is lifted depends on the guess.
     curves = {

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
+from experiments.tables import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from gated_lift.skeleton import H36M_17 as SKELETON
 from solvers import TrajectoryConfig, solve_trajectory
@@ -87,14 +87,12 @@ def run_outliers(config: OutliersConfig) -> list[Row]:
     rows = []
     for loss in track(config.losses, description="solving", console=console):
         rows.append(Row(loss, *(median_error(scene, poses, loss) for scene in scenes)))
-    table = Table("loss", "clean", "anywhere", "limbs swapped")
-    lines = ["| loss | clean | anywhere | limbs swapped |", "|---|---:|---:|---:|"]
+    lines = []
     for row in rows:
         cells = [row.loss, f"{row.clean:.1f} mm"]
         cells += [f"{value:.1f} mm ({value / row.clean:.2f} x)" for value in (row.anywhere, row.swapped)]
-        table.add_row(*cells)
-        lines.append("| " + " | ".join(cells) + " |")
-    console.print(table)
-    (config.output / "outliers.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        lines.append(cells)
+    columns = ["loss", "clean", "anywhere", "limbs swapped"]
+    report(console, columns, lines, config.output / "outliers.md")
     console.print(f"wrote {config.output / 'outliers.md'}")
     return rows

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
+from experiments.tables import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from experiments.trajectory.noise import FITTED, Noise, noise_config, solve, truth
 from gated_lift import charts
@@ -107,20 +107,15 @@ def run_streaming(config: StreamingConfig) -> list[tuple[str, float, float, floa
 
     headings = ["answer", "root outside gaps", "root inside gaps"]
     headings += ["from the whole clip's, outside", "inside", "inside, its end seen"]
-    table = Table(*headings)
-    lines = [
+    about = (
         f"{len(root)} people, frames {margin} to {config.frames - margin} of {config.frames} at {fps:g} fps; "
-        f"{config.loss}, {'world' if config.world else 'camera'} axes, {config.noise}",
-        "",
-        f"| {' | '.join(headings)} |",
-        "|---|" + "---:|" * (len(headings) - 1),
+        f"{config.loss}, {'world' if config.world else 'camera'} axes, {config.noise}"
+    )
+    cells = [
+        [name, *(f"{value:.1f} mm" if np.isfinite(value) else "–" for value in values)]
+        for name, *values in rows
     ]
-    for name, *values in rows:
-        cells = [f"{value:.1f} mm" if np.isfinite(value) else "–" for value in values]
-        table.add_row(name, *cells)
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    console.print(table)
-    (config.output / "streaming.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    report(console, headings, cells, config.output / "streaming.md", before=[about])
     seconds = [0.0, *(lag / fps for lag in config.lags)]
     figure = charts.draw_curves(
         {

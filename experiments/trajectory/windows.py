@@ -7,8 +7,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
+from experiments.tables import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from experiments.trajectory.noise import FITTED, Noise, solve
 from gated_lift import charts, metrics
@@ -142,9 +142,7 @@ def run_windows(config: WindowsConfig) -> dict[tuple[str, str, str], Seams]:
         "gaps", "weights", "solved as", "root outside gaps", "inside", "where windows fail",
         "jump at seams outside gaps", "elsewhere", "jump at seams inside gaps", "elsewhere",
     )  # fmt: skip
-    rows = ["| " + " | ".join(headings) + " |", "|---|---|---|" + "---:|" * (len(headings) - 3)]
-    notes = []
-    table = Table(*headings)
+    rows, notes = [], []
     found: dict[tuple[str, str, str], Seams] = {}
     curves: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for seconds in (config.gap_seconds, config.long_gap_seconds):
@@ -169,12 +167,11 @@ def run_windows(config: WindowsConfig) -> dict[tuple[str, str, str], Seams]:
                 for pair in zip(seams.at_seams, seams.elsewhere, strict=True):
                     values += pair
                 cells = ["–" if np.isnan(value) else f"{1000 * value:.1f} mm" for value in values]
-                table.add_row(gaps, weights, name, *cells)
-                rows.append("| " + " | ".join((gaps, weights, name, *cells)) + " |")
+                rows.append([gaps, weights, name, *cells])
                 if seconds == config.gap_seconds:
                     curves[f"{weights}, {name}"] = by_distance(1000 * error, both, config.window)
-    console.print(table, *notes, sep="\n")
-    (config.output / "windows.md").write_text("\n".join([*rows, "", *notes]) + "\n", encoding="utf-8")
+    report(console, headings, rows, config.output / "windows.md", names=3, after=notes)
+    console.print(*notes, sep="\n")
     figure = charts.draw_curves(
         curves,
         config.output / "windows.png",

@@ -1,0 +1,34 @@
+"""Tables for the terminal and for documents, of one list of rows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], names: int) -> list[str]:
+    """The lines of a Markdown table; the first ``names`` columns are words, the others numbers."""
+    rule = "|" + "---|" * names + "---:|" * (len(columns) - names)
+    head, *body = (f"| {' | '.join(cells)} |" for cells in (columns, *rows))
+    return [head, rule, *body]
+
+
+def report(
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    path: Path,
+    names: int = 1,
+    before: Sequence[str] = (),
+    after: Sequence[str] = (),
+) -> None:
+    """Prints a table and writes it to ``path`` as Markdown, between lines that only the document has."""
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    above = [*before, ""] if before else []
+    below = ["", *after] if after else []
+    lines = [*above, *markdown(columns, rows, names), *below]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
