@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments.tables import report
+from experiments.reporting import report
 from experiments.trajectory.film import Scene, film_both
 from experiments.trajectory.noise import (
     Fit,
