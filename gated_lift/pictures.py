@@ -338,6 +338,8 @@ def draw_sequences(
             occluded=scene.occluded[one],
             predicted=scene.predicted[one],
             truth=None if scene.truth is None else scene.truth[one],
+            rival=None,
+            true_keypoints=None,
         )
         for column, (frame, title) in enumerate(zip(frames, titles, strict=True)):
             axes = figure.add_subplot(grid[row, column], projection="3d")
