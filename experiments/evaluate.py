@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from experiments.tune_solve import load_solve
 from gated_lift import captures, charts, checkpoints, metrics, pipeline
 from gated_lift.cameras import VirtualCamera, sample_static_camera
 from gated_lift.clips import MotionClip
@@ -58,6 +59,8 @@ class EvaluateConfig:
     flip: bool = True
     """Average over each clip and its mirror image."""
     trajectory: TrajectoryConfig = dataclasses.field(default_factory=TrajectoryConfig)
+    solve: Path | None = None
+    """A solve.json of `experiments.tune_solve`: its weights and joint confidences place the people."""
     camera: VirtualCamera = dataclasses.field(default_factory=VirtualCamera)
     detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
     batch_people: int = 32
@@ -240,15 +243,18 @@ def judge(
     fps: float,
     trajectory: TrajectoryConfig,
     root: jax.Array | None = None,
+    confidence: jax.Array | None = None,
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """(sum, count) of every metric for each person: the frames that it is defined on are added up by the
     caller.
 
     Apart from the lifter, so that the solve is compiled once for all networks. root: (N, F, 3) metres, where
-    something else than `solve_trajectory` places the people.
+    something else than `solve_trajectory` places the people. confidence: (J,) of every joint, for the solve.
     """
     if root is None:
-        solution = solve_trajectory(poses, keypoints, occluded, camera, trajectory)
+        if confidence is not None:
+            confidence = jnp.broadcast_to(confidence, occluded.shape)
+        solution = solve_trajectory(poses, keypoints, occluded, camera, trajectory, confidence=confidence)
         root, solved = solution.root, pipeline.solved(solution.status)
     else:
         solved = jnp.all(jnp.isfinite(root), axis=(-2, -1))
@@ -310,6 +316,7 @@ def measure(
     labels = [label for people in seen.values() for label in people.labels]
     frames = [length for length, people in seen.items() for _ in people.labels]
     sums = np.zeros((len(grid), len(labels), len(METRICS), 2))
+    trajectory, confidence = load_solve(config.solve) if config.solve else (config.trajectory, None)
     for index, condition in enumerate(track(grid, description=name, console=console)):
         first = 0
         for length, people in seen.items():
@@ -334,7 +341,16 @@ def measure(
                     config.flip,
                     pipeline.screen_focal(config.camera),
                 )
-                found = judge(poses, keypoints, occluded[part], joints, camera, fps, config.trajectory)
+                found = judge(
+                    poses,
+                    keypoints,
+                    occluded[part],
+                    joints,
+                    camera,
+                    fps,
+                    trajectory,
+                    confidence=confidence,
+                )
                 # The last part is filled up with its first person, who is written twice, the same both times.
                 sums[index, first + part] = np.stack(
                     [np.stack([np.asarray(entry) for entry in found[metric]], -1) for metric in METRICS], 1
