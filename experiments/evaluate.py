@@ -310,13 +310,26 @@ def measure(
     seen: dict[int, Stretches],
     fps: float,
     console: Console,
+    placer: checkpoints.LoadedLifter | None = None,
 ) -> Totals:
-    """One network under every condition."""
+    """One network under every condition.
+
+    placer: a network whose target is the root, which places the people instead of the trajectory solve.
+    """
     grid = conditions(config)
     labels = [label for people in seen.values() for label in people.labels]
     frames = [length for length, people in seen.items() for _ in people.labels]
     sums = np.zeros((len(grid), len(labels), len(METRICS), 2))
     trajectory, confidence = load_solve(config.solve) if config.solve else (config.trajectory, None)
+    focal = pipeline.screen_focal(config.camera)
+
+    def lifted(
+        network: checkpoints.LoadedLifter, keypoints: jax.Array, occluded: jax.Array, camera: Camera
+    ) -> jax.Array:
+        return lift(
+            network.lifter, network.variables, keypoints, occluded, camera, SKELETON, config.flip, focal
+        )
+
     for index, condition in enumerate(track(grid, description=name, console=console)):
         first = 0
         for length, people in seen.items():
@@ -331,15 +344,9 @@ def measure(
             for part in _parts(len(people.labels), config.batch_people):
                 keypoints, joints = people.keypoints[part], people.joints[part]
                 camera = Camera(people.focal[part], people.center[part])
-                poses = lift(
-                    loaded.lifter,
-                    loaded.variables,
-                    keypoints,
-                    occluded[part],
-                    camera,
-                    SKELETON,
-                    config.flip,
-                    pipeline.screen_focal(config.camera),
+                poses = lifted(loaded, keypoints, occluded[part], camera)
+                root = (
+                    None if placer is None else lifted(placer, keypoints, occluded[part], camera)[..., 0, :]
                 )
                 found = judge(
                     poses,
@@ -349,7 +356,8 @@ def measure(
                     camera,
                     fps,
                     trajectory,
-                    confidence=confidence,
+                    root,
+                    confidence,
                 )
                 # The last part is filled up with its first person, who is written twice, the same both times.
                 sums[index, first + part] = np.stack(
