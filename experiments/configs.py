@@ -86,6 +86,9 @@ class TrainConfig:
     masks: MaskDistribution = field(default_factory=MaskDistribution)
     camera: VirtualCamera = field(default_factory=VirtualCamera)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
+    body_spread: float = 0.0
+    """How much the bodies of the windows differ from those captured: the relative standard deviation of the
+    lengths of thighs, shins, trunk and so on (`bodies.sample_proportions`)."""
     epochs: float = 80
     """An epoch is as many output frames as the training set has."""
     batch_frames: int = 1024

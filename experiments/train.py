@@ -29,6 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from experiments.configs import CONFIGS, TrainConfig, as_json
 from gated_lift import captures, charts, checkpoints, generated
+from gated_lift.bodies import sample_proportions, scale_bones
 from gated_lift.cameras import normalize_screen, sample_static_camera
 from gated_lift.clips import MotionClip, concatenate_people
 from gated_lift.lifter import Lifter, TemporalLifter, mirror, mirror_mask, parameter_count
@@ -151,6 +152,11 @@ def draw_placed_batch(
     # A chunk starts inside its clip and stays there where the clip is long enough.
     start = jnp.clip(frame - outputs[-1] // 2, first, jnp.maximum(first, last - outputs[-1]))
     poses = bank.poses[jnp.clip(start[:, None] + times[None], first[:, None], last[:, None])]
+    if config.body_spread:
+        # A key of its own, so that everything else is drawn as without it.
+        body_keys = jax.random.split(jax.random.fold_in(key, 5), size)
+        bodies = jax.vmap(lambda key: sample_proportions(key, config.body_spread, SKELETON))(body_keys)
+        poses = scale_bones(poses, jnp.broadcast_to(bodies[:, None], poses.shape[:-1]), SKELETON)
     weight = (start[:, None] + outputs[None] <= last[:, None]).astype(jnp.float32)
 
     def look(camera_key: jax.Array, detector_key: jax.Array, poses: jax.Array) -> tuple[Any, ...]:

@@ -26,7 +26,7 @@ LABELS = (
 
 
 def totals_of(error):
-    """Every metric of stretch n under condition c is ``error`` · (c + 1) · (n + 1) mm on 10 (n + 1) frames."""
+    """Every metric of stretch n under condition c is ``error`` (c + 1) (n + 1) mm on 10 (n + 1) frames."""
     sums = np.zeros((len(CONDITIONS), len(LABELS), len(METRICS), 2))
     count = 10.0 * np.arange(1, len(LABELS) + 1)
     sums[..., 1] = count[:, None]
