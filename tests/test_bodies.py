@@ -277,7 +277,7 @@ def test_another_body_moves_alike():
     turned = bodies.scale_bones(poses[..., ::-1, :], factors[..., ::-1], backwards)
     np.testing.assert_allclose(turned[..., ::-1, :], moved, atol=1e-6)
     with pytest.raises(ValueError, match="pass 17 joints and one factor a joint"):
-        bodies.scale_bones(poses, factors[..., :16], H36M_17)
+        bodies.scale_bones(poses[..., :16, :], factors[..., :16], H36M_17)
 
 
 def test_proportions_are_symmetric_and_spread_as_asked():
