@@ -1,92 +1,69 @@
 """Pairs of people who hide each other before a hand-held camera: a generator, and a frozen set to judge on.
 
-Couples come as they were captured; other pairs are two single-person captures put into one world so that
-they walk across, past or around each other or stand side by side. A hand-held camera follows them, bodies
-hide bodies, and a simulated detector reports what it finds. Everything follows from the clips and a
-`Recipe`. Choices are drawn from the raw words of NumPy's PCG64, whose stream NumPy promises to keep, cameras
-and detections in float64 on the CPU, and every number is stored as a multiple of a unit far coarser than
-float64's rounding, so that other machines get the same integers and the same hash.
+People are placed by `gated_lift.placing`; a hand-held camera follows them, bodies hide bodies, and a
+simulated detector reports what it finds. Everything follows from the clips and a `Recipe`. Cameras and
+detections are computed in float64 on the CPU, and every number is stored as a multiple of a unit far coarser
+than float64's rounding, so that other machines get the same integers and the same hash.
 """
 
 import hashlib
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32, Float64
+from jaxtyping import Array, Bool, Float32
 
 from gated_lift import captures
 from gated_lift.bodies import body_occlusion
-from gated_lift.cameras import Extrinsics, HandheldCamera, VirtualCamera, sample_handheld_camera
+from gated_lift.cameras import Extrinsics, HandheldCamera, VirtualCamera, Wander, sample_handheld_camera
 from gated_lift.cameras import world_to_camera as to_camera
-from gated_lift.clips import MotionClip, validate
+from gated_lift.clips import MotionClip
 from gated_lift.detector import DetectorConfig
 from gated_lift.npz import read_npz
+from gated_lift.placing import KINDS, Kind, Part, PlacedPair, place_pairs
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.views import view
 from solvers import Camera, project
 
-# across: paths that cross. past: in opposite directions, shoulder by shoulder. around: one walks in a bend
-# about another who stays in place. beside: both stay in place, near each other. dance: a captured couple.
-Kind = Literal["across", "past", "around", "beside", "dance"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-# Nobody of a pair that is put together comes nearer than this: between hips over the ground, and between any
-# two joints, metres.
-ROOT_CLEARANCE = 0.45
-JOINT_CLEARANCE = 0.12
-# How near people are meant to come, hip to hip, metres; widened by steps until the clearances hold.
-MEETING_GAP = {"across": (0.5, 0.8), "past": (0.5, 0.8), "around": (0.8, 1.1), "beside": (0.6, 0.9)}
-WIDEN, WIDEST = 0.05, 1.5
-# Angle between the directions in which two people walk, radians.
-TURN = {
-    "across": (math.radians(60), math.radians(120)),
-    "past": (math.radians(170), math.radians(190)),
-}
-# A stretch of a clip is travelled when it goes at least this fast (m/s) and straight (net over length of the
-# path), and in place when the hips stay this near (m) to their mean. Feet are on the floor: the lowest joint
-# is at a height (m) where ankles may be; some captures state a wrong floor.
-TRAVEL_SPEED, STRAIGHT, IN_PLACE = 0.5, 0.85, 0.5
-LOWEST_JOINT = (-0.03, 0.12)
-# Frames between the stretches of a clip that are looked at.
-STRIDE = 10
+# Cameras are compared by every fifth frame. A joint should be hidden for at most so many seconds, and not
+# within so many of either end of a scene.
+LOOK_EVERY = 5
+LONGEST_HIDING, AROUND_HIDING = 2.0, 0.2
 
 # What the stored integers count: pixels, metres, entries of a rotation matrix.
 PIXEL, METRE, TURN_ENTRY = 1 / 20, 1e-4, 1e-6
 
 
-class Part(NamedTuple):
-    """So many scenes of one kind, all of one length in frames."""
-
-    kind: Kind
-    scenes: int
-    frames: int
-
-
 class Recipe(NamedTuple):
     """What a set is made from besides the clips.
 
-    takes: cameras that are tried for each scene; the one that sees most joints hidden by bodies, less those
-    outside the image, is kept. camera: a phone's full-HD video by default, held at chest to eye height.
+    takes: cameras that are tried for each scene. The one that sees most of a person hidden by the other is
+    kept; joints outside the image, hidden for longer than `LONGEST_HIDING` or hidden at the ends of the scene
+    count against a camera.
+    lost_share: a person of whom this share of the joints is occluded is not found at all, as detectors drop
+    people of whom they find scraps. camera: a phone's full-HD video by default, held at chest height by
+    someone who mostly walks along and never stands quite still.
     """
 
     seed: int
     parts: tuple[Part, ...]
-    takes: int = 8
+    takes: int = 64
+    lost_share: float = 0.75
     camera: HandheldCamera = HandheldCamera(
+        walking=0.8,
+        drift=Wander(rms=0.15, band=(0.05, 0.3), falloff=1.0),
         view=VirtualCamera(
             width=1920,
             height=1080,
-            focal=(1400.0, 1600.0),
-            distance=(3.5, 6.0),
-            elevation=(1.2, 1.7),
+            focal=(1300.0, 1500.0),
+            distance=(2.4, 4.5),
+            elevation=(1.0, 1.5),
             aim_jitter=(0.15, 0.1),
-        )
+        ),
     )
     detector: DetectorConfig = DetectorConfig()
 
@@ -103,23 +80,7 @@ EVALUATION = Recipe(
         Part("dance", 8, 400),
     ),
 )
-EVALUATION_SHA256 = ""
-
-
-class PlacedPair(NamedTuple):
-    """Two people in one world, z up, floor at z = 0.
-
-    poses: (2, F, 17, 3) metres. meeting: the frame for which their nearness was arranged; the middle one for
-    people who stay together. sources, starts: name of each person's clip and its first frame there.
-    """
-
-    kind: Kind
-    poses: Float64[np.ndarray, "2 frames joints 3"]
-    fps: float
-    meeting: int
-    sources: tuple[str, str]
-    starts: tuple[int, int]
-    licence: str
+EVALUATION_SHA256 = "a6e3d6582b1fd16af5a5d2d9bc422c5c2822d10259e7273b3fd6beb6b1c51340"
 
 
 class MovingPair(NamedTuple):
@@ -150,7 +111,7 @@ class MovingPair(NamedTuple):
 
 def moving_pairs(clips: Sequence[MotionClip], recipe: Recipe) -> tuple[MovingPair, ...]:
     """The scenes of ``recipe`` from ``clips`` of one split, in the order of its parts; see `place_pairs`."""
-    placed = place_pairs(clips, recipe)
+    placed = place_pairs(clips, recipe.parts, recipe.seed)
     return tuple(film_pair(pair, recipe, index) for index, pair in enumerate(placed))
 
 
@@ -177,278 +138,30 @@ def check_fingerprint(
     return pairs
 
 
-# Placing
-
-
-def place_pairs(clips: Sequence[MotionClip], recipe: Recipe) -> tuple[PlacedPair, ...]:
-    """Chooses clips and stretches of them, and puts pairs into one world, as ``recipe`` says.
-
-    Within a recipe and kind no two scenes share both clips (couples: no two share a frame). Raises ValueError
-    for no clips, clips of different rates or of another skeleton, an unknown kind, parts that are not
-    positive, and when the clips hold too few stretches of a part's length.
-    """
-    if not clips:
-        raise ValueError("clips is empty: pass the clips of one split")
-    for clip in clips:
-        validate(clip)
-        if clip.fps != clips[0].fps or clip.skeleton != SKELETON:
-            raise ValueError(
-                f"clip {clip.name!r} has {clip.fps} frames a second and skeleton {clip.skeleton.name}: bring "
-                f"all to {clips[0].fps} with clips.resample and to {SKELETON.name} with skeleton.convert"
-            )
-    words = np.random.PCG64(recipe.seed)
-    placed: list[PlacedPair] = []
-    for part in recipe.parts:
-        if part.kind not in KINDS:
-            raise ValueError(f"kind is {part.kind!r}: choose from {', '.join(KINDS)}")
-        if part.scenes < 1 or part.frames < 2:
-            raise ValueError(f"part {part} is empty: ask for at least one scene of two frames")
-        if part.kind == "dance":
-            placed += _place_couples(words, clips, part)
-        else:
-            placed += _place_singles(words, clips, part)
-    return tuple(placed)
-
-
-class _Stretch(NamedTuple):
-    """Where in a clip."""
-
-    clip: MotionClip
-    start: int
-
-
-def _uniform(words: np.random.PCG64, low: float, high: float) -> float:
-    # NumPy keeps the stream of raw words, but not that of its distributions.
-    return low + (high - low) * (int(words.random_raw()) >> 11) * 2.0**-53
-
-
-def _pick(words: np.random.PCG64, count: int) -> int:
-    return int(_uniform(words, 0, count))
-
-
-def _place_couples(words: np.random.PCG64, clips: Sequence[MotionClip], part: Part) -> list[PlacedPair]:
-    stretches = [
-        _Stretch(clip, start)
-        for clip in clips
-        if len(clip.poses) == 2
-        for start in range(0, clip.poses.shape[1] - part.frames + 1, part.frames)
-    ]
-    if len(stretches) < part.scenes:
-        raise ValueError(
-            f"clips hold {len(stretches)} stretches of {part.frames} frames of couples, {part} needs "
-            f"{part.scenes}: pass longer or more clips of two people, or ask for less"
-        )
-    placed = []
-    for _ in range(part.scenes):
-        clip, start = stretches.pop(_pick(words, len(stretches)))
-        poses = clip.poses[:, start : start + part.frames].astype(np.float64)
-        poses -= np.array([*poses[:, :, 0, :2].mean(axis=(0, 1)), clip.floor_z])
-        first, _, second = clip.name.partition("+")
-        placed.append(
-            PlacedPair(
-                part.kind,
-                _turned(poses, _uniform(words, 0, 2 * math.pi)),
-                clip.fps,
-                part.frames // 2,
-                (first, second or first),
-                (start, start),
-                clip.licence,
-            )
-        )
-    return placed
-
-
-def _place_singles(words: np.random.PCG64, clips: Sequence[MotionClip], part: Part) -> list[PlacedPair]:
-    moves: tuple[Callable[..., bool], Callable[..., bool]] = {
-        "across": (_travels, _travels),
-        "past": (_travels, _travels),
-        "around": (_stays, _travels),
-        "beside": (_stays, _stays),
-    }[part.kind]
-    choices = [_stretches(clips, part.frames, move) for move in moves]
-    names = [[clip for group in choice.values() for clip in group] for choice in choices]
-    # Unordered where both people do the same.
-    possible = len(
-        {frozenset((a, b)) if moves[0] == moves[1] else (a, b) for a in names[0] for b in names[1] if a != b}
-    )
-    if possible < part.scenes:
-        raise ValueError(
-            f"clips hold {possible} pairs for {part}: {len(names[0])} and {len(names[1])} clips have "
-            f"{part.frames} frames of the motion it needs; pass longer or more clips, or ask for less"
-        )
-    taken: set[frozenset[str]] = set()
-    placed: list[PlacedPair] = []
-    # Some pairs cannot be kept clear of each other; drawing them again costs little.
-    for _ in range(200 * part.scenes):
-        if len(placed) == part.scenes:
-            break
-        first = _draw_stretch(words, choices[0], ())
-        second = _draw_stretch(words, choices[1], (first.clip.subject,))
-        pair = frozenset((first.clip.name, second.clip.name))
-        settled = None if len(pair) < 2 or pair in taken else _put_together(words, first, second, part)
-        if settled is not None:
-            taken.add(pair)
-            placed.append(settled)
-    if len(placed) < part.scenes:
-        raise ValueError(
-            f"clips gave {len(placed)} scenes that keep people {ROOT_CLEARANCE} m apart for {part}: pass "
-            "more clips, or ask for less"
-        )
-    return placed
-
-
-_Choice = dict[str, dict[str, list[_Stretch]]]
-
-
-def _stretches(clips: Sequence[MotionClip], frames: int, fits: Callable[..., bool]) -> _Choice:
-    """Stretches that fit, by subject and clip."""
-    found: _Choice = {}
-    for clip in clips:
-        if len(clip.poses) != 1:
-            continue
-        for start in range(0, clip.poses.shape[1] - frames + 1, STRIDE):
-            poses = clip.poses[0, start : start + frames].astype(np.float64)
-            lowest = poses[..., 2].min() - clip.floor_z
-            if LOWEST_JOINT[0] <= lowest <= LOWEST_JOINT[1] and fits(poses[:, 0, :2], clip.fps):
-                by_clip = found.setdefault(clip.subject, {})
-                by_clip.setdefault(clip.name, []).append(_Stretch(clip, start))
-    return found
-
-
-def _travels(path: np.ndarray, fps: float) -> bool:
-    net = np.linalg.norm(path[-1] - path[0])
-    length = np.linalg.norm(np.diff(path, axis=0), axis=-1).sum()
-    return bool(net >= TRAVEL_SPEED * (len(path) - 1) / fps and net >= STRAIGHT * length)
-
-
-def _stays(path: np.ndarray, fps: float) -> bool:
-    del fps
-    return bool(np.linalg.norm(path - path.mean(axis=0), axis=-1).max() <= IN_PLACE)
-
-
-def _draw_stretch(words: np.random.PCG64, choice: _Choice, others: tuple[str, ...]) -> _Stretch:
-    """A subject first, then one of their clips, so that who was captured most does not fill the set. Not one
-    of ``others`` where there is a choice.
-    """
-    subjects = [subject for subject in choice if subject not in others] or list(choice)
-    by_clip = choice[subjects[_pick(words, len(subjects))]]
-    stretches = list(by_clip.values())[_pick(words, len(by_clip))]
-    return stretches[_pick(words, len(stretches))]
-
-
-def _put_together(words: np.random.PCG64, first: _Stretch, second: _Stretch, part: Part) -> PlacedPair | None:
-    """Both on one floor, as near as the kind wants and clearances allow; None where they allow nothing."""
-    frames, kind = part.frames, part.kind
-    meeting = frames // 2
-    if kind in TURN:
-        meeting = round(frames * _uniform(words, 0.4, 0.6))
-    a, b = (_levelled(*stretch, frames) for stretch in (first, second))
-    a, b = (_turned(poses, _uniform(words, 0, 2 * math.pi)) for poses in (a, b))
-    side = 1 if _uniform(words, 0, 1) < 0.5 else -1
-    gap = _uniform(words, *MEETING_GAP[kind])
-    turn = _uniform(words, *TURN.get(kind, (0, 2 * math.pi)))
-    steps = np.arange(0, WIDEST - gap, WIDEN)
-    if kind in TURN:
-        a_path, b_path = a[:, 0, :2], b[:, 0, :2]
-        b = _turned(b, side * turn + _heading(a_path) - _heading(b_path))
-        b_path = b[:, 0, :2]
-        # For straight paths the two are nearest at the meeting when what parts them is across their relative
-        # motion.
-        relative = (b_path[-1] - b_path[0]) - (a_path[-1] - a_path[0])
-        away = _across(relative) * (1 if _uniform(words, 0, 1) < 0.5 else -1)
-        a, b = _moved(a, -a_path[meeting]), _moved(b, -b_path[meeting])
-        tries = ((a, _moved(b, away * (gap + step))) for step in steps)
-    elif kind == "around":
-        a = _moved(a, -a[:, 0, :2].mean(axis=0))
-        tries = ((a, walk_around(b, gap + step, side, turn)) for step in steps)
-    else:
-        a, b = (_moved(poses, -poses[:, 0, :2].mean(axis=0)) for poses in (a, b))
-        away = np.array([math.cos(turn), math.sin(turn)])
-        tries = ((a, _moved(b, away * (gap + step))) for step in steps)
-    for pair in tries:
-        if _are_clear(*pair):
-            return PlacedPair(
-                kind,
-                np.stack(pair),
-                first.clip.fps,
-                meeting,
-                (first.clip.name, second.clip.name),
-                (first.start, second.start),
-                first.clip.licence,
-            )
-    return None
-
-
-def _levelled(clip: MotionClip, start: int, frames: int) -> np.ndarray:
-    return clip.poses[0, start : start + frames].astype(np.float64) - np.array([0.0, 0.0, clip.floor_z])
-
-
-def _turned(poses: np.ndarray, angle: float | np.ndarray) -> np.ndarray:
-    """About the world's vertical axis, by one angle or one a frame."""
-    cos, sin = np.cos(angle)[..., None], np.sin(angle)[..., None]
-    x, y, z = np.moveaxis(poses, -1, 0)
-    return np.stack([cos * x - sin * y, sin * x + cos * y, z], axis=-1)
-
-
-def _moved(poses: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    return poses + np.array([*ground, 0.0])
-
-
-def _heading(path: np.ndarray) -> float:
-    return math.atan2(*(path[-1] - path[0])[::-1])
-
-
-def _across(direction: np.ndarray) -> np.ndarray:
-    return np.array([-direction[1], direction[0]]) / max(np.linalg.norm(direction), 1e-9)
-
-
-def _are_clear(a: np.ndarray, b: np.ndarray) -> bool:
-    roots = np.linalg.norm(a[:, 0, :2] - b[:, 0, :2], axis=-1)
-    return bool(roots.min() >= ROOT_CLEARANCE and nearest_joints(np.stack([a, b])) >= JOINT_CLEARANCE)
-
-
-def nearest_joints(poses: Float[np.ndarray, "2 frames joints 3"]) -> float:
-    """The least distance between a joint of one person and a joint of the other on any frame, metres."""
-    a, b = poses
-    return float(np.linalg.norm(a[:, :, None] - b[:, None], axis=-1).min())
-
-
-def walk_around(
-    poses: Float64[np.ndarray, "frames joints 3"], radius: float, side: int, angle: float
-) -> Float64[np.ndarray, "frames joints 3"]:
-    """A straight walk wrapped round a circle of ``radius`` metres about the world's vertical axis.
-
-    With s metres along the line from the first hips to the last and l to its left, the hips go to (radius −
-    side · l) at the angle ``angle`` + side · s / radius, and the whole body turns as the path does. side: +1
-    is anticlockwise seen from above. Bodies stay rigid; feet that stood slide by some centimetres.
-    """
-    path = poses[:, 0, :2]
-    straight = _turned(_moved(poses, -path[0]), -_heading(path))
-    along, left = straight[:, 0, 0], straight[:, 0, 1]
-    place = angle + side * along / radius
-    # Straight ahead on the circle is a quarter turn on from the direction out of its middle.
-    body = _turned(straight - straight[:, :1] * np.array([1.0, 1.0, 0.0]), place + side * math.pi / 2)
-    distance = radius - side * left
-    ground = np.stack([distance * np.cos(place), distance * np.sin(place), np.zeros_like(place)], axis=-1)
-    return body + ground[:, None]
-
-
 # Filming
 
 
 class _Shot(NamedTuple):
-    keypoints: Array
-    occluded: Array
-    covered: Array
-    joints: Array
+    keypoints: Any
+    occluded: Any
+    covered: Any
+    joints: Any
     camera: Camera
     extrinsics: Extrinsics
 
 
-@partial(jax.jit, static_argnames=("fps", "takes", "config", "detector"))
+@partial(jax.jit, static_argnames=("fps", "takes", "lost_share", "config", "detector"))
 def _shoot(
-    key: Array, poses: Array, fps: float, takes: int, config: HandheldCamera, detector: DetectorConfig
+    key: Array,
+    poses: Array,
+    frames: Array,
+    fps: float,
+    takes: int,
+    lost_share: float,
+    config: HandheldCamera,
+    detector: DetectorConfig,
 ) -> _Shot:
+    """Of a scene whose frames from ``frames`` on only repeat the last."""
     camera_key, detector_key = jax.random.split(key)
     targets = jnp.mean(poses[:, :, 0], axis=0)
     size = jnp.array([config.view.width, config.view.height], poses.dtype)
@@ -457,19 +170,33 @@ def _shoot(
         pixels = project(joints, camera)
         return (joints[..., 2] <= 0) | jnp.any((pixels < 0) | (pixels >= size), axis=-1)
 
-    def take(key: Array) -> tuple[Array, Array, Camera, Extrinsics]:
+    def take(key: Array) -> tuple[Array, Camera, Extrinsics]:
         camera, extrinsics = sample_handheld_camera(key, targets, fps, config)
-        joints = to_camera(poses, extrinsics)
-        coverage = body_occlusion(joints, SKELETON).coverage
+        some = jax.tree.map(lambda values: values[::LOOK_EVERY], extrinsics)
+        joints = to_camera(poses[:, ::LOOK_EVERY], some)
         missed = outside(joints, camera)
-        score = jnp.sum((coverage > 0.5) & ~missed) - jnp.sum(missed)
-        return score, coverage, camera, extrinsics
+        hidden = body_occlusion(joints, SKELETON).hidden & ~missed
+        index = jax.lax.broadcasted_iota(jnp.int32, hidden.shape, 1)
+        run = index - jax.lax.cummax(jnp.where(hidden, -1, index), axis=1)
+        time = index * LOOK_EVERY
+        # A hiding has a before and an after within the scene, and an end in sight.
+        inside = (time >= AROUND_HIDING * fps) & (time < frames - AROUND_HIDING * fps)
+        wanted = inside & (run * LOOK_EVERY <= LONGEST_HIDING * fps)
 
-    score, *rest = jax.vmap(take)(jax.random.split(camera_key, takes))
+        def share(flags: Array) -> Array:
+            return jnp.mean(flags & (time < frames), axis=-1, dtype=poses.dtype)
+
+        # A whole body that is hidden counts for more than two halves.
+        worth = share(hidden & wanted) ** 4 - share(hidden & ~wanted) - share(missed)
+        return jnp.sum(worth), camera, extrinsics
+
+    score, *cameras = jax.vmap(take)(jax.random.split(camera_key, takes))
     best = jnp.argmax(score)
-    coverage, camera, extrinsics = jax.tree.map(lambda values: values[best], rest)
+    camera, extrinsics = jax.tree.map(lambda values: values[best], cameras)
+    coverage = body_occlusion(to_camera(poses, extrinsics), SKELETON).coverage
     seen = view(detector_key, poses, camera, extrinsics, detector, fps, SKELETON, coverage)
     occluded = seen.occluded | outside(seen.joints, camera)
+    occluded |= jnp.mean(occluded, axis=-1, keepdims=True, dtype=poses.dtype) >= lost_share
     return _Shot(seen.keypoints, occluded, coverage > 0.5, seen.joints, camera, extrinsics)
 
 
@@ -481,23 +208,24 @@ def film_pair(pair: PlacedPair, recipe: Recipe, index: int) -> MovingPair:
     """
     if recipe.takes < 1:
         raise ValueError(f"takes is {recipe.takes}: try at least one camera")
+    frames = pair.poses.shape[1]
+    # All scenes of a recipe have one length where they are computed: each length is compiled anew.
+    rest = max(frames, *(part.frames for part in recipe.parts)) - frames
+    poses = np.pad(pair.poses, ((0, 0), (0, rest), (0, 0), (0, 0)), mode="edge")
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         key = jax.random.fold_in(jax.random.key(recipe.seed, impl="threefry2x32"), index)
-        shot = jax.tree.map(
-            np.asarray,
-            _shoot(key, jnp.asarray(pair.poses), pair.fps, recipe.takes, recipe.camera, recipe.detector),
-        )
-    counted = _Counted(
-        keypoints=_count(shot.keypoints, PIXEL),
-        occluded=shot.occluded,
-        covered=shot.covered,
-        joints=_count(shot.joints, METRE),
-        intrinsics=_count(np.stack([shot.camera.focal, shot.camera.center]), PIXEL),
-        rotation=_count(shot.extrinsics.rotation, TURN_ENTRY),
-        position=_count(shot.extrinsics.position, METRE),
-        size=np.array([recipe.camera.view.width, recipe.camera.view.height], np.int32),
-        meeting=np.array(pair.meeting, np.int32),
-        starts=np.array(pair.starts, np.int32),
+        settings = pair.fps, recipe.takes, recipe.lost_share, recipe.camera, recipe.detector
+        shot = jax.tree.map(np.asarray, _shoot(key, jnp.asarray(poses), jnp.asarray(frames), *settings))
+    counted = _counted(
+        keypoints=shot.keypoints[:, :frames],
+        occluded=shot.occluded[:, :frames],
+        covered=shot.covered[:, :frames],
+        joints=shot.joints[:, :frames],
+        camera=shot.camera,
+        extrinsics=Extrinsics(*(values[:frames] for values in shot.extrinsics)),
+        size=(recipe.camera.view.width, recipe.camera.view.height),
+        meeting=pair.meeting,
+        starts=pair.starts,
     )
     return _uncounted(counted, pair.kind, pair.fps, pair.sources, pair.licence)
 
@@ -549,20 +277,35 @@ def _value(whole: np.ndarray, unit: float) -> np.ndarray:
     return (whole * unit).astype(np.float32)
 
 
-def _counted(pair: MovingPair) -> _Counted:
-    """Exact: float32 holds the units of what lies within a kilometre and 400 000 pixels."""
+def _counted(
+    keypoints: np.ndarray,
+    occluded: np.ndarray,
+    covered: np.ndarray,
+    joints: np.ndarray,
+    camera: Camera,
+    extrinsics: Extrinsics,
+    size: tuple[int, int],
+    meeting: int,
+    starts: tuple[int, int],
+) -> _Counted:
     return _Counted(
-        keypoints=_count(pair.keypoints, PIXEL),
-        occluded=pair.occluded,
-        covered=pair.covered,
-        joints=_count(pair.joints, METRE),
-        intrinsics=_count(np.stack([pair.camera.focal, pair.camera.center]), PIXEL),
-        rotation=_count(pair.extrinsics.rotation, TURN_ENTRY),
-        position=_count(pair.extrinsics.position, METRE),
-        size=np.array([pair.width, pair.height], np.int32),
-        meeting=np.array(pair.meeting, np.int32),
-        starts=np.array(pair.starts, np.int32),
+        keypoints=_count(keypoints, PIXEL),
+        occluded=np.asarray(occluded),
+        covered=np.asarray(covered),
+        joints=_count(joints, METRE),
+        intrinsics=_count(np.stack([camera.focal, camera.center]), PIXEL),
+        rotation=_count(extrinsics.rotation, TURN_ENTRY),
+        position=_count(extrinsics.position, METRE),
+        size=np.array(size, np.int32),
+        meeting=np.array(meeting, np.int32),
+        starts=np.array(starts, np.int32),
     )
+
+
+def _recounted(pair: MovingPair) -> _Counted:
+    """Exact: float32 tells the units apart within a kilometre and 400 000 pixels."""
+    size = pair.width, pair.height
+    return _counted(*pair[1:7], size=size, meeting=pair.meeting, starts=pair.starts)
 
 
 def _uncounted(
@@ -595,7 +338,7 @@ def fingerprint(pairs: Sequence[MovingPair]) -> str:
     for pair in pairs:
         words = (pair.kind, *pair.sources, repr(float(pair.fps)), pair.licence)
         digest.update("\0".join(words).encode() + b"\0\0")
-        for name, array in _counted(pair)._asdict().items():
+        for name, array in _recounted(pair)._asdict().items():
             digest.update(f"{name}{array.shape}".encode())
             digest.update(array.astype("u1" if array.dtype == bool else "<i4").tobytes())
     return digest.hexdigest()
@@ -604,14 +347,11 @@ def fingerprint(pairs: Sequence[MovingPair]) -> str:
 def write_pairs(path: str | Path, pairs: Sequence[MovingPair]) -> Path:
     """Writes scenes to a ``.npz`` that needs no pickle; `read_pairs` gives them back exactly.
 
-    Frames of all scenes lie one after another; ``length`` cuts them. Raises ValueError for no scenes, or
-    scenes that differ in rate or licence.
+    Frames of all scenes lie one after another; ``length`` cuts them. Raises ValueError for no scenes.
     """
     if not pairs:
         raise ValueError("pairs is empty: there is nothing to write")
-    if len({(pair.fps, pair.licence) for pair in pairs}) > 1:
-        raise ValueError("pairs differ in fps or licence: write them to files of their own")
-    counted = [_counted(pair) for pair in pairs]
+    counted = [_recounted(pair) for pair in pairs]
     arrays = {}
     for name in _Counted._fields:
         values = [getattr(scene, name) for scene in counted]
@@ -628,8 +368,8 @@ def write_pairs(path: str | Path, pairs: Sequence[MovingPair]) -> Path:
         length=np.array([pair.keypoints.shape[1] for pair in pairs], np.int32),
         kind=np.array([pair.kind for pair in pairs]),
         sources=np.array([pair.sources for pair in pairs]),
-        fps=np.array(pairs[0].fps, np.float64),
-        licence=np.array(pairs[0].licence),
+        fps=np.array([pair.fps for pair in pairs], np.float64),
+        licence=np.array([pair.licence for pair in pairs]),
         units=np.array([PIXEL, METRE, TURN_ENTRY]),
         joint_names=np.array(SKELETON.names),
         parents=np.array(SKELETON.parents, np.int32),
@@ -668,15 +408,15 @@ def read_pairs(path: str | Path, expected: str | None = EVALUATION_SHA256) -> tu
         wanted = (frames if name in _FRAME_AXIS else scenes, *shape)
         if arrays[name].shape != wanted or arrays[name].dtype != dtype:
             fail(f"{name} has shape {arrays[name].shape} and dtype {arrays[name].dtype}, expected {wanted}")
-    for name, wanted in (("kind", (scenes,)), ("sources", (scenes, 2)), ("licence", ())):
+    for name, wanted in (("kind", (scenes,)), ("sources", (scenes, 2)), ("licence", (scenes,))):
         if arrays[name].shape != wanted or arrays[name].dtype.kind != "U":
             fail(f"{name} has shape {arrays[name].shape}, expected strings {wanted}")
     unknown = sorted(set(arrays["kind"].tolist()) - set(KINDS))
     if unknown:
         fail(f"kind is {unknown}, expected {', '.join(KINDS)}")
     fps = arrays["fps"]
-    if fps.shape != () or fps.dtype.kind != "f" or not (np.isfinite(fps) and fps > 0):
-        fail(f"fps is {fps}, expected one positive number")
+    if fps.shape != (scenes,) or fps.dtype.kind != "f" or not np.all(np.isfinite(fps) & (fps > 0)):
+        fail(f"fps is {fps}, expected a positive number a scene")
     for name, held in (
         ("units", [PIXEL, METRE, TURN_ENTRY]),
         ("joint_names", [*SKELETON.names]),
@@ -699,6 +439,8 @@ def read_pairs(path: str | Path, expected: str | None = EVALUATION_SHA256) -> tu
         )
         first, second = arrays["sources"][scene].tolist()
         kind: Kind = arrays["kind"][scene].item()
-        pairs.append(_uncounted(counted, kind, float(fps), (first, second), str(arrays["licence"])))
+        pairs.append(
+            _uncounted(counted, kind, float(fps[scene]), (first, second), str(arrays["licence"][scene]))
+        )
     found = tuple(pairs)
     return found if expected is None else check_fingerprint(found, expected, str(path))
