@@ -218,8 +218,8 @@ def around(pair: MovingPair, frame: int) -> tuple[float, float, float, float]:
     """The square of the image (left, right, top, bottom) that holds both people."""
     pixels = true_pixels(pair)[:, frame].reshape(-1, 2)
     low, high = pixels.min(axis=0), pixels.max(axis=0)
-    x, y = (low + high) / 2
-    half = 0.56 * (high - low).max()
+    x, y = ((low + high) / 2).tolist()
+    half = 0.56 * float((high - low).max())
     return x - half, x + half, y - half, y + half
 
 

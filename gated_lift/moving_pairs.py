@@ -80,7 +80,7 @@ EVALUATION = Recipe(
         Part("dance", 8, 400),
     ),
 )
-EVALUATION_SHA256 = "a6e3d6582b1fd16af5a5d2d9bc422c5c2822d10259e7273b3fd6beb6b1c51340"
+EVALUATION_SHA256 = "3e66f342340219f143b4caa2184689e3a0e7da0f70ca9c3ca429a3f7757dd4c4"
 
 
 class MovingPair(NamedTuple):
@@ -164,11 +164,12 @@ def _shoot(
     """Of a scene whose frames from ``frames`` on only repeat the last."""
     camera_key, detector_key = jax.random.split(key)
     targets = jnp.mean(poses[:, :, 0], axis=0)
-    size = jnp.array([config.view.width, config.view.height], poses.dtype)
+    longest, ends = round(LONGEST_HIDING * fps), round(AROUND_HIDING * fps)
 
     def outside(joints: Array, camera: Camera) -> Array:
-        pixels = project(joints, camera)
-        return (joints[..., 2] <= 0) | jnp.any((pixels < 0) | (pixels >= size), axis=-1)
+        x, y = jnp.moveaxis(project(joints, camera), -1, 0)
+        beside = (x < 0) | (x >= config.view.width) | (y < 0) | (y >= config.view.height)
+        return beside | (joints[..., 2] <= 0)
 
     def take(key: Array) -> tuple[Array, Camera, Extrinsics]:
         camera, extrinsics = sample_handheld_camera(key, targets, fps, config)
@@ -180,8 +181,7 @@ def _shoot(
         run = index - jax.lax.cummax(jnp.where(hidden, -1, index), axis=1)
         time = index * LOOK_EVERY
         # A hiding has a before and an after within the scene, and an end in sight.
-        inside = (time >= AROUND_HIDING * fps) & (time < frames - AROUND_HIDING * fps)
-        wanted = inside & (run * LOOK_EVERY <= LONGEST_HIDING * fps)
+        wanted = (time >= ends) & (time < frames - ends) & (run * LOOK_EVERY <= longest)
 
         def share(flags: Array) -> Array:
             return jnp.mean(flags & (time < frames), axis=-1, dtype=poses.dtype)
@@ -215,7 +215,9 @@ def film_pair(pair: PlacedPair, recipe: Recipe, index: int) -> MovingPair:
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         key = jax.random.fold_in(jax.random.key(recipe.seed, impl="threefry2x32"), index)
         settings = pair.fps, recipe.takes, recipe.lost_share, recipe.camera, recipe.detector
-        shot = jax.tree.map(np.asarray, _shoot(key, jnp.asarray(poses), jnp.asarray(frames), *settings))
+        shot = jax.tree.map(
+            np.asarray, _shoot(key, jnp.asarray(poses), jnp.asarray(frames, jnp.int32), *settings)
+        )
     counted = _counted(
         keypoints=shot.keypoints[:, :frames],
         occluded=shot.occluded[:, :frames],

@@ -87,7 +87,7 @@ def place_pairs(clips: Sequence[MotionClip], parts: Sequence[Part], seed: int) -
         if part.kind not in KINDS:
             raise ValueError(f"kind is {part.kind!r}: choose from {', '.join(KINDS)}")
         if part.scenes < 1 or part.frames < 2:
-            raise ValueError(f"part {part} is empty: ask for at least one scene of two frames")
+            raise ValueError(f"{part} asks for nothing: pass at least one scene, of two frames or more")
         words = np.random.PCG64([seed, number])
         if part.kind == "dance":
             placed += _place_couples(words, clips, part)
@@ -109,7 +109,7 @@ def _uniform(words: np.random.PCG64, low: float, high: float) -> float:
 
 
 def _pick(words: np.random.PCG64, count: int) -> int:
-    return int(_uniform(words, 0, count))
+    return int(_uniform(words, 0.0, float(count)))
 
 
 def _place_couples(words: np.random.PCG64, clips: Sequence[MotionClip], part: Part) -> list[PlacedPair]:
@@ -133,7 +133,7 @@ def _place_couples(words: np.random.PCG64, clips: Sequence[MotionClip], part: Pa
         placed.append(
             PlacedPair(
                 part.kind,
-                _turned(poses, _uniform(words, 0, 2 * math.pi)),
+                _turned(poses, _uniform(words, 0.0, 2 * math.pi)),
                 clip.fps,
                 part.frames // 2,
                 (first, second or first),
@@ -233,10 +233,10 @@ def _put_together(words: np.random.PCG64, first: _Stretch, second: _Stretch, par
     if kind in TURN:
         meeting = round(frames * _uniform(words, 0.4, 0.6))
     a, b = (_levelled(*stretch, frames) for stretch in (first, second))
-    a, b = (_turned(poses, _uniform(words, 0, 2 * math.pi)) for poses in (a, b))
-    side = 1 if _uniform(words, 0, 1) < 0.5 else -1
+    a, b = (_turned(poses, _uniform(words, 0.0, 2 * math.pi)) for poses in (a, b))
+    side = 1 if _uniform(words, 0.0, 1.0) < 0.5 else -1
     gap = _uniform(words, *MEETING_GAP[kind])
-    turn = _uniform(words, *TURN.get(kind, (0, 2 * math.pi)))
+    turn = _uniform(words, *TURN.get(kind, (0.0, 2 * math.pi)))
     steps = np.arange(0, WIDEST - gap, WIDEN)
     if kind in TURN:
         a_path, b_path = a[:, 0, :2], b[:, 0, :2]
@@ -245,7 +245,7 @@ def _put_together(words: np.random.PCG64, first: _Stretch, second: _Stretch, par
         # For straight paths the two are nearest at the meeting when what parts them is across their relative
         # motion.
         relative = (b_path[-1] - b_path[0]) - (a_path[-1] - a_path[0])
-        away = _across(relative) * (1 if _uniform(words, 0, 1) < 0.5 else -1)
+        away = _across(relative) * (1 if _uniform(words, 0.0, 1.0) < 0.5 else -1)
         a, b = _moved(a, -a_path[meeting]), _moved(b, -b_path[meeting])
         tries = ((a, _moved(b, away * (gap + step))) for step in steps)
     elif kind == "around":
