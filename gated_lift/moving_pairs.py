@@ -19,8 +19,14 @@ from jaxtyping import Array, Bool, Float32
 
 from gated_lift import captures
 from gated_lift.bodies import body_occlusion
-from gated_lift.cameras import Extrinsics, HandheldCamera, VirtualCamera, Wander, sample_handheld_camera
-from gated_lift.cameras import world_to_camera as to_camera
+from gated_lift.cameras import (
+    Extrinsics,
+    HandheldCamera,
+    VirtualCamera,
+    Wander,
+    sample_handheld_camera,
+    world_to_camera,
+)
 from gated_lift.clips import MotionClip
 from gated_lift.detector import DetectorConfig
 from gated_lift.npz import read_npz
@@ -174,7 +180,7 @@ def _shoot(
     def take(key: Array) -> tuple[Array, Camera, Extrinsics]:
         camera, extrinsics = sample_handheld_camera(key, targets, fps, config)
         some = jax.tree.map(lambda values: values[::LOOK_EVERY], extrinsics)
-        joints = to_camera(poses[:, ::LOOK_EVERY], some)
+        joints = world_to_camera(poses[:, ::LOOK_EVERY], some)
         missed = outside(joints, camera)
         hidden = body_occlusion(joints, SKELETON).hidden & ~missed
         index = jax.lax.broadcasted_iota(jnp.int32, hidden.shape, 1)
@@ -193,7 +199,7 @@ def _shoot(
     score, *cameras = jax.vmap(take)(jax.random.split(camera_key, takes))
     best = jnp.argmax(score)
     camera, extrinsics = jax.tree.map(lambda values: values[best], cameras)
-    coverage = body_occlusion(to_camera(poses, extrinsics), SKELETON).coverage
+    coverage = body_occlusion(world_to_camera(poses, extrinsics), SKELETON).coverage
     seen = view(detector_key, poses, camera, extrinsics, detector, fps, SKELETON, coverage)
     occluded = seen.occluded | outside(seen.joints, camera)
     occluded |= jnp.mean(occluded, axis=-1, keepdims=True, dtype=poses.dtype) >= lost_share
@@ -210,7 +216,7 @@ def film_pair(pair: PlacedPair, recipe: Recipe, index: int) -> MovingPair:
         raise ValueError(f"takes is {recipe.takes}: try at least one camera")
     frames = pair.poses.shape[1]
     # All scenes of a recipe have one length where they are computed: each length is compiled anew.
-    rest = max(frames, *(part.frames for part in recipe.parts)) - frames
+    rest = max([frames, *(part.frames for part in recipe.parts)]) - frames
     poses = np.pad(pair.poses, ((0, 0), (0, rest), (0, 0), (0, 0)), mode="edge")
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         key = jax.random.fold_in(jax.random.key(recipe.seed, impl="threefry2x32"), index)

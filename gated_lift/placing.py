@@ -218,7 +218,8 @@ def _draw_stretch(
     names = list(choice)
     if other is not None:
         subjects = [name for name in names if choice[name][0].clip.subject != other.subject]
-        names = subjects or [name for name in names if name != other.name]
+        # Where there is only the same clip, the caller draws again.
+        names = subjects or [name for name in names if name != other.name] or names
     least = min(uses[name] for name in names)
     names = [name for name in names if uses[name] == least]
     name = names[_pick(words, len(names))]
