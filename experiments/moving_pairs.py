@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from rich.console import Console
 
-from experiments.tables import markdown, report
+from experiments.reporting import markdown, report
 from gated_lift import captures, moving_pairs, pictures
 from gated_lift.cameras import camera_to_world
 from gated_lift.figures import DPI, SMALL, TEXT, TITLE, color_of, save, tidy

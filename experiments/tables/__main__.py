@@ -56,6 +56,10 @@ def make(table: Name, config: TablesConfig, console: Console) -> None:
     elif table == "ablations":
         found = {name: laboratory.totals(name, console) for name in ABLATIONS}
         layouts.write(layouts.ablations(found), config.output, console)
+    elif table == "V":
+        pairs = {name: laboratory.on_moving_pairs(name, console) for name in CONTESTANTS}
+        for sheet in layouts.table_v(pairs):
+            layouts.write(sheet, config.output, console)
     elif table == "IV":
         placed = {name: laboratory.totals(name, console, placed=True) for name in TRAJECTORIES}
         placed["proposed"] = laboratory.totals("proposed", console)

@@ -2,9 +2,9 @@
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -125,6 +125,50 @@ def table_iv(results: Mapping[str, Totals], kernel: int = 25) -> Sheet:
         paper.TABLE_IV,
         intervals(results, "n_mpjpe_absolute", condition),
     )
+
+
+def table_v(results: Mapping[str, Totals]) -> list[Sheet]:
+    """By kind of scene of the frozen set: all joints, hidden joints, and absolute joints."""
+    condition = Condition("joints", 0.0, 25)
+    some = next(iter(results.values()))
+    kinds = np.array([entry.action for entry in some.labels])
+    columns = tuple(dict.fromkeys(kinds.tolist()))
+
+    def sheet(name: str, title: str, error: Callable[[Totals, np.ndarray], float], **more: Any) -> Sheet:
+        rows = {}
+        for who, totals in results.items():
+            values = [error(totals, kinds == kind) for kind in columns]
+            rows[label(who)] = (*values, float(np.mean(values)), error(totals, kinds != ""))
+        return Sheet(name, f"Table V: {title}", (*columns, "Avg.", "all frames"), rows, **more)
+
+    return [
+        sheet(
+            "table_V",
+            "PA-MPJPE (Protocol 1) in mm on moving-pairs-v1",
+            lambda totals, where: mean_error(totals, "pa_mpjpe", condition, where),
+            theirs_columns=paper.KINDS,
+            theirs=paper.TABLE_V,
+            notes=intervals(results, "pa_mpjpe", condition),
+        ),
+        sheet(
+            "table_V_hidden",
+            "PA-MPJPE in mm of the hidden joints of moving-pairs-v1",
+            lambda totals, where: hidden_error(totals, condition, where),
+        ),
+        sheet(
+            "table_V_absolute",
+            "N-MPJPE on absolute joints (Protocol 2) in mm on moving-pairs-v1",
+            lambda totals, where: mean_error(totals, "n_mpjpe_absolute", condition, where),
+        ),
+    ]
+
+
+def hidden_error(totals: Totals, condition: Condition, where: np.ndarray) -> float:
+    """PA-MPJPE in mm over hidden joints alone."""
+    sums = totals.sums[totals.conditions.index(condition)][where]
+    hidden = [METRICS.index(name) for name in RUNS if name != "visible"]
+    value, count = sums[:, hidden].sum(axis=(0, 1))
+    return float(1000 * value / count) if count else math.nan
 
 
 def by_run(results: Mapping[str, Totals], kernel: int, ratio: float = 0.5) -> Sheet:

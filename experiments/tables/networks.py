@@ -1,17 +1,20 @@
 """Who stands in the tables: our network and its rivals, each a configuration of `experiments.train`."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import jax.numpy as jnp
+import numpy as np
 from rich.console import Console
 
 from experiments import evaluate
 from experiments.configs import ABLATION, HOSSAIN, LIN, SMALL, TRAJECTORY, Network, TrainConfig, as_json
-from experiments.evaluate import EvaluateConfig, Totals
+from experiments.evaluate import EvaluateConfig, Label, Stretches, Totals
 from experiments.train import train
-from gated_lift import checkpoints
+from gated_lift import captures, checkpoints, moving_pairs
 
 
 class Contestant(NamedTuple):
@@ -112,32 +115,34 @@ class Laboratory(NamedTuple):
         """
         chosen = name in ABLATIONS
         path = self._checkpoint(name, console)
-        placer = self._trajectory(name, console) if placed else None
         config = EvaluateConfig(
-            checkpoint=(path,) if placer is None else (path, placer),
+            checkpoint=(path, self._trajectory(name, console)) if placed else (path,),
             data=self.data,
             subjects=self.choose_subjects if chosen else (),
             ratios=(0.0, 0.5) if chosen else (0.0, 0.25, 0.5, 0.75),
             kernel_frames=(25, 75) if chosen else (25, 75, 150),
         )
-        kept = path.parent / ("totals_placed.npz" if placed else "totals.npz")
-        steps = [checkpoints.newest_step(each) for each in config.checkpoint]
-        described = json.dumps(as_json(config) | {"steps": steps}, indent=1)
-        settings = kept.with_suffix(".json")
-        if kept.exists() and settings.exists() and settings.read_text() == described:
-            return evaluate.load_totals(kept)
-        clips = evaluate.read_people(config)
-        fps = clips[0].fps
-        seen = {
-            length: evaluate.see(config, length, people, fps)
-            for length, people in evaluate.cut(clips).items()
-        }
-        loaded = checkpoints.load_lifter(path)
-        trajectory = None if placer is None else checkpoints.load_lifter(placer)
-        found = evaluate.measure(config, name, loaded, seen, fps, console, trajectory)
-        evaluate.save_totals(kept, found)
-        settings.write_text(described)
-        return found
+
+        def see() -> tuple[dict[int, Stretches], float]:
+            clips = evaluate.read_people(config)
+            fps = clips[0].fps
+            cut = evaluate.cut(clips)
+            return {length: evaluate.see(config, length, people, fps) for length, people in cut.items()}, fps
+
+        return _judged(config, "placed" if placed else "totals", name, see, console)
+
+    def on_moving_pairs(self, name: str, console: Console) -> Totals:
+        """Errors on the frozen set of people before a moving camera, with its own occlusions alone."""
+        config = EvaluateConfig(
+            checkpoint=(self._checkpoint(name, console),), data=self.data, ratios=(0.0,), kernel_frames=(25,)
+        )
+
+        def see() -> tuple[dict[int, Stretches], float]:
+            clips = [clip for path in self.data for clip in captures.read_captures(path)]
+            with console.status(f"filming {moving_pairs.EVALUATION_NAME}"):
+                return stretches_of(moving_pairs.evaluation_set(clips)), clips[0].fps
+
+        return _judged(config, moving_pairs.EVALUATION_NAME, name, see, console)
 
     def _checkpoint(self, name: str, console: Console) -> Path:
         if name in ABLATIONS:
@@ -150,3 +155,53 @@ class Laboratory(NamedTuple):
     def _trajectory(self, name: str, console: Console) -> Path:
         folder = self.runs / f"{name}_trajectory"
         return ensure_trained(TRAJECTORIES[name].config, folder, self.data, self.resume, console)
+
+
+def stretches_of(pairs: Sequence[moving_pairs.MovingPair]) -> dict[int, Stretches]:
+    """Every person of the scenes, by the length of the scenes; the action is the scene's kind."""
+    found: dict[int, Stretches] = {}
+    for length in sorted({pair.keypoints.shape[1] for pair in pairs}):
+        scenes = [(number, pair) for number, pair in enumerate(pairs) if pair.keypoints.shape[1] == length]
+        alone = [pair for _, pair in scenes]
+        focal, center = (
+            np.concatenate(
+                [np.broadcast_to(np.float32(getattr(pair.camera, name)), (2, 2)) for pair in alone]
+            )
+            for name in ("focal", "center")
+        )
+        labels = [
+            Label(source, pair.kind, f"scene {number}") for number, pair in scenes for source in pair.sources
+        ]
+        found[length] = Stretches(
+            jnp.concatenate([pair.keypoints for pair in alone]),
+            jnp.concatenate([pair.occluded for pair in alone]),
+            jnp.concatenate([pair.joints for pair in alone]),
+            jnp.asarray(focal),
+            jnp.asarray(center),
+            tuple(labels),
+        )
+    return found
+
+
+def _judged(
+    config: EvaluateConfig,
+    what: str,
+    name: str,
+    see: Callable[[], tuple[dict[int, Stretches], float]],
+    console: Console,
+) -> Totals:
+    """Errors of the config's first network, placed by its second if there is one; kept beside its
+    checkpoints.
+    """
+    kept = config.checkpoint[0].parent / f"{what}.npz"
+    settings = kept.with_suffix(".json")
+    steps = [checkpoints.newest_step(path) for path in config.checkpoint]
+    described = json.dumps(as_json(config) | {"steps": steps}, indent=1)
+    if kept.exists() and settings.exists() and settings.read_text() == described:
+        return evaluate.load_totals(kept)
+    seen, fps = see()
+    loaded, *placer = (checkpoints.load_lifter(path) for path in config.checkpoint)
+    found = evaluate.measure(config, name, loaded, seen, fps, console, placer[0] if placer else None)
+    evaluate.save_totals(kept, found)
+    settings.write_text(described)
+    return found
