@@ -57,6 +57,9 @@ class EvaluateConfig:
     flip: bool = True
     """Average over each clip and its mirror image."""
     trajectory: TrajectoryConfig = dataclasses.field(default_factory=TrajectoryConfig)
+    root_network: Path | None = None
+    """Checkpoint folder of a network whose target is the root (`experiments.train trajectory`): it places all
+    poses, as VideoPose3D does, instead of the trajectory solve."""
     camera: VirtualCamera = dataclasses.field(default_factory=VirtualCamera)
     detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
     batch_people: int = 32
@@ -220,16 +223,21 @@ def judge(
     camera: Camera,
     fps: float,
     trajectory: TrajectoryConfig,
+    root: jax.Array | None = None,
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """(sum, count) of every metric for each person: the frames that it is defined on are added up by the
     caller.
 
-    Apart from the lifter, so that the solve is compiled once for all networks.
+    Apart from the lifter, so that the solve is compiled once for all networks. root: (N, F, 3) metres from a
+    network, in which case nothing is solved.
     """
-    solution = solve_trajectory(poses, keypoints, occluded, camera, trajectory)
-    solved = pipeline.solved(solution.status)
+    if root is None:
+        solution = solve_trajectory(poses, keypoints, occluded, camera, trajectory)
+        solved = pipeline.solved(solution.status)
+        root = jnp.where(solved[:, None, None], solution.root, 0)
+    else:
+        solved = jnp.ones(len(root), bool)
     truth = joints - joints[..., :1, :]
-    root = jnp.where(solved[:, None, None], solution.root, 0)
     absolute = poses + root[..., None, :]
     placed = jnp.broadcast_to(solved[:, None], occluded.shape[:2])
     root_error = metrics.root_error(root, joints[..., 0, :])
@@ -254,6 +262,18 @@ def judge(
     }
 
 
+def ask(
+    network: checkpoints.LoadedLifter,
+    keypoints: jax.Array,
+    occluded: jax.Array,
+    camera: Camera,
+    config: EvaluateConfig,
+) -> jax.Array:
+    """What a network makes of people (`pipeline.lift`)."""
+    focal = pipeline.screen_focal(config.camera)
+    return lift(network.lifter, network.variables, keypoints, occluded, camera, SKELETON, config.flip, focal)
+
+
 def evaluate(
     config: EvaluateConfig,
     name: str,
@@ -261,8 +281,13 @@ def evaluate(
     seen: dict[int, Stretches],
     fps: float,
     console: Console,
+    root_network: checkpoints.LoadedLifter | None = None,
 ) -> list[Row]:
     """One network under every condition: a row a subject and one for all of them."""
+    if loaded.lifter.target != "pose":
+        raise ValueError(f"checkpoint {name} finds roots, not poses: give it as root_network")
+    if root_network is not None and root_network.lifter.target != "root":
+        raise ValueError(f"root_network {config.root_network} finds poses, not roots: give it as checkpoint")
     rows = []
     for condition in track(conditions(config), description=name, console=console):
         totals: dict[str, dict[str, np.ndarray]] = {}
@@ -279,17 +304,13 @@ def evaluate(
             for part in _parts(len(people.subjects), config.batch_people):
                 keypoints, joints = people.keypoints[part], people.joints[part]
                 camera = Camera(people.focal[part], people.center[part])
-                poses = lift(
-                    loaded.lifter,
-                    loaded.variables,
-                    keypoints,
-                    occluded[part],
-                    camera,
-                    SKELETON,
-                    config.flip,
-                    pipeline.screen_focal(config.camera),
-                )
-                sums = judge(poses, keypoints, occluded[part], joints, camera, fps, config.trajectory)
+                hidden = occluded[part]
+
+                poses = ask(loaded, keypoints, hidden, camera, config)
+                root = None
+                if root_network is not None:
+                    root = ask(root_network, keypoints, hidden, camera, config)[..., 0, :]
+                sums = judge(poses, keypoints, hidden, joints, camera, fps, config.trajectory, root)
                 sums = jax.tree.map(np.asarray, sums)
                 for row, person in enumerate(part):
                     if person in part[:row]:
@@ -407,8 +428,9 @@ def main() -> None:
     )
 
     rows = []
+    root_network = None if config.root_network is None else checkpoints.load_lifter(config.root_network)
     for name, path in zip(names, config.checkpoint, strict=True):
-        rows += evaluate(config, name, checkpoints.load_lifter(path), seen, fps, console)
+        rows += evaluate(config, name, checkpoints.load_lifter(path), seen, fps, console, root_network)
     print_table(rows, console)
     config.output.mkdir(parents=True, exist_ok=True)
     (config.output / "rows.json").write_text(json.dumps([row._asdict() for row in rows], indent=1) + "\n")
