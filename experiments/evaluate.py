@@ -61,6 +61,9 @@ class EvaluateConfig:
     trajectory: TrajectoryConfig = dataclasses.field(default_factory=TrajectoryConfig)
     solve: Path | None = None
     """A solve.json of `experiments.tune_solve`: its weights and joint confidences place the people."""
+    root_network: Path | None = None
+    """Checkpoint folder of a network whose target is the root (`experiments.train trajectory`): it places all
+    poses, as VideoPose3D does, instead of the trajectory solve."""
     camera: VirtualCamera = dataclasses.field(default_factory=VirtualCamera)
     detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
     batch_people: int = 32
@@ -303,6 +306,18 @@ class Totals(NamedTuple):
     sums: np.ndarray
 
 
+def ask(
+    network: checkpoints.LoadedLifter,
+    keypoints: jax.Array,
+    occluded: jax.Array,
+    camera: Camera,
+    config: EvaluateConfig,
+) -> jax.Array:
+    """What a network makes of people (`pipeline.lift`)."""
+    focal = pipeline.screen_focal(config.camera)
+    return lift(network.lifter, network.variables, keypoints, occluded, camera, SKELETON, config.flip, focal)
+
+
 def measure(
     config: EvaluateConfig,
     name: str,
@@ -310,26 +325,21 @@ def measure(
     seen: dict[int, Stretches],
     fps: float,
     console: Console,
-    placer: checkpoints.LoadedLifter | None = None,
+    root_network: checkpoints.LoadedLifter | None = None,
 ) -> Totals:
-    """One network under every condition.
+    """One network under every condition; ``root_network`` places the people instead of the trajectory solve.
 
-    placer: a network whose target is the root, which places the people instead of the trajectory solve.
+    Raises ValueError for a network of the other kind.
     """
+    if loaded.lifter.target != "pose":
+        raise ValueError(f"checkpoint {name} finds roots, not poses: give it as root_network")
+    if root_network is not None and root_network.lifter.target != "root":
+        raise ValueError(f"root_network {config.root_network} finds poses, not roots: give it as checkpoint")
     grid = conditions(config)
     labels = [label for people in seen.values() for label in people.labels]
     frames = [length for length, people in seen.items() for _ in people.labels]
     sums = np.zeros((len(grid), len(labels), len(METRICS), 2))
     trajectory, confidence = load_solve(config.solve) if config.solve else (config.trajectory, None)
-    focal = pipeline.screen_focal(config.camera)
-
-    def lifted(
-        network: checkpoints.LoadedLifter, keypoints: jax.Array, occluded: jax.Array, camera: Camera
-    ) -> jax.Array:
-        return lift(
-            network.lifter, network.variables, keypoints, occluded, camera, SKELETON, config.flip, focal
-        )
-
     for index, condition in enumerate(track(grid, description=name, console=console)):
         first = 0
         for length, people in seen.items():
@@ -344,21 +354,12 @@ def measure(
             for part in _parts(len(people.labels), config.batch_people):
                 keypoints, joints = people.keypoints[part], people.joints[part]
                 camera = Camera(people.focal[part], people.center[part])
-                poses = lifted(loaded, keypoints, occluded[part], camera)
-                root = (
-                    None if placer is None else lifted(placer, keypoints, occluded[part], camera)[..., 0, :]
-                )
-                found = judge(
-                    poses,
-                    keypoints,
-                    occluded[part],
-                    joints,
-                    camera,
-                    fps,
-                    trajectory,
-                    root,
-                    confidence,
-                )
+                hidden = occluded[part]
+                poses = ask(loaded, keypoints, hidden, camera, config)
+                root = None
+                if root_network is not None:
+                    root = ask(root_network, keypoints, hidden, camera, config)[..., 0, :]
+                found = judge(poses, keypoints, hidden, joints, camera, fps, trajectory, root, confidence)
                 # The last part is filled up with its first person, who is written twice, the same both times.
                 sums[index, first + part] = np.stack(
                     [np.stack([np.asarray(entry) for entry in found[metric]], -1) for metric in METRICS], 1
@@ -545,8 +546,10 @@ def main() -> None:
     )
 
     rows = []
+    root_network = None if config.root_network is None else checkpoints.load_lifter(config.root_network)
     for name, path in zip(names, config.checkpoint, strict=True):
-        rows += rows_of(name, measure(config, name, checkpoints.load_lifter(path), seen, fps, console))
+        loaded = checkpoints.load_lifter(path)
+        rows += rows_of(name, measure(config, name, loaded, seen, fps, console, root_network))
     print_table(rows, console)
     config.output.mkdir(parents=True, exist_ok=True)
     (config.output / "rows.json").write_text(json.dumps([row._asdict() for row in rows], indent=1) + "\n")

@@ -111,12 +111,13 @@ class FactorizedLifter(nn.Module):
             raise ValueError(f"slide is {self.slide}: windows begin one or more frames apart")
         frames = keypoints.shape[1]
         length = max(frames, self.window)
+        seen = jnp.zeros((len(keypoints), self.window, self.num_joints), bool)
         filled = fill_gaps(keypoints, occluded)[:, np.minimum(np.arange(length), frames - 1)]
         starts = np.append(np.arange(0, length - self.window, self.slide), length - self.window)
 
         def add(total: Array, start: Array) -> tuple[Array, None]:
             window = jax.lax.dynamic_slice_in_dim(filled, start, self.window, axis=1)
-            poses = self.apply(variables, window, jnp.zeros(window.shape[:-1], bool))
+            poses = self.apply(variables, window, seen, age=jnp.zeros(seen.shape))
             held = jax.lax.dynamic_slice_in_dim(total, start, self.window, axis=1)
             return jax.lax.dynamic_update_slice_in_dim(total, held + poses, start, axis=1), None
 

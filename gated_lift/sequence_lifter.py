@@ -120,7 +120,7 @@ class SequenceLifter(nn.Module):
         index = jnp.maximum(ends[:, None] + jnp.arange(1 - self.window, 1)[None], 0)
         windows = filled[:, index].reshape(people * frames, self.window, self.num_joints, 2)
         seen = jnp.zeros(windows.shape[:-1], bool)
-        poses = self.apply(variables, windows, seen)[:, -1]
+        poses = self.apply(variables, windows, seen, age=jnp.zeros(seen.shape))[:, -1]
         return poses.reshape(people, frames, self.num_joints, 3)
 
     @nn.compact

@@ -16,7 +16,7 @@ def random_variables(abstract, seed, spread=1.0):
         kind = path[-1].key
         if kind == "kernel":
             value = rng.normal(size=leaf.shape) * spread / np.sqrt(np.prod(leaf.shape[:-1]))
-        elif kind == "var":
+        elif kind in ("var", "std"):
             value = rng.uniform(0.3, 2.0, leaf.shape)
         elif kind == "scale":
             value = rng.uniform(0.5, 1.5, leaf.shape)

@@ -12,7 +12,10 @@ import pytest
 from lifter_oracle import random_variables
 
 from gated_lift import checkpoints
+from gated_lift.factorized_lifter import FactorizedLifter
 from gated_lift.lifter import TemporalLifter
+from gated_lift.sequence_lifter import SequenceLifter
+from gated_lift.weights import PLAIN
 
 LIFTER = TemporalLifter("two_stream", 8, (3,), num_joints=5, dropout=0.1, fill="zero")
 KEYPOINTS, OCCLUDED = jnp.ones((1, 3, 5, 2)), jnp.zeros((1, 3, 5), bool)
@@ -53,6 +56,41 @@ def test_weights_come_back_bit_for_bit(tmp_path):
         loaded.lifter.apply(loaded.variables, KEYPOINTS, OCCLUDED),
         LIFTER.apply(weights(), KEYPOINTS, OCCLUDED),
     )
+
+
+@pytest.mark.parametrize(
+    "lifter",
+    [
+        SequenceLifter(channels=4, window=2, num_joints=5, dropout=0.3),
+        FactorizedLifter(4, 2, 3, 5, slide=2, num_joints=5, feature_dropout=0.1, hidden_dropout=0.2),
+        LIFTER.clone(gating="none", target="root"),
+    ],
+    ids=lambda lifter: type(lifter).__name__,
+)
+def test_every_kind_of_network_comes_back(lifter, tmp_path):
+    frames = lifter.receptive_field
+    inputs = jnp.ones((1, frames, 5, 2)), jnp.zeros((1, frames, 5), bool)
+    variables = random_variables(jax.eval_shape(lambda: lifter.init(jax.random.key(0), *inputs)), 0)
+    description = {"network": checkpoints.describe_lifter(lifter)}
+    checkpoints.save(tmp_path, 7, variables, description, moments())
+    loaded = checkpoints.load_lifter(tmp_path)
+    assert loaded.lifter == lifter and loaded.description == description
+    same(loaded.variables, variables)
+    with pytest.raises(ValueError, match=f"kind is '{type(lifter).__name__}' there|target is 'root' there"):
+        checkpoints.restore_training(tmp_path, LIFTER.clone(gating="none"), moments())
+
+
+def test_checkpoints_older_than_a_setting_have_its_default(tmp_path):
+    network = {
+        name: value for name, value in DESCRIPTION["network"].items() if name not in ("kind", "target")
+    }
+    checkpoints.save(tmp_path, 7, weights(), {"network": network}, moments())
+    assert checkpoints.load_lifter(tmp_path).lifter == LIFTER
+    same(checkpoints.restore_training(tmp_path, LIFTER, moments(1))[2], moments())
+    # Such are the weights that ship.
+    loaded = checkpoints.load_lifter(PLAIN)
+    assert "kind" not in loaded.description["network"]
+    assert (loaded.lifter.gating, loaded.lifter.target) == ("none", "pose")
 
 
 def test_training_comes_back_bit_for_bit(tmp_path):
@@ -245,8 +283,15 @@ def test_weights_that_do_not_fit_the_description_are_refused(tmp_path, change):
 
 @pytest.mark.parametrize(
     "description",
-    [{}, {"network": {}}, {"network": 3}, [1], {"network": DESCRIPTION["network"] | {"filter_widths": [4]}}],
-    ids=["empty", "no_settings", "number", "list", "even_width"],
+    [
+        {},
+        {"network": {}},
+        {"network": 3},
+        [1],
+        {"network": DESCRIPTION["network"] | {"filter_widths": [4]}},
+        {"network": DESCRIPTION["network"] | {"kind": "Transformer"}},
+    ],
+    ids=["empty", "no_settings", "number", "list", "even_width", "kind"],
 )
 def test_descriptions_of_something_else_are_refused(tmp_path, description):
     checkpoints.save.__wrapped__(tmp_path, 1, weights(), description)

@@ -137,6 +137,37 @@ def test_the_command_writes_table_rows_and_figure(files, tmp_path, monkeypatch, 
     assert all(one["mpjpe"] != two["mpjpe"] for one, two in zip(other, rows, strict=True))
 
 
+ROOT = TemporalLifter("none", 8, (3, 3), target="root")
+
+
+def test_a_network_places_the_poses(files, tmp_path, monkeypatch):
+    """Roots from a network whose head knows one place only: nobody is unsolved, and all are found there."""
+    shapes = jax.eval_shape(
+        lambda: ROOT.init(jax.random.key(0), jnp.zeros((1, 9, 17, 2)), jnp.zeros((1, 9, 17), bool))
+    )
+    variables = random_variables(shapes, 0)
+    variables["params"]["head"] = {
+        "kernel": np.zeros((8, 3), np.float32),
+        "bias": np.array([0.0, 0.0, 5.0], np.float32),
+    }
+    folder = tmp_path / "root"
+    checkpoints.save(folder, 1, variables, {"network": checkpoints.describe_lifter(ROOT)})
+    config = config_for(files, root_network=folder, ratios=(0.0,))
+    seen = {length: see(config, length, each, 50.0) for length, each in cut(read_people(config)).items()}
+    network, root = checkpoints.load_lifter(config.checkpoint[0]), checkpoints.load_lifter(folder)
+    console = Console(file=io.StringIO())
+    totals = evaluation.measure(config, "random", network, seen, 50.0, console, root)
+    *_, row = evaluation.rows_of("random", totals)
+    (people,) = seen.values()
+    distance = np.linalg.norm(people.joints[:, :, 0] - jnp.array([0.0, 0.0, 5.0])[None, None], axis=-1)
+    assert row.subject == "all" and row.unsolved == 0
+    assert row.root_error == pytest.approx(1000 * distance.mean(), rel=1e-4)
+    with pytest.raises(ValueError, match="checkpoint root finds roots, not poses: give it as root_network"):
+        evaluation.measure(config, "root", root, seen, 50.0, console)
+    with pytest.raises(ValueError, match=r"root_network .* finds poses, not roots: give it as checkpoint"):
+        evaluation.measure(config, "random", network, seen, 50.0, console, network)
+
+
 def test_the_best_network_is_bold():
     def row(network, ratio, kernel, value, masks="joints"):
         numbers = dict.fromkeys(COLUMNS, value)

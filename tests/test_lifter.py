@@ -1,11 +1,15 @@
 """The network against NumPy in float64, its receptive field by perturbation, and what it refuses."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from lifter_oracle import lift, random_variables
+from overfit import learn
 
+from experiments.configs import TRAJECTORY, Network
 from gated_lift.lifter import (
     GATINGS,
     TemporalLifter,
@@ -349,6 +353,37 @@ def test_a_visible_nan_spoils_its_own_person_only():
     np.testing.assert_array_equal(broken[0, ~seen], poses[0, ~seen])
 
 
+# ------------------------------------------------------------------------------------------------- roots
+
+
+ROOT = TemporalLifter("none", 8, (3, 3), target="root")
+
+
+def test_a_network_for_the_root_answers_with_one_point():
+    keypoints, occluded = clip(12)
+    variables = weights(ROOT)
+    widths = jax.tree.map(jnp.shape, variables["params"]["head"])
+    assert widths == {"kernel": (8, 3), "bias": (3,)}
+    root = lift_jit(ROOT, variables, keypoints, occluded, H36M_17, flip=False)
+    assert root.shape == (2, 12, 1, 3)
+    # The same as VideoPose3D's for poses, but for the head.
+    assert parameter_count(abstract(TemporalLifter("none", target="root"))) == 16_952_371 - 16 * 3 * 1025
+    # The mean over both images: the mirrored person stands on the other side of the optical axis.
+    both = lift_jit(ROOT, variables, keypoints, occluded, H36M_17)
+    mirrored = mirror(keypoints, H36M_17), mirror_mask(occluded, H36M_17)
+    other = lift_jit(ROOT, variables, *mirrored, H36M_17, flip=False)
+    np.testing.assert_allclose(
+        both, (root + other * jnp.array([-1.0, 1, 1])[None, None, None]) / 2, atol=1e-5
+    )
+
+
+def test_the_root_is_learnt_from_eight_clips(monkeypatch):
+    network = Network("none", 16, (3, 3), framing="screen", fade_frames=(), target="root")
+    config = dataclasses.replace(TRAJECTORY, network=network)
+    first, last = learn(config, 100, 2e-2, monkeypatch)
+    assert first > 4.0 and last < 0.1 * first
+
+
 # ---------------------------------------------------------------------------------------------------- bad
 # input
 
@@ -423,6 +458,7 @@ def test_even_widths_are_refused(widths):
         ("fill", "spline", "fill is 'spline': choose one of interpolate, zero"),
         ("framing", "face", "framing is 'face': choose one of screen, person"),
         ("mask_channels", "none", "mask_channels is 'none': choose one of coordinate, joint, age"),
+        ("target", "both", "target is 'both': choose one of pose, root"),
     ],
 )
 def test_unknown_settings_are_refused(name, value, match):

@@ -1,11 +1,18 @@
-"""Eq. 3 against NumPy."""
+"""Eq. 3 and the rivals' losses against NumPy."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gated_lift.losses import squared_joint_error
+from gated_lift.losses import (
+    NEAREST_DEPTH,
+    absolute_coordinate_error,
+    depth_weighted_distance,
+    squared_joint_error,
+    squared_step,
+    squared_velocity_error,
+)
 
 
 def poses(seed, shape=(4, 5, 17, 3)):
@@ -42,3 +49,37 @@ def test_nothing_is_broadcast():
         ValueError, match=r"predicted has shape \(4, 17, 3\) and target \(1, 17, 3\): pass one target"
     ):
         squared_joint_error.__wrapped__(jnp.zeros((4, 17, 3)), jnp.zeros((1, 17, 3)))
+
+
+def test_motion_is_compared_with_motion():
+    predicted, target = poses(0), poses(1)
+    steps, wanted = np.diff(predicted, axis=1), np.diff(target, axis=1)
+    predicted, target = jnp.asarray(predicted, jnp.float32), jnp.asarray(target, jnp.float32)
+    found = squared_velocity_error(predicted, target)
+    assert found.shape == (4, 4, 17)
+    np.testing.assert_allclose(found, ((steps - wanted) ** 2).sum(-1), rtol=1e-4)
+    np.testing.assert_allclose(squared_step(predicted), (steps**2).sum(-1), rtol=1e-4)
+    # A constant offset is no motion.
+    np.testing.assert_allclose(squared_velocity_error(predicted, predicted + 1.0), 0, atol=1e-10)
+
+
+def test_absolute_errors_are_summed_over_coordinates():
+    predicted, target = poses(0), poses(1)
+    found = absolute_coordinate_error(jnp.asarray(predicted, jnp.float32), jnp.asarray(target, jnp.float32))
+    np.testing.assert_allclose(found, np.abs(predicted - target).sum(-1), rtol=1e-5)
+
+
+def test_distances_count_by_depth():
+    predicted, target = poses(0, (4, 5, 1, 3)), poses(1, (4, 5, 1, 3)) + np.array([0, 0, 5])
+    arrays = jnp.asarray(predicted, jnp.float32), jnp.asarray(target, jnp.float32)
+    expected = np.linalg.norm(predicted - target, axis=-1) / target[..., 2]
+    np.testing.assert_allclose(depth_weighted_distance(*arrays), expected, rtol=1e-5)
+    near = jnp.array([[[0.0, 0.0, 0.1]]])
+    np.testing.assert_allclose(depth_weighted_distance(near + 1.0, near), 3**0.5 / NEAREST_DEPTH, rtol=1e-6)
+    assert np.isfinite(jax.grad(lambda root: depth_weighted_distance(root, near).sum())(near)).all()
+
+
+@pytest.mark.parametrize("loss", [squared_velocity_error, absolute_coordinate_error, depth_weighted_distance])
+def test_no_loss_broadcasts(loss):
+    with pytest.raises(ValueError, match=r"\(1, 4, 17, 3\)"):
+        loss.__wrapped__(jnp.ones((2, 4, 17, 3)), jnp.ones((1, 4, 17, 3)))

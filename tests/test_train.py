@@ -20,7 +20,7 @@ from rich.console import Console
 from silent_detector import SILENT
 
 from experiments import train
-from experiments.configs import CONFIGS, SMOKE, Network
+from experiments.configs import CONFIGS, SMOKE, Network, SequenceNetwork
 from gated_lift import checkpoints, generated
 from gated_lift.cameras import VirtualCamera
 from gated_lift.occlusion import MaskDistribution, gap_age
@@ -180,7 +180,7 @@ def test_resuming_with_other_settings_names_them(finished, motion, tmp_path):
 
 def noise(key, bank, lifter, config, size):
     """Stands in for `draw_batch`, which takes long to compile."""
-    frames = lifter.receptive_field + config.chunk_frames - 1
+    frames = sum(lifter.padding) + config.chunk_frames
     target = jax.random.normal(key, (size, config.chunk_frames, 17, 3))
     hidden = jnp.zeros((size, frames, 17), bool)
     age = jnp.zeros(hidden.shape)
@@ -225,6 +225,60 @@ def test_a_chunk_stride_that_the_network_cannot_take_is_refused(tmp_path):
     assert not config.output.exists()
 
 
+def test_a_run_that_is_older_than_a_setting_is_the_same_run(finished, motion, tmp_path):
+    config, output, _ = finished
+    shutil.copytree(output, tmp_path / "copy")
+    path = tmp_path / "copy" / "config.json"
+    described = json.loads(path.read_text())
+    for name in ("loss", "velocity_weight", "optimizer", "learning_rate_drops"):
+        del described[name]
+    del described["network"]["target"]
+    path.write_text(json.dumps(described))
+    config = dataclasses.replace(config, output=tmp_path / "copy", resume=True)
+    assert train._check_same_run(path, config) is None
+    with pytest.raises(ValueError, match="another velocity_weight: resume"):
+        train.train(dataclasses.replace(config, velocity_weight=1.0), silent())
+    with pytest.raises(ValueError, match="another network, loss: resume"):
+        other = dataclasses.replace(config, network=SequenceNetwork(window=16), loss="sequence")
+        train.train(other, silent())
+
+
+def test_a_rival_is_trained_and_loaded(motion, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "draw_batch", noise)
+    monkeypatch.setattr(train, "STATISTICS_WINDOWS", 16)
+    network = SequenceNetwork(channels=4, window=2)
+    config = dataclasses.replace(
+        CONFIGS["hossain"][1], network=network, chunk_frames=2, batch_frames=64, epochs=1, output=tmp_path
+    )
+    loaded = checkpoints.load_lifter(train.train(config, silent()))
+    assert loaded.lifter.channels == 4 and set(loaded.variables) == {"params", "statistics"}
+    spread = np.asarray(loaded.variables["statistics"]["poses"]["std"])
+    # Of the noise: about 1 each, but set, so not 1 exactly.
+    assert spread.min() > 0.5 and spread.max() < 2.0 and spread.std() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"network": SequenceNetwork(), "chunk_frames": 4}, "chunk_frames is 4 and .* so give 5 and 1"),
+        ({"loss": "depth_weighted"}, "loss is depth_weighted and network.target pose"),
+        ({"network": Network(target="root")}, "loss is squared and network.target root"),
+        ({"velocity_weight": -1.0}, "velocity_weight is -1.0: give zero or more"),
+        ({"velocity_weight": 1.0, "chunk_frames": 1}, "velocity_weight is 1.0 and a window has 1 outputs"),
+        (
+            {"velocity_weight": 1.0, "chunk_frames": 8, "chunk_stride": 3},
+            "8 outputs 3 frames apart: motion needs consecutive ones",
+        ),
+        ({"loss": "sequence", "chunk_frames": 1}, "loss is sequence and a window has 1 outputs"),
+    ],
+)
+def test_windows_and_losses_that_do_not_fit_are_refused(changes, match, tmp_path):
+    config = dataclasses.replace(TINY, output=tmp_path / "run", **changes)
+    with pytest.raises(ValueError, match=match):
+        train.train(config, silent())
+    assert not config.output.exists()
+
+
 def test_configurations_describe_themselves():
     assert set(CONFIGS) == {"smoke", "small", "ablation", "hossain", "lin", "trajectory", "paper"}
     for words, config in CONFIGS.values():
@@ -250,6 +304,13 @@ def test_schedules():
     per_epoch, steps, learning_rate, batch_norm_rate = train.make_schedules(config, frames=1010)
     assert (per_epoch, steps) == (10, 40)
     np.testing.assert_allclose([learning_rate(step) for step in (0, 9, 10, 39)], [1e-3, 1e-3, 5e-4, 1.25e-4])
+    drops = dataclasses.replace(config, learning_rate_decay=1.0, learning_rate_drops=(2, 3))
+    learning_rate = train.make_schedules(drops, frames=1010)[2]
+    np.testing.assert_allclose(
+        [learning_rate(step) for step in (0, 19, 21, 29, 31, 39)],
+        [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5],
+        rtol=1e-5,
+    )
     rates = [float(batch_norm_rate(jnp.array(step))) for step in (0, 20, 40)]
     np.testing.assert_allclose(rates, [0.1, 0.01, 0.001], rtol=1e-5)
 
@@ -375,6 +436,24 @@ def test_ages_count_from_beyond_the_window():
     alone = np.asarray(gap_age(jnp.asarray(batch.occluded)))
     assert (batch.age <= alone).all() and ((batch.age > 0) == batch.occluded).all()
     assert (batch.age < alone).mean() > 0.001
+
+
+def test_roots_are_seen_by_one_focal_length(monkeypatch):
+    """However the cameras differ: keypoints of a longer lens are scaled down to the mean one."""
+    placed = draw_placed(CLEAN)
+    focal = np.repeat(np.random.default_rng(0).uniform(800, 1600, (256, 1)), 2, axis=1).astype(np.float32)
+    seen = placed[0].keypoints * (focal / 1145)[:, None, None]
+    lenses = placed[1].camera._replace(focal=focal)
+    monkeypatch.setattr(
+        train,
+        "draw_placed_batch",
+        lambda *_: (placed[0]._replace(keypoints=seen), placed[1]._replace(camera=lenses)),
+    )
+    camera = VirtualCamera(focal=(800.0, 1600.0))
+    config = dataclasses.replace(CLEAN, network=Network(target="root"), camera=camera)
+    batch = train.draw_batch(None, None, train.make_lifter(config), config, 256)
+    np.testing.assert_allclose(batch.keypoints, placed[0].keypoints * (1200 / 1145), rtol=1e-5)
+    np.testing.assert_array_equal(batch.target, placed[1].root[:, :, None])
 
 
 def test_windows_are_decided_by_the_key():
@@ -508,6 +587,66 @@ def test_four_devices_take_the_step_of_one(tmp_path):
     for index, leaf in enumerate(expected):
         np.testing.assert_allclose(shared[str(index)], leaf, atol=2e-3)
         assert np.mean(np.abs(shared[str(index)] - leaf) > 1e-4) < 0.01
+
+
+def weighted_mean(values, weight):
+    return (values * weight).sum() / weight.sum()
+
+
+@pytest.mark.parametrize("loss", ["squared", "distance", "sequence", "absolute", "depth_weighted"])
+def test_losses_match_numpy(loss):
+    """Frames beyond the end of a clip count for nothing, nor do the steps to them."""
+    rng = np.random.default_rng(0)
+    target, poses = rng.normal([0, 0, 4], size=(2, 3, 6, 17, 3))
+    weight = np.array([[1.0] * 6, [1.0] * 4 + [0.0] * 2, [1.0] + [0.0] * 5])
+    poses[weight == 0] = 99.0
+    batch = train.Batch(*[None] * 3, jnp.asarray(target, jnp.float32), jnp.asarray(weight, jnp.float32))
+    config = dataclasses.replace(TINY, loss=loss, velocity_weight=0.7)
+
+    def mean(values, weight):
+        return jnp.sum(values * weight) / jnp.sum(weight)
+
+    found = train.training_loss(config, jnp.asarray(poses, jnp.float32), batch, mean)
+    error, steps = poses - target, weight[:, 1:]
+    distance = np.linalg.norm(error, axis=-1)
+    if loss == "sequence":
+        limbs = {"knee": 2.5, "ankle": 2.5, "elbow": 4.0, "wrist": 4.0}
+        still = np.array([limbs.get(name.split("_")[-1], 1.0) for name in H36M_17.names])
+        moved = still[:, None] * np.diff(1000 * poses, axis=1) ** 2
+        expected = weighted_mean(((1000 * error) ** 2).mean((2, 3)), weight)
+        expected += 5 * weighted_mean(moved.mean((2, 3)), steps)
+    else:
+        frames = {
+            "squared": (distance**2).mean(-1),
+            "distance": distance.mean(-1),
+            "absolute": 1000 * np.abs(error).mean((2, 3)),
+            "depth_weighted": (distance / np.maximum(target[..., 2], 0.5)).mean(-1),
+        }
+        expected = weighted_mean(frames[loss], weight)
+    expected += 0.7 * weighted_mean((np.diff(error, axis=1) ** 2).sum(-1).mean(-1), steps)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_statistics_are_of_the_frames_that_count(monkeypatch):
+    config = dataclasses.replace(TINY, network=SequenceNetwork(channels=4, window=16))
+    lifter = train.make_lifter(config)
+    rng = np.random.default_rng(0)
+    keypoints, target = rng.normal(size=(9, 16, 17, 2)), rng.normal(size=(9, 16, 17, 3))
+    weight = np.arange(16)[None] < rng.integers(1, 16, (9, 1))
+    keypoints[~weight] = target[~weight] = 99.0
+    batch = train.Batch(
+        keypoints.astype(np.float32), None, None, target.astype(np.float32), weight.astype(np.float32)
+    )
+    monkeypatch.setattr(train, "draw_batch", lambda *_: batch)
+    blank = {"params": {}, "statistics": {}}
+    state = train.set_statistics(train.State(None, blank, None), config, lifter, None)
+    offsets = keypoints[weight][:, 1:] - keypoints[weight][:, :1]
+    found = state.variables["statistics"]
+    np.testing.assert_allclose(found["keypoints"]["mean"], offsets.mean(0), atol=1e-5)
+    np.testing.assert_allclose(found["poses"]["std"], target[weight][:, 1:].std(0), atol=1e-5)
+    # Networks that standardise nothing are left alone.
+    plain = train.State(None, {"params": {}}, None)
+    assert train.set_statistics(plain, TINY, train.make_lifter(TINY), None) is plain
 
 
 def test_every_step_draws_anew(monkeypatch):

@@ -116,7 +116,8 @@ class Laboratory(NamedTuple):
         chosen = name in ABLATIONS
         path = self._checkpoint(name, console)
         config = EvaluateConfig(
-            checkpoint=(path, self._trajectory(name, console)) if placed else (path,),
+            checkpoint=(path,),
+            root_network=self._trajectory(name, console) if placed else None,
             data=self.data,
             subjects=self.choose_subjects if chosen else (),
             ratios=(0.0, 0.5) if chosen else (0.0, 0.25, 0.5, 0.75),
@@ -190,18 +191,17 @@ def _judged(
     see: Callable[[], tuple[dict[int, Stretches], float]],
     console: Console,
 ) -> Totals:
-    """Errors of the config's first network, placed by its second if there is one; kept beside its
-    checkpoints.
-    """
+    """Errors of the config's network, kept beside its checkpoints."""
     kept = config.checkpoint[0].parent / f"{what}.npz"
     settings = kept.with_suffix(".json")
-    steps = [checkpoints.newest_step(path) for path in config.checkpoint]
+    networks = [path for path in (*config.checkpoint, config.root_network) if path]
+    steps = [checkpoints.newest_step(path) for path in networks]
     described = json.dumps(as_json(config) | {"steps": steps}, indent=1)
     if kept.exists() and settings.exists() and settings.read_text() == described:
         return evaluate.load_totals(kept)
     seen, fps = see()
-    loaded, *placer = (checkpoints.load_lifter(path) for path in config.checkpoint)
-    found = evaluate.measure(config, name, loaded, seen, fps, console, placer[0] if placer else None)
+    loaded, *root_network = (checkpoints.load_lifter(path) for path in networks)
+    found = evaluate.measure(config, name, loaded, seen, fps, console, *root_network)
     evaluate.save_totals(kept, found)
     settings.write_text(described)
     return found
