@@ -9,7 +9,9 @@ from rich.console import Console
 
 from experiments.evaluate import METRICS, RUNS, Condition, Label, Totals
 from experiments.tables import layouts, paper
-from experiments.tables.networks import ABLATIONS, CONTESTANTS
+from experiments.tables.networks import ABLATIONS, CONTESTANTS, stretches_of
+from gated_lift.moving_pairs import MovingPair
+from solvers import Camera
 
 CONDITIONS = (
     Condition("joints", 0.0, 25),
@@ -102,3 +104,64 @@ def test_the_fair_rivals_differ_from_the_papers_by_their_masks_alone():
         as_in_paper, on_masks = CONTESTANTS[name].config, CONTESTANTS[f"{name}_masks"].config
         assert as_in_paper.masks.masked_share == 0 < on_masks.masks.masked_share
         assert as_in_paper.network == on_masks.network and as_in_paper.epochs == on_masks.epochs
+
+
+def scene_of(frames, kind, sources, value):
+    """A scene whose first person's numbers are ``value`` and whose second person's are ten more."""
+    people = np.array([value, value + 10], np.float32)[:, None, None, None]
+    camera = Camera(np.float32([[value, value]] * 2), np.float32([[500, 400]] * 2))
+    return MovingPair(
+        kind=kind,
+        keypoints=np.broadcast_to(people, (2, frames, 17, 2)),
+        occluded=np.broadcast_to(np.array([True, False])[:, None, None], (2, frames, 17)),
+        covered=np.zeros((2, frames, 17), bool),
+        joints=np.broadcast_to(people, (2, frames, 17, 3)),
+        camera=camera,
+        extrinsics=None,
+        width=1000,
+        height=800,
+        fps=50.0,
+        meeting=0,
+        sources=sources,
+        starts=(0, 0),
+        licence="",
+    )
+
+
+def test_people_of_scenes_are_told_apart_by_length_and_kind():
+    scenes = [
+        scene_of(30, "across", ("a", "b"), 1),
+        scene_of(20, "dance", ("c", "c"), 2),
+        scene_of(30, "past", ("d", "e"), 3),
+    ]
+    found = stretches_of(scenes)
+    assert list(found) == [20, 30]
+    people = found[30]
+    assert [tuple(label) for label in people.labels] == [
+        ("a", "across", "scene 0"),
+        ("b", "across", "scene 0"),
+        ("d", "past", "scene 2"),
+        ("e", "past", "scene 2"),
+    ]
+    np.testing.assert_array_equal(people.keypoints[:, 0, 0, 0], (1, 11, 3, 13))
+    np.testing.assert_array_equal(people.joints[:, 5, 3, 2], (1, 11, 3, 13))
+    np.testing.assert_array_equal(people.focal[:, 0], (1, 1, 3, 3))
+    np.testing.assert_array_equal(people.center, [[500, 400]] * 4)
+    np.testing.assert_array_equal(people.missed[:, 0, 0], (True, False, True, False))
+
+
+def test_table_v_has_a_column_a_kind_and_counts_hidden_joints_alone():
+    condition = Condition("joints", 0.0, 25)
+    labels = tuple(Label("a", kind, f"scene {index}") for index, kind in enumerate(("across", "dance")))
+    sums = np.zeros((1, 2, len(METRICS), 2))
+    sums[0, :, METRICS.index("pa_mpjpe")] = ((0.3, 10), (0.8, 10))
+    sums[0, :, METRICS.index("n_mpjpe_absolute")] = ((0.4, 10), (0.9, 10))
+    sums[0, :, METRICS.index("visible")] = ((0.1, 8), (0.8, 10))
+    sums[0, 0, METRICS.index("13-25 frames")] = (0.2, 2)
+    totals = Totals((condition,), labels, np.array([10, 10]), sums)
+    everything, hidden, absolute = layouts.table_v({"proposed": totals})
+    assert everything.columns == ("across", "dance", "Avg.", "all frames")
+    np.testing.assert_allclose(next(iter(everything.rows.values())), (30, 80, 55, 55))
+    np.testing.assert_allclose(next(iter(hidden.rows.values())), (100, np.nan, np.nan, 100))
+    np.testing.assert_allclose(next(iter(absolute.rows.values())), (40, 90, 65, 65))
+    assert everything.theirs["Proposed"][-1] == 78.3

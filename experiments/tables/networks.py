@@ -74,6 +74,8 @@ ABLATIONS = {
     "ratio_50": ("masks of 2-50 % only", _masked(ratio=(0.02, 0.5))),
     "kernel_25": ("masks of K = 25 only", _masked(kernel_frames=(25,))),
     "kernel_150": ("masks of K = 150 only", _masked(kernel_frames=(150,))),
+    "body_05": ("bodies varied by 5 %", replace(_LONGER, body_spread=0.05)),
+    "body_10": ("bodies varied by 10 %", replace(_LONGER, body_spread=0.1)),
     "neighbours": ("neighbouring outputs, no velocity term", replace(_LONGER, chunk_stride=1)),
     "velocity": (
         "neighbouring outputs, velocity term",
