@@ -33,10 +33,10 @@ def resect(
     The start is the direct linear transform (Hartley & Zisserman, Multiple View Geometry, algorithm 7.1)
     without a lens; Levenberg-Marquardt in float64 then finds all fifteen numbers.
 
-    points: (N, 3) world metres. keypoints: (N, 2) pixels of the same points, which must be exact or nearly so: a gross
-    error pulls everything. The more of the image and of its depth they fill, the better the numbers are
-    known. Raises ValueError for shapes that differ, numbers that are not finite, fewer than `FEWEST_POINTS`
-    points, points that lie in a plane, and points that no camera sees so.
+    points: (N, 3) world metres. keypoints: (N, 2) pixels of the same points, which must be exact or nearly
+    so: a gross error pulls everything. The more of the image and of its depth they fill, the better the
+    numbers are known. Raises ValueError for shapes that differ, numbers that are not finite, fewer than
+    `FEWEST_POINTS` points, points that lie in a plane, and points that no camera sees so.
     """
     points, keypoints = np.asarray(points, np.float64), np.asarray(keypoints, np.float64)
     if points.ndim != 2 or points.shape[1:] != (3,) or keypoints.shape != (len(points), 2):
@@ -136,7 +136,8 @@ def _project(unknown: Array, rotation: Array, points: Array) -> Array:
     cross = jnp.stack([zero, -turn[2], turn[1], turn[2], zero, -turn[0], -turn[1], turn[0], zero])
     rotation = jax.scipy.linalg.expm(cross.reshape(3, 3)) @ rotation
     x, y, z = ((points - position[None]) @ rotation.T).T
-    lens = Intrinsics(*focal, *center, tuple(radial), tuple(tangential))
+    (fx, fy), (cx, cy) = focal, center
+    lens = Intrinsics(fx, fy, cx, cy, tuple(radial), tuple(tangential))
     return jnp.stack(project_components(x, y, z, lens), axis=-1)
 
 
