@@ -364,7 +364,7 @@ def knows(takes, monkeypatch, error=0.0):
     def lift(lifter, variables, keypoints, *_):
         truth = poses[np.asarray(keypoints)[0, 0].tobytes()].copy()
         truth[..., 16, 0] += error
-        return jnp.asarray(truth)
+        return jax.device_put(truth, jax.devices()[0])  # there on purpose, as what restored weights give
 
     monkeypatch.setattr(evaluation, "lift", lift)
 
@@ -408,7 +408,7 @@ def test_a_network_that_knows_the_truth_has_no_error(folder, network, monkeypatc
     assert all(row.n_mpjpe_absolute < 0.2 for row in rows)
     knows(exact, monkeypatch, error=0.017)
     rows = evaluation.evaluate(config, "net", loaded, join_views(exact), console)
-    assert all(row.mpjpe == pytest.approx(1.0, abs=1e-3) and 0.1 < row.pa_mpjpe < 2 for row in rows)
+    assert all(row.mpjpe == pytest.approx(1.0, abs=1e-3) and 1 < row.pa_mpjpe < 3 for row in rows)
 
 
 def test_masks_belong_to_the_take(takes, folder, network, monkeypatch):
