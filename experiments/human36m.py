@@ -27,7 +27,7 @@ from rich.progress import track
 from experiments.evaluate import Condition, judge, lift, mask_key, network_names
 from experiments.tables import report
 from gated_lift import checkpoints
-from gated_lift.human36m import TEST_SUBJECTS, RecordedTake, read_takes
+from gated_lift.human36m import TEST_SUBJECTS, RecordedTake, read_takes, write_cameras
 from gated_lift.occlusion import sample_mask
 from gated_lift.pipeline import screen_focal
 from gated_lift.skeleton import H36M_17 as SKELETON
@@ -65,7 +65,7 @@ class Human36mConfig:
     camera."""
     trajectory: TrajectoryConfig = dataclasses.field(default_factory=TrajectoryConfig)
     output: Path = Path("runs/human36m")
-    """Folder for rows.json and a table a metric (.md)."""
+    """Folder for rows.json, a table a metric (.md), and the cameras as --cameras takes them (.json)."""
 
 
 class Take(NamedTuple):
@@ -220,7 +220,10 @@ def main() -> None:
     config.output.mkdir(parents=True, exist_ok=True)
     (config.output / "rows.json").write_text(json.dumps([row._asdict() for row in rows], indent=1) + "\n")
     write_tables(rows, config.output, console)
-    console.print(f"wrote {config.output / 'rows.json'} and {', '.join(f'{name}.md' for name in TITLES)}")
+    used = {take.subject: [view.seen_by for view in takes if view.name == take.name] for take in takes}
+    write_cameras(config.output / "cameras.json", used)
+    tables = ", ".join(f"{name}.md" for name in TITLES)
+    console.print(f"wrote {config.output / 'rows.json'}, {tables} and cameras.json")
 
 
 if __name__ == "__main__":

@@ -91,6 +91,25 @@ def test_found_cameras_see_the_ground_truth(folder):
         np.testing.assert_allclose(seen, take.keypoints, atol=0.03)
 
 
+def test_hidden_keypoints_find_no_camera_but_spoil_none(folder):
+    clips = read_positions_3d(folder / "data_3d_h36m.npz", True, ("S9",))
+    truth = read_positions_2d(folder / "data_2d_h36m_gt.npz", True, ("S9",))
+    hidden = np.random.default_rng(0).uniform(size=truth.views[0].occluded.shape) < 0.3
+    gaps = truth._replace(
+        views=tuple(
+            view._replace(
+                keypoints=np.where(hidden[..., None], np.float32(np.nan), view.keypoints), occluded=hidden
+            )
+            for view in truth.views
+        )
+    )
+    for found, whole in zip(
+        resect_cameras(gaps, clips)["S9"], resect_cameras(truth, clips)["S9"], strict=True
+    ):
+        np.testing.assert_allclose(found.camera.focal, whole.camera.focal, rtol=1e-3)
+        np.testing.assert_allclose(found.extrinsics.position, whole.extrinsics.position, atol=5e-3)
+
+
 def test_detections_find_no_cameras(folder):
     with pytest.raises(ValueError, match=r"data_2d_h36m_cpn\.npz: truth of S9 view 0 is \d\.\d+ px off"):
         read(folder, "data_2d_h36m_cpn.npz", None, ("S9",))
@@ -395,6 +414,9 @@ def test_the_command_writes_a_table_a_metric(folder, network, tmp_path, monkeypa
         table = (tmp_path / f"{metric}.md").read_text().splitlines()
         assert table[2] == "| network | action | 0 % | 50 %, K=5 |"
         assert table[-1].startswith(f"| {network.parent.name} | average | {rows[2][metric]:.1f} | ")
+    exact = read(folder, "data_2d_h36m_gt.npz", None, ("S11",))
+    expected = {"S11": tuple(take.seen_by for take in exact[:4])}
+    jax.tree.map(np.testing.assert_array_equal, read_cameras(tmp_path / "cameras.json"), expected)
     assert rows[2]["mpjpe"] == pytest.approx((rows[0]["mpjpe"] + rows[1]["mpjpe"]) / 2)
 
 
