@@ -34,8 +34,11 @@ TEST_SUBJECTS = ("S9", "S11")
 # Image sizes of the four views, in the order of the files.
 RESOLUTIONS = ((1000, 1002), (1000, 1000), (1000, 1000), (1000, 1002))
 RESECTED_POINTS = 4000  # joints that a view's camera is found from: of one number, so that all compile once
-# Ground truth fits within 0.01 px (Human3.6M's lens formula is not quite ours); detections are pixels off.
+# Ground truth fits to thousandths (Human3.6M's lens formula is not quite ours); detections are pixels off.
 LARGEST_RESIDUAL = 0.1
+# Keypoints this far outside the image, in widths, count as hidden: no detector saw anything there, and a lens
+# is known, and can be undone, in the image only.
+MARGIN = 0.1
 
 
 class RecordedCamera(NamedTuple):
@@ -51,8 +54,9 @@ class RecordedCamera(NamedTuple):
 class RecordedTake(NamedTuple):
     """One take in one view.
 
-    keypoints: (F, 17, 2) pixels, NaN where hidden; joints of `H36M_17`. occluded: (F, 17), True where the 2D
-    file has nothing. joints: (F, 17, 3) true joints in camera space, metres.
+    keypoints: (F, 17, 2) pixels, joints of `H36M_17`; NaN where hidden.
+    occluded: (F, 17), True where the 2D file has nothing, or something more than `MARGIN` outside the image.
+    joints: (F, 17, 3) true joints in camera space, metres.
     action: without the take's number, as results are reported. name: "subject/take".
     """
 
@@ -126,11 +130,14 @@ def record(file: KeypointFile, clips: Sequence[MotionClip], cameras: Cameras) ->
             converted = convert(jnp.asarray(keypoints), jnp.asarray(occluded), file.skeleton, H36M_17)
             keypoints, occluded = (np.asarray(value) for value in converted)
         seen_by = held[view.view]
+        margin = MARGIN * seen_by.resolution[0]
+        near = (keypoints >= -margin) & (keypoints <= np.array(seen_by.resolution) + margin)
+        occluded = occluded | ~near.all(axis=-1)
         rotation, position = (np.asarray(value[0], np.float64) for value in seen_by.extrinsics)
         joints = (clip.poses[0].astype(np.float64) - position) @ rotation.T
         takes.append(
             RecordedTake(
-                keypoints,
+                np.where(occluded[..., None], np.float32(np.nan), keypoints),
                 occluded,
                 joints.astype(np.float32),
                 seen_by,
@@ -160,9 +167,9 @@ def resect_cameras(
 
     Human3.6M projects with the lens formula of `solvers.Camera`, save that the cross term of the tangential
     part has not its factor 2. The difference is a turn of the camera by the tangential coefficients, about
-    0.1°, and a shift of its centre: the camera that is found differs by so much from the published one and
-    projects to within 0.01 px of it. Joints that follow from it are turned likewise, which moves them by
-    less than a millimetre about the root.
+    0.1°, and a shift of its centre: the camera that is found differs by so much from the published one, and
+    projects to some thousandths of a pixel of it in the image. Joints that follow from it are turned
+    likewise, which moves them by less than a millimetre about the root.
 
     Raises ValueError, with the view and the mend, for other joints, keypoints that are more than
     `LARGEST_RESIDUAL` pixels off, views without a resolution, a subject whose views differ from take to take,
@@ -190,11 +197,15 @@ def resect_cameras(
 def _resect_view(
     name: str, pairs: Sequence[tuple[KeypointView, MotionClip]], resolution: tuple[int, int]
 ) -> RecordedCamera:
-    visible = np.concatenate([~view.occluded for view, _ in pairs])
-    points = np.concatenate([clip.poses[0] for _, clip in pairs])[visible]
-    keypoints = np.concatenate([view.keypoints for view, _ in pairs])[visible]
+    keypoints = np.concatenate([view.keypoints for view, _ in pairs])
+    # Outside the image the two lens formulas part, and no detection is there to need a camera.
+    inside = ((keypoints >= 0) & (keypoints <= resolution)).all(axis=-1)
+    visible = inside & ~np.concatenate([view.occluded for view, _ in pairs])
+    points, keypoints = np.concatenate([clip.poses[0] for _, clip in pairs])[visible], keypoints[visible]
     if len(points) == 0:
-        raise ValueError(f"truth of {name} has no keypoint: give ground-truth 2D (data_2d_h36m_gt.npz)")
+        raise ValueError(
+            f"truth of {name} has no keypoint in the image: give ground-truth 2D (data_2d_h36m_gt.npz)"
+        )
     chosen = np.linspace(0, len(points) - 1, RESECTED_POINTS).round().astype(int)
     try:
         found = resect(points[chosen], keypoints[chosen])

@@ -27,6 +27,7 @@ from gated_lift.human36m import (
     action_of,
     read_cameras,
     read_takes,
+    record,
     resect_cameras,
     write_cameras,
 )
@@ -88,7 +89,9 @@ def test_cameras_are_found_from_the_files(takes):
 def test_found_cameras_see_the_ground_truth(folder):
     for take in read(folder, "data_2d_h36m_gt.npz", None, ("S11",)):
         seen = project(jnp.asarray(take.joints), take.seen_by.camera)
-        np.testing.assert_allclose(seen, take.keypoints, atol=0.03)
+        inside = ((take.keypoints >= 0) & (take.keypoints <= take.seen_by.resolution)).all(axis=-1)
+        assert inside.mean() > 0.5
+        np.testing.assert_allclose(seen[inside], take.keypoints[inside], atol=0.03)
 
 
 def test_hidden_keypoints_find_no_camera_but_spoil_none(folder):
@@ -207,6 +210,22 @@ def test_takes_are_joined_from_the_three_files(folder, tmp_path):
     assert take.keypoints.shape == (40, 17, 2) and not take.occluded.any()
     off = take.keypoints - files.project(world, known)
     assert 2.5 < off.std() < 3.5
+
+
+def test_keypoints_far_outside_the_image_are_hidden(folder):
+    clips = read_positions_3d(folder / "data_3d_h36m.npz", True, ("S9",))
+    file = read_positions_2d(folder / "data_2d_h36m_gt.npz", True, ("S9",))
+    cameras = resect_cameras(file, clips)
+    keypoints = file.views[0].keypoints.copy()
+    keypoints[3, 5] = (500, 1101)
+    keypoints[4, 6] = (-101, 500)
+    keypoints[5, 7] = (1103, 500)
+    moved = file._replace(views=(file.views[0]._replace(keypoints=keypoints),))
+    (take,) = record(moved, clips, cameras)
+    hidden = np.zeros(take.occluded.shape, bool)
+    hidden[4, 6] = hidden[5, 7] = True  # the image is 1000 × 1002
+    np.testing.assert_array_equal(take.occluded, hidden)
+    np.testing.assert_array_equal(np.isnan(take.keypoints), np.repeat(hidden[..., None], 2, axis=-1))
 
 
 @pytest.mark.parametrize(
