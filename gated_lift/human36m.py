@@ -151,7 +151,7 @@ def record(file: KeypointFile, clips: Sequence[MotionClip], cameras: Cameras) ->
 
 
 def action_of(take: str) -> str:
-    """ "Directions 1" is a take of the action "Directions"."""
+    """The action of a take, which is its name without a number: "Directions 1" is one of "Directions"."""
     return re.sub(r"\s+\d+$", "", take)
 
 
@@ -172,8 +172,8 @@ def resect_cameras(
     likewise, which moves them by less than a millimetre about the root.
 
     Raises ValueError, with the view and the mend, for other joints, keypoints that are more than
-    `LARGEST_RESIDUAL` pixels off, views without a resolution, a subject whose views differ from take to take,
-    and as `match_captures` and `resect` do.
+    `LARGEST_RESIDUAL` pixels off, views that are not numbered without gaps or have no resolution, and as
+    `match_captures` and `resect` do.
     """
     if truth.skeleton != H36M_17:
         raise ValueError(f"truth has the layout {truth.layout}: give Human3.6M's own joints (layout h36m)")
