@@ -23,8 +23,8 @@ from rich.table import Table
 from experiments import train
 from experiments.commands import run_command
 from experiments.configs import Network, TrainConfig
+from experiments.reporting import markdown
 from experiments.rivals import CENTER, CONTESTANTS, FOCAL, JOINTS, OURS, cost_of, walking_people
-from experiments.tables import markdown
 from solvers import Camera, TrajectoryConfig, feed, solve_trajectory, start_stream
 from solvers.block_banded import (
     NESTED_LENGTH,

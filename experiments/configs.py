@@ -4,11 +4,17 @@ from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from tyro.conf import AvoidSubcommands
+
 from gated_lift.cameras import VirtualCamera
 from gated_lift.detector import DetectorConfig
+from gated_lift.factorized_lifter import FactorizedLifter
 from gated_lift.layers import Gating, MaskChannels
-from gated_lift.lifter import Framing, TemporalLifter
+from gated_lift.lifter import Framing, Target, TemporalLifter
 from gated_lift.occlusion import Fill, MaskDistribution
+from gated_lift.sequence_lifter import SequenceLifter
+
+Loss = Literal["squared", "distance", "sequence", "absolute", "depth_weighted"]
 
 
 @dataclass(frozen=True)
@@ -25,9 +31,39 @@ class Network:
     mask_channels: MaskChannels = "age"
     fade_frames: tuple[float, ...] = (4.0, 16.0)
     gate_residual: bool = False
+    target: Target = "pose"
 
     def build(self, **settings) -> TemporalLifter:
         return TemporalLifter(**vars(self), **settings)
+
+
+@dataclass(frozen=True)
+class SequenceNetwork:
+    """Settings of `gated_lift.sequence_lifter.SequenceLifter`; its authors' by default."""
+
+    channels: int = 1024
+    window: int = 5
+    dropout: float = 0.5
+
+    def build(self, *, dtype: Any = None, **batch_norm) -> SequenceLifter:
+        del batch_norm  # it has none
+        return SequenceLifter(**vars(self), dtype=dtype)
+
+
+@dataclass(frozen=True)
+class FactorizedNetwork:
+    """Settings of `gated_lift.factorized_lifter.FactorizedLifter`; its authors' by default."""
+
+    window: int = 50
+    bases: int = 8
+    features: int = 256
+    hidden: int = 1024
+    slide: int = 5
+    feature_dropout: float = 0.5
+    hidden_dropout: float = 0.25
+
+    def build(self, **settings) -> FactorizedLifter:
+        return FactorizedLifter(**vars(self), **settings)
 
 
 @dataclass(frozen=True)
@@ -47,10 +83,21 @@ class TrainConfig:
     """Read VideoPose3D's files, which hold pickles: only for files that you trust."""
     exclude_subjects: tuple[str, ...] = ()
     """Subjects kept out of training besides the validation split, to choose settings on."""
-    network: Network = field(default_factory=Network)
+    network: AvoidSubcommands[Network | SequenceNetwork | FactorizedNetwork] = field(default_factory=Network)
+    """The configuration decides which of the three it is, flags only what is in it."""
+    loss: Loss = "squared"
+    """squared: Eq. 3. distance: VideoPose3D's. sequence: Hossain & Little's, squares and smoothness.
+    absolute: Lin & Lee's. depth_weighted: that of VideoPose3D's trajectory network, for a network whose
+    target is the root."""
+    velocity_weight: float = 0.0
+    """Weight of ‖(X̂ₜ₊₁ − X̂ₜ) − (X*ₜ₊₁ − X*ₜ)‖² beside the loss, where a window has consecutive outputs. A
+    metre a frame is much: at 50 frames/s, weights of order 100 make this term as large as Eq. 3."""
     masks: MaskDistribution = field(default_factory=MaskDistribution)
     camera: VirtualCamera = field(default_factory=VirtualCamera)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
+    body_spread: float = 0.0
+    """How much the bodies of the windows differ from those captured: the relative standard deviation of the
+    lengths of thighs, shins, trunk and so on (`bodies.sample_proportions`)."""
     epochs: float = 80
     """An epoch is as many output frames as the training set has."""
     batch_frames: int = 1024
@@ -67,6 +114,9 @@ class TrainConfig:
     learning_rate: float = 1e-3
     learning_rate_decay: float = 0.95
     """Factor an epoch."""
+    learning_rate_drops: tuple[float, ...] = ()
+    """Epochs after which the learning rate is a tenth, besides."""
+    optimizer: Literal["amsgrad", "adam"] = "amsgrad"
     batch_norm_rate: tuple[float, float] = (0.1, 0.001)
     """Share of the new batch in the running statistics, at the start and at the end (geometric between)."""
     seed: int = 0
@@ -142,6 +192,45 @@ PAPER = TrainConfig(
     context_frames=0,
     output=Path("runs/paper"),
 )
+# The rivals, each with its authors' loss, optimiser and shape of schedule, in what a core does in twenty-five
+# minutes. VideoPose3D's plain network is SMALL with the gates off and the loss a distance.
+#
+# Hossain & Little train 1024 channels with Adam at 1e-5, × 0.96 every 100 000 steps, for 100 epochs in
+# batches of 32 windows.
+HOSSAIN = TrainConfig(
+    network=SequenceNetwork(channels=256),
+    loss="sequence",
+    optimizer="adam",
+    epochs=20,
+    batch_frames=160,
+    chunk_frames=5,
+    learning_rate=1e-3,
+    learning_rate_decay=0.85,
+    checkpoint_every=5000,
+    output=Path("runs/hossain"),
+)
+# Lin & Lee train 256 and 1024 channels with Adam at 1e-4 and batches of 256 windows that begin five frames
+# apart, for 100 epochs, with a tenth of the rate after 60 and after 85 of them.
+LIN = TrainConfig(
+    network=FactorizedNetwork(features=128, hidden=512),
+    loss="absolute",
+    optimizer="adam",
+    epochs=100,
+    batch_frames=3200,
+    chunk_frames=50,
+    learning_rate=1e-3,
+    learning_rate_decay=1.0,
+    learning_rate_drops=(60, 85),
+    checkpoint_every=2000,
+    output=Path("runs/lin"),
+)
+# VideoPose3D trains its trajectory network beside the poses', with the same settings but 1/z in the loss.
+TRAJECTORY = replace(
+    SMALL,
+    network=Network(gating="none", framing="screen", fade_frames=(), target="root"),
+    loss="depth_weighted",
+    output=Path("runs/trajectory_network"),
+)
 
 CONFIGS = {
     "smoke": ("A minute on two cores, generated motion only: does everything run?", SMOKE),
@@ -150,5 +239,8 @@ CONFIGS = {
         "27 frames, 128 channels, without subjects 35 and 135: to choose settings on those.",
         ABLATION,
     ),
+    "hossain": ("A rival, Hossain & Little's sequence-to-sequence LSTM.", HOSSAIN),
+    "lin": ("A rival, Lin & Lee's trajectory-space factorization.", LIN),
+    "trajectory": ("A rival for the root alone, VideoPose3D's trajectory network.", TRAJECTORY),
     "paper": ("The paper's network, 243 frames and 1024 channels, 80 epochs: for a GPU or TPU.", PAPER),
 }

@@ -26,11 +26,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from experiments.tune_solve import load_solve
 from gated_lift import captures, charts, checkpoints, metrics, pipeline
 from gated_lift.cameras import VirtualCamera, sample_static_camera
 from gated_lift.clips import MotionClip
 from gated_lift.detector import DetectorConfig
-from gated_lift.occlusion import sample_mask
+from gated_lift.npz import read_npz
+from gated_lift.occlusion import run_length, sample_mask
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.views import view
 from solvers import Camera, TrajectoryConfig, solve_trajectory
@@ -57,6 +59,8 @@ class EvaluateConfig:
     flip: bool = True
     """Average over each clip and its mirror image."""
     trajectory: TrajectoryConfig = dataclasses.field(default_factory=TrajectoryConfig)
+    solve: Path | None = None
+    """A solve.json of `experiments.tune_solve`: its weights and joint confidences place the people."""
     camera: VirtualCamera = dataclasses.field(default_factory=VirtualCamera)
     detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
     batch_people: int = 32
@@ -65,10 +69,17 @@ class EvaluateConfig:
     """Folder for rows.json, table.md and pa_mpjpe.png."""
 
 
+class Label(NamedTuple):
+    """Whose stretch it is, what they do, and the clip that it was cut from."""
+
+    subject: str
+    action: str
+    clip: str
+
+
 class Stretches(NamedTuple):
     """People of one stretch length. keypoints: (N, F, J, 2) px. missed: (N, F, J). joints: (N, F, J, 3)
-    camera metres.
-    focal, center: (N, 2). subjects: N names.
+    camera metres. focal, center: (N, 2). labels: N.
     """
 
     keypoints: jax.Array
@@ -76,7 +87,7 @@ class Stretches(NamedTuple):
     joints: jax.Array
     focal: jax.Array
     center: jax.Array
-    subjects: tuple[str, ...]
+    labels: tuple[Label, ...]
 
 
 class Condition(NamedTuple):
@@ -125,6 +136,16 @@ COLUMNS = {
     "root_error_fully_hidden": ("root in full occlusion", 1000.0),
     "unsolved": ("unsolved %", 100.0),
 }
+# PA-MPJPE by the frames for which a joint is hidden at a stretch: shortest and longest.
+RUNS = {
+    "visible": (0, 0),
+    "1-12 frames": (1, 12),
+    "13-25 frames": (13, 25),
+    "26-50 frames": (26, 50),
+    "51-100 frames": (51, 100),
+    "over 100 frames": (101, 10**6),
+}
+METRICS = (*COLUMNS, *RUNS)
 
 
 def read_people(config: EvaluateConfig) -> list[MotionClip]:
@@ -157,26 +178,27 @@ def _names(paths: Sequence[Path]) -> str:
     return ", ".join(map(str, paths))
 
 
-def cut(clips: Sequence[MotionClip]) -> dict[int, list[tuple[str, np.ndarray]]]:
+def cut(clips: Sequence[MotionClip]) -> dict[int, list[tuple[Label, np.ndarray]]]:
     """Every person's clip as stretches of the lengths in STRETCHES, longest first.
 
-    {length: [(subject, poses), ...]}.
+    {length: [(label, poses), ...]}.
     """
-    found: dict[int, list[tuple[str, np.ndarray]]] = {length: [] for length in STRETCHES}
+    found: dict[int, list[tuple[Label, np.ndarray]]] = {length: [] for length in STRETCHES}
     for clip in clips:
         subjects = clip.subject.split("+")
         for person, poses in enumerate(clip.poses):
             subject = subjects[person] if len(subjects) == len(clip.poses) else clip.subject
+            label = Label(subject, clip.action, clip.name)
             start = 0
             for length in STRETCHES:
                 while len(poses) - start >= length:
-                    found[length].append((subject, poses[start : start + length]))
+                    found[length].append((label, poses[start : start + length]))
                     start += length
     return {length: stretches for length, stretches in found.items() if stretches}
 
 
 def see(
-    config: EvaluateConfig, length: int, stretches: list[tuple[str, np.ndarray]], fps: float
+    config: EvaluateConfig, length: int, stretches: list[tuple[Label, np.ndarray]], fps: float
 ) -> Stretches:
     """A camera and a detector of its own for every stretch."""
     poses = jnp.asarray(np.stack([poses for _, poses in stretches]))
@@ -192,7 +214,7 @@ def see(
         return seen.keypoints, seen.occluded, seen.joints, camera.focal, camera.center
 
     keypoints, missed, joints, focal, center = look(jax.random.split(key, len(poses)), poses)
-    return Stretches(keypoints, missed, joints, focal, center, tuple(subject for subject, _ in stretches))
+    return Stretches(keypoints, missed, joints, focal, center, tuple(label for label, _ in stretches))
 
 
 def conditions(config: EvaluateConfig) -> list[Condition]:
@@ -220,19 +242,29 @@ def judge(
     camera: Camera,
     fps: float,
     trajectory: TrajectoryConfig,
+    root: jax.Array | None = None,
+    confidence: jax.Array | None = None,
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """(sum, count) of every metric for each person: the frames that it is defined on are added up by the
     caller.
 
-    Apart from the lifter, so that the solve is compiled once for all networks.
+    Apart from the lifter, so that the solve is compiled once for all networks. root: (N, F, 3) metres, where
+    something else than `solve_trajectory` places the people. confidence: (J,) of every joint, for the solve.
     """
-    solution = solve_trajectory(poses, keypoints, occluded, camera, trajectory)
-    solved = pipeline.solved(solution.status)
+    if root is None:
+        if confidence is not None:
+            confidence = jnp.broadcast_to(confidence, occluded.shape)
+        solution = solve_trajectory(poses, keypoints, occluded, camera, trajectory, confidence=confidence)
+        root, solved = solution.root, pipeline.solved(solution.status)
+    else:
+        solved = jnp.all(jnp.isfinite(root), axis=(-2, -1))
     truth = joints - joints[..., :1, :]
-    root = jnp.where(solved[:, None, None], solution.root, 0)
+    root = jnp.where(solved[:, None, None], root, 0)
     absolute = poses + root[..., None, :]
     placed = jnp.broadcast_to(solved[:, None], occluded.shape[:2])
     root_error = metrics.root_error(root, joints[..., 0, :])
+    aligned = metrics.pa_mpjpe(poses, truth)
+    run = run_length(occluded)
 
     def total(values: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         axes = tuple(range(1, values.ndim))
@@ -241,7 +273,7 @@ def judge(
 
     return {
         "hidden": total(occluded.astype(jnp.float32)),
-        "pa_mpjpe": total(metrics.pa_mpjpe(poses, truth)),
+        "pa_mpjpe": total(aligned),
         "mpjpe": total(metrics.mpjpe(poses, truth)),
         "n_mpjpe_absolute": total(metrics.n_mpjpe(absolute, joints), placed[..., None]),
         "mpjve": total(metrics.mpjve(poses, truth, fps)),
@@ -251,22 +283,55 @@ def judge(
         "root_error": total(root_error, placed),
         "root_error_fully_hidden": total(root_error, placed & metrics.fully_hidden(occluded)),
         "unsolved": total(1 - solved.astype(jnp.float32)[:, None]),
+        **{
+            name: total(aligned, (run >= shortest) & (run <= longest))
+            for name, (shortest, longest) in RUNS.items()
+        },
     }
 
 
-def evaluate(
+class Totals(NamedTuple):
+    """What a network's errors add up to, stretch by stretch: every mean and interval follows from it.
+
+    conditions: C of them. labels, frames: one a stretch, N. sums: (C, N, M, 2), total and count of each of
+    METRICS, in metres and seconds.
+    """
+
+    conditions: tuple[Condition, ...]
+    labels: tuple[Label, ...]
+    frames: np.ndarray
+    sums: np.ndarray
+
+
+def measure(
     config: EvaluateConfig,
     name: str,
     loaded: checkpoints.LoadedLifter,
     seen: dict[int, Stretches],
     fps: float,
     console: Console,
-) -> list[Row]:
-    """One network under every condition: a row a subject and one for all of them."""
-    rows = []
-    for condition in track(conditions(config), description=name, console=console):
-        totals: dict[str, dict[str, np.ndarray]] = {}
-        frames: dict[str, int] = {}
+    placer: checkpoints.LoadedLifter | None = None,
+) -> Totals:
+    """One network under every condition.
+
+    placer: a network whose target is the root, which places the people instead of the trajectory solve.
+    """
+    grid = conditions(config)
+    labels = [label for people in seen.values() for label in people.labels]
+    frames = [length for length, people in seen.items() for _ in people.labels]
+    sums = np.zeros((len(grid), len(labels), len(METRICS), 2))
+    trajectory, confidence = load_solve(config.solve) if config.solve else (config.trajectory, None)
+    focal = pipeline.screen_focal(config.camera)
+
+    def lifted(
+        network: checkpoints.LoadedLifter, keypoints: jax.Array, occluded: jax.Array, camera: Camera
+    ) -> jax.Array:
+        return lift(
+            network.lifter, network.variables, keypoints, occluded, camera, SKELETON, config.flip, focal
+        )
+
+    for index, condition in enumerate(track(grid, description=name, console=console)):
+        first = 0
         for length, people in seen.items():
             mask = sample_mask(
                 mask_key(config.seed, condition, length),
@@ -276,35 +341,108 @@ def evaluate(
                 condition.masks == "body",
             )
             occluded = people.missed | mask
-            for part in _parts(len(people.subjects), config.batch_people):
+            for part in _parts(len(people.labels), config.batch_people):
                 keypoints, joints = people.keypoints[part], people.joints[part]
                 camera = Camera(people.focal[part], people.center[part])
-                poses = lift(
-                    loaded.lifter,
-                    loaded.variables,
+                poses = lifted(loaded, keypoints, occluded[part], camera)
+                root = (
+                    None if placer is None else lifted(placer, keypoints, occluded[part], camera)[..., 0, :]
+                )
+                found = judge(
+                    poses,
                     keypoints,
                     occluded[part],
+                    joints,
                     camera,
-                    SKELETON,
-                    config.flip,
-                    pipeline.screen_focal(config.camera),
+                    fps,
+                    trajectory,
+                    root,
+                    confidence,
                 )
-                sums = judge(poses, keypoints, occluded[part], joints, camera, fps, config.trajectory)
-                sums = jax.tree.map(np.asarray, sums)
-                for row, person in enumerate(part):
-                    if person in part[:row]:
-                        continue  # the last part is filled up with its first person: one compiled shape
-                    for group in (people.subjects[person], "all"):
-                        frames[group] = frames.get(group, 0) + length
-                        for metric, (value, count) in sums.items():
-                            entry = totals.setdefault(group, {}).setdefault(metric, np.zeros(2))
-                            entry += (value[row], count[row])
-        for subject in sorted(totals):
-            means: dict[str, Any] = {}
-            for metric, (_, scale) in COLUMNS.items():
-                value, count = totals[subject][metric]
-                means[metric] = scale * value / count if count else float("nan")
-            rows.append(Row(name, *condition, subject, frames[subject], **means))
+                # The last part is filled up with its first person, who is written twice, the same both times.
+                sums[index, first + part] = np.stack(
+                    [np.stack([np.asarray(entry) for entry in found[metric]], -1) for metric in METRICS], 1
+                )
+            first += len(people.labels)
+    return Totals(tuple(grid), tuple(labels), np.array(frames), sums)
+
+
+def save_totals(path: Path, totals: Totals) -> None:
+    """An .npz of plain arrays."""
+    np.savez_compressed(
+        path,
+        conditions=np.array([json.dumps(condition) for condition in totals.conditions]),
+        labels=np.array([json.dumps(label) for label in totals.labels]),
+        metrics=np.array(METRICS),
+        frames=totals.frames,
+        sums=totals.sums,
+    )
+
+
+def load_totals(path: Path) -> Totals:
+    """Raises ValueError where the file was written with other metrics."""
+    arrays = read_npz(path, ("conditions", "labels", "metrics", "frames", "sums"))
+    if tuple(arrays["metrics"].tolist()) != METRICS:
+        raise ValueError(f"{path} holds other metrics than today's: evaluate the network again")
+    return Totals(
+        tuple(Condition(*json.loads(str(text))) for text in arrays["conditions"]),
+        tuple(Label(*json.loads(str(text))) for text in arrays["labels"]),
+        arrays["frames"],
+        arrays["sums"],
+    )
+
+
+def mean_error(totals: Totals, metric: str, condition: Condition, where: np.ndarray | None = None) -> float:
+    """A metric over the stretches of ``where`` (N; all by default), in its column's unit; NaN where it is
+    nowhere defined.
+    """
+    value, count = _sums(totals, metric, condition, where).sum(0)
+    return float(_scale(metric) * value / count) if count else math.nan
+
+
+def interval(
+    totals: Totals,
+    metric: str,
+    condition: Condition,
+    where: np.ndarray | None = None,
+    draws: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95 % bootstrap interval of `mean_error` over clips: stretches of one clip are drawn together."""
+    sums = _sums(totals, metric, condition, where)
+    chosen = np.ones(len(totals.labels), bool) if where is None else where
+    names = [label.clip for label, keep in zip(totals.labels, chosen, strict=True) if keep]
+    clips, owner = np.unique(names, return_inverse=True)
+    by_clip = np.zeros((len(clips), 2))
+    np.add.at(by_clip, owner, sums)
+    times = np.random.default_rng(seed).multinomial(len(clips), np.full(len(clips), 1 / len(clips)), draws)
+    value, count = (times @ by_clip).T
+    low, high = np.nanquantile(np.where(count > 0, value / np.maximum(count, 1), np.nan), (0.025, 0.975))
+    return float(_scale(metric) * low), float(_scale(metric) * high)
+
+
+def _sums(totals: Totals, metric: str, condition: Condition, where: np.ndarray | None) -> np.ndarray:
+    sums = totals.sums[totals.conditions.index(condition), :, METRICS.index(metric)]
+    return sums if where is None else sums[where]
+
+
+def _scale(metric: str) -> float:
+    return COLUMNS[metric][1] if metric in COLUMNS else 1000.0
+
+
+def rows_of(name: str, totals: Totals) -> list[Row]:
+    """Every condition: a row a subject and one for all of them."""
+    owners = np.array([label.subject for label in totals.labels])
+    groups = {subject: owners == subject for subject in set(owners.tolist())}
+    groups["all"] = np.ones(len(owners), bool)
+    rows = []
+    for condition in totals.conditions:
+        for subject in sorted(groups):
+            where = groups[subject]
+            means: dict[str, Any] = {
+                metric: mean_error(totals, metric, condition, where) for metric in COLUMNS
+            }
+            rows.append(Row(name, *condition, subject, int(totals.frames[where].sum()), **means))
     return rows
 
 
@@ -397,7 +535,7 @@ def main() -> None:
             f"data holds clips at {sorted({clip.fps for clip in clips})} frames/s: judge each rate by itself"
         )
     seen = {length: see(config, length, stretches, fps) for length, stretches in cut(clips).items()}
-    total = sum(length * len(people.subjects) for length, people in seen.items())
+    total = sum(length * len(people.labels) for length, people in seen.items())
     left_out = sum(clip.poses.shape[0] * clip.poses.shape[1] for clip in clips) - total
     console.print(
         f"{len(clips)} clips, {total:,} frames of one person each "
@@ -406,7 +544,7 @@ def main() -> None:
 
     rows = []
     for name, path in zip(names, config.checkpoint, strict=True):
-        rows += evaluate(config, name, checkpoints.load_lifter(path), seen, fps, console)
+        rows += rows_of(name, measure(config, name, checkpoints.load_lifter(path), seen, fps, console))
     print_table(rows, console)
     config.output.mkdir(parents=True, exist_ok=True)
     (config.output / "rows.json").write_text(json.dumps([row._asdict() for row in rows], indent=1) + "\n")

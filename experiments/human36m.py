@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 
 from experiments.evaluate import Condition, judge, lift, mask_key, network_names
-from experiments.tables import report
+from experiments.reporting import report
 from gated_lift import checkpoints
 from gated_lift.human36m import TEST_SUBJECTS, RecordedTake, read_takes, write_cameras
 from gated_lift.occlusion import sample_mask

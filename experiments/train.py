@@ -3,6 +3,7 @@
     python -m experiments.train smoke
     python -m experiments.train small --data cmu_single.npz cmu_pairs.npz
     python -m experiments.train paper --data cmu_single.npz cmu_pairs.npz --network.gating single_stream
+    python -m experiments.train hossain --data cmu_single.npz cmu_pairs.npz --masks.masked-share 0
     python -m experiments.train paper --human36m data_3d_h36m.npz --allow-pickle \
         --keypoints-2d data_2d_h36m_cpn_ft_h36m_dbb.npz --cameras data_2d_h36m_gt.npz
 
@@ -32,17 +33,30 @@ from experiments import recorded
 from experiments.configs import CONFIGS, TrainConfig, as_json
 from experiments.recorded import RecordedBank
 from gated_lift import captures, charts, checkpoints, generated, human36m
+from gated_lift.bodies import sample_proportions, scale_bones
 from gated_lift.cameras import normalize_screen, sample_static_camera
 from gated_lift.clips import MotionClip, concatenate_people
-from gated_lift.lifter import TemporalLifter, mirror, mirror_mask, parameter_count
-from gated_lift.losses import squared_joint_error
+from gated_lift.lifter import Lifter, TemporalLifter, mirror, mirror_mask, parameter_count
+from gated_lift.losses import (
+    absolute_coordinate_error,
+    depth_weighted_distance,
+    squared_joint_error,
+    squared_step,
+    squared_velocity_error,
+)
 from gated_lift.metrics import mpjpe
 from gated_lift.occlusion import fill, gap_age, sample_training_masks
+from gated_lift.pipeline import screen_focal
+from gated_lift.sequence_lifter import smoothness_weights
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.views import view
 from solvers import Camera
 
 FPS = 50.0
+# Windows whose statistics stand for the training set's.
+STATISTICS_WINDOWS = 1024
+SMOOTHNESS = 5.0  # Hossain & Little's weight of it
+OPTIMIZERS = {"amsgrad": optax.amsgrad, "adam": optax.adam}
 
 
 class NonFiniteLossError(RuntimeError):
@@ -66,7 +80,8 @@ Bank = VirtualBank | RecordedBank
 class Batch(NamedTuple):
     """keypoints: (B, T, J, 2) screen-normalised, gaps filled. occluded: (B, T, J).
     age: (B, T, J) frames to the nearest visible one, also beyond the window.
-    target: (B, n, J, 3) root-relative metres. weight: (B, n), zero for frames beyond the end of a clip.
+    target: (B, n, J, 3) root-relative metres, or (B, n, 1, 3) roots. weight: (B, n), zero for frames beyond
+    the end of a clip.
     """
 
     keypoints: jax.Array
@@ -123,6 +138,10 @@ def read_bank(config: TrainConfig, clips: tuple[MotionClip, ...]) -> Bank:
         raise ValueError(
             f"keypoints_2d {config.keypoints_2d} are Human3.6M's: give human36m (data_3d_h36m.npz), no data"
         )
+    if config.body_spread:
+        raise ValueError(
+            f"body_spread is {config.body_spread}: recorded people (keypoints_2d) keep their bodies, give 0"
+        )
     subjects = {clip.subject for clip in clips}
     takes = human36m.read_takes(
         config.human36m, config.keypoints_2d, config.cameras, config.allow_pickle, subjects
@@ -130,17 +149,24 @@ def read_bank(config: TrainConfig, clips: tuple[MotionClip, ...]) -> Bank:
     return recorded.make_bank(takes, config.camera)
 
 
-def draw_batch(key: jax.Array, bank: Bank, lifter: TemporalLifter, config: TrainConfig, size: int) -> Batch:
+def draw_batch(key: jax.Array, bank: Bank, lifter: Lifter, config: TrainConfig, size: int) -> Batch:
     """``size`` windows at random frames, each with a mask of its own, and unless it is recorded with a camera
     and a detector of its own.
     """
-    return draw_placed_batch(key, bank, lifter, config, size)[0]
+    batch, placement = draw_placed_batch(key, bank, lifter, config, size)
+    if lifter.target == "root":
+        # Size tells depth only where the focal length is known: as in `pipeline.lift`, all cameras' keypoints
+        # become those of one.
+        focal = placement.camera.focal * (2 / config.camera.width)
+        scale = screen_focal(config.camera) / focal[:, None, None]
+        return batch._replace(keypoints=batch.keypoints * scale, target=placement.root[..., None, :])
+    return batch
 
 
 def draw_placed_batch(
-    key: jax.Array, bank: Bank, lifter: TemporalLifter, config: TrainConfig, size: int
+    key: jax.Array, bank: Bank, lifter: Lifter, config: TrainConfig, size: int
 ) -> tuple[Batch, Placement]:
-    """`draw_batch`, and where the people stand before their cameras."""
+    """Windows with poses for targets, as in `draw_batch`, and where the people stand before their cameras."""
     frame_key, camera_key, detector_key, mask_key, flip_key = jax.random.split(key, 5)
     outputs = np.arange(config.chunk_frames, dtype=np.int32) * config.chunk_stride
     before, after = lifter.padding
@@ -169,8 +195,14 @@ def draw_placed_batch(
     if isinstance(bank, RecordedBank):
         keypoints, missed, joints, camera = recorded.look_up(bank, frames, config.camera)
     else:
+        poses = bank.poses[frames]
+        if config.body_spread:
+            # A key of its own, so that everything else is drawn as without it.
+            body_keys = jax.random.split(jax.random.fold_in(key, 5), size)
+            bodies = jax.vmap(lambda key: sample_proportions(key, config.body_spread, SKELETON))(body_keys)
+            poses = scale_bones(poses, jnp.broadcast_to(bodies[:, None], poses.shape[:-1]), SKELETON)
         keypoints, missed, joints, camera = jax.vmap(look)(
-            jax.random.split(camera_key, size), jax.random.split(detector_key, size), bank.poses[frames]
+            jax.random.split(camera_key, size), jax.random.split(detector_key, size), poses
         )
     shape = (size, int(times[-1] - times[0]) + 1, SKELETON.num_joints)
     occluded = missed | sample_training_masks(mask_key, shape, config.masks)[:, times - times[0]]
@@ -196,7 +228,9 @@ def draw_placed_batch(
 
 
 class State(NamedTuple):
-    """step counts finished steps. variables: {"params", "batch_stats"}."""
+    """step counts finished steps. variables: {"params"}, and where the network has them {"batch_stats"} and
+    {"statistics"}.
+    """
 
     step: jax.Array
     variables: Any
@@ -207,9 +241,16 @@ def make_schedules(config: TrainConfig, frames: int) -> tuple[int, int, optax.Sc
     """Steps an epoch, steps in all, learning rate by step, and batch-norm rate by step."""
     per_epoch = max(1, round(frames / config.batch_frames))
     steps = max(1, round(per_epoch * config.epochs))
-    learning_rate = optax.exponential_decay(
+    decay = optax.exponential_decay(
         config.learning_rate, per_epoch, config.learning_rate_decay, staircase=True
     )
+    drops = optax.piecewise_constant_schedule(
+        1.0, {round(epoch * per_epoch): 0.1 for epoch in config.learning_rate_drops}
+    )
+
+    def learning_rate(step: jax.Array) -> jax.Array:
+        return decay(step) * drops(step) if config.learning_rate_drops else decay(step)
+
     begin, end = config.batch_norm_rate
 
     def batch_norm_rate(step: jax.Array) -> jax.Array:
@@ -218,7 +259,7 @@ def make_schedules(config: TrainConfig, frames: int) -> tuple[int, int, optax.Sc
     return per_epoch, steps, learning_rate, batch_norm_rate
 
 
-def make_lifter(config: TrainConfig) -> TemporalLifter:
+def make_lifter(config: TrainConfig) -> Any:
     # Momentum 0 hands back each batch's own statistics; the step blends them in at the scheduled rate.
     return config.network.build(
         batch_norm_momentum=0.0,
@@ -227,33 +268,70 @@ def make_lifter(config: TrainConfig) -> TemporalLifter:
     )
 
 
-def init_state(config: TrainConfig, lifter: TemporalLifter, optimizer: optax.GradientTransformation) -> State:
+def init_state(config: TrainConfig, lifter: Any, optimizer: optax.GradientTransformation) -> State:
     keypoints = jnp.zeros((1, lifter.receptive_field, SKELETON.num_joints, 2))
     variables = lifter.init(jax.random.key(config.seed), keypoints, jnp.zeros(keypoints.shape[:-1], bool))
     return State(jnp.zeros((), jnp.int32), variables, optimizer.init(variables["params"]))
 
 
+def set_statistics(state: State, config: TrainConfig, lifter: Any, bank: Bank) -> State:
+    """Sets what a network standardises by, if it does, from windows as training draws them."""
+    if "statistics" not in state.variables:
+        return state
+    key = jax.random.fold_in(jax.random.key(config.seed), 2**32 - 1)  # no step comes as far
+    draw = jax.jit(lambda key, bank: draw_batch(key, bank, lifter, config, STATISTICS_WINDOWS))
+    batch = jax.tree.map(np.asarray, draw(key, bank))
+    counted = batch.weight > 0
+    statistics = lifter.statistics(batch.keypoints[counted], batch.target[counted])
+    return state._replace(variables=state.variables | {"statistics": statistics})
+
+
 # ------------------------------------------------------------------------------------------------ step
+
+
+def training_loss(
+    config: TrainConfig, poses: jax.Array, batch: Batch, mean: Callable[[jax.Array, jax.Array], jax.Array]
+) -> jax.Array:
+    """The configuration's loss of poses (B, n, J, 3). mean: of values with weights, (B, n) or (B, n − 1)."""
+    steps = batch.weight[:, 1:]  # a step counts where the frame that it leads to does
+    if config.loss == "squared":
+        value = mean(squared_joint_error(poses, batch.target).mean(-1), batch.weight)
+    elif config.loss == "distance":
+        value = mean(mpjpe(poses, batch.target).mean(-1), batch.weight)
+    elif config.loss == "sequence":
+        # Square millimetres, means over coordinates.
+        motion = squared_step(poses) * smoothness_weights(SKELETON)[None, None]
+        value = mean(squared_joint_error(poses, batch.target).mean(-1), batch.weight)
+        value = 1e6 / 3 * (value + SMOOTHNESS * mean(motion.mean(-1), steps))
+    elif config.loss == "absolute":
+        value = 1e3 / 3 * mean(absolute_coordinate_error(poses, batch.target).mean(-1), batch.weight)
+    else:
+        value = mean(depth_weighted_distance(poses, batch.target).mean(-1), batch.weight)
+    if config.velocity_weight:
+        value += config.velocity_weight * mean(squared_velocity_error(poses, batch.target).mean(-1), steps)
+    return value
 
 
 def make_step(
     config: TrainConfig,
-    lifter: TemporalLifter,
+    lifter: Any,
     optimizer: optax.GradientTransformation,
     batch_norm_rate: Callable,
     place: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> Callable[[State, Bank], tuple[State, dict[str, jax.Array]]]:
     """One training step. ``place`` shards a batch under jit; under pmap ``axis_name`` joins the devices."""
-    axis = lifter.axis_name
+    axis = "devices" if config.parallel == "pmap" else None
     devices = jax.device_count() if axis else 1
     size = config.batch_frames // config.chunk_frames // devices
-    # One output a window takes the strided form: the same weights and outputs, at a fraction of the cost.
-    output_stride = lifter.receptive_field if config.chunk_frames == 1 else config.chunk_stride
+    form = {}
+    if isinstance(lifter, TemporalLifter):
+        # One output a window takes the strided form: the same weights and outputs, at a fraction of the cost.
+        form["output_stride"] = lifter.receptive_field if config.chunk_frames == 1 else config.chunk_stride
 
-    def total_weight(batch: Batch) -> jax.Array:
+    def mean(values: jax.Array, weight: jax.Array) -> jax.Array:
         # Under pmap every device divides by the mean of all: then the devices' mean is the frames' mean.
-        weight = jnp.sum(batch.weight)
-        return jax.lax.pmean(weight, axis) if axis else weight
+        total = jnp.sum(weight)
+        return jnp.sum(values * weight) / (jax.lax.pmean(total, axis) if axis else total)
 
     def step(state: State, bank: Bank) -> tuple[State, dict[str, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
@@ -264,31 +342,33 @@ def make_step(
 
         def loss(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
             poses, updated = lifter.apply(
-                {"params": params, "batch_stats": state.variables["batch_stats"]},
+                state.variables | {"params": params},
                 batch.keypoints,
                 batch.occluded,
                 train=True,
-                output_stride=output_stride,
                 age=batch.age,
                 rngs={"dropout": dropout_key},
                 mutable=["batch_stats"],
+                **form,
             )
-            per_frame = squared_joint_error(poses, batch.target).mean(-1)
-            value = jnp.sum(per_frame * batch.weight) / total_weight(batch)
-            return value, (poses, updated["batch_stats"])
+            return training_loss(config, poses, batch, mean), (poses, updated)
 
         params = state.variables["params"]
-        (value, (poses, statistics)), gradients = jax.value_and_grad(loss, has_aux=True)(params)
+        (value, (poses, updated)), gradients = jax.value_and_grad(loss, has_aux=True)(params)
         error = mpjpe(poses, batch.target).mean(-1)
-        metrics = {"loss": value, "train_mpjpe_m": jnp.sum(error * batch.weight) / total_weight(batch)}
+        metrics = {"loss": value, "train_mpjpe_m": mean(error, batch.weight)}
         if axis:
             gradients, metrics = jax.lax.pmean((gradients, metrics), axis)
         updates, moments = optimizer.update(gradients, state.optimizer, params)
         rate = batch_norm_rate(state.step)
-        blended = jax.tree.map(
-            lambda old, new: (1 - rate) * old + rate * new, state.variables["batch_stats"], statistics
-        )
-        variables = {"params": optax.apply_updates(params, updates), "batch_stats": blended}
+        # A network without batch norm has updated nothing.
+        blended = {
+            name: jax.tree.map(
+                lambda old, new: (1 - rate) * old + rate * new, state.variables[name], statistics
+            )
+            for name, statistics in updated.items()
+        }
+        variables = state.variables | blended | {"params": optax.apply_updates(params, updates)}
         return State(state.step + 1, variables, moments), metrics
 
     return step
@@ -335,11 +415,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     console = console or Console()
     output = config.output
     lifter = make_lifter(config)
-    if config.chunk_frames > 1 and config.chunk_stride not in lifter.output_strides:
-        raise ValueError(
-            f"chunk_stride is {config.chunk_stride}: filter_widths {lifter.filter_widths} allow "
-            f"{', '.join(map(str, lifter.output_strides))}"
-        )
+    check_settings(config, lifter)
     folder = output / "checkpoints"
     if not config.resume and checkpoints.newest_step(folder) is not None:
         raise ValueError(
@@ -348,17 +424,19 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     described = as_json(config)
     if config.resume:
-        _check_same_run(output / "config.json", described)
+        _check_same_run(output / "config.json", config)
     (output / "config.json").write_text(json.dumps(described, indent=1) + "\n")
 
     clips = read_motion(config)
     bank = read_bank(config, clips)
     per_epoch, steps, learning_rate, batch_norm_rate = make_schedules(config, len(bank.first))
-    optimizer = optax.amsgrad(learning_rate)
+    optimizer = OPTIMIZERS[config.optimizer](learning_rate)
     state = init_state(config, lifter, optimizer)
     if config.resume and checkpoints.newest_step(folder) is not None:
         step, variables, moments = checkpoints.restore_training(folder, lifter, state.optimizer)
         state = State(jnp.asarray(step, jnp.int32), variables, moments)
+    else:
+        state = set_statistics(state, config, lifter, bank)
     begin = int(state.step)
     description = {
         "network": checkpoints.describe_lifter(lifter),
@@ -437,11 +515,46 @@ def check_finite(state: State, folder: Path) -> None:
         )
 
 
-def _check_same_run(path: Path, described: dict[str, Any]) -> None:
-    """A resumed run must be the same run: what decides its numbers may not change half-way."""
+def check_settings(config: TrainConfig, lifter: Lifter) -> None:
+    """Raises ValueError for windows that the network does not take and for a loss that does not fit them."""
+    if not isinstance(lifter, TemporalLifter):
+        if (config.chunk_frames, config.chunk_stride) != (lifter.receptive_field, 1):
+            raise ValueError(
+                f"chunk_frames is {config.chunk_frames} and chunk_stride {config.chunk_stride}: the outputs "
+                f"of this network are the frames of its window, so give {lifter.receptive_field} and 1"
+            )
+    elif config.chunk_frames > 1 and config.chunk_stride not in lifter.output_strides:
+        raise ValueError(
+            f"chunk_stride is {config.chunk_stride}: filter_widths {lifter.filter_widths} allow "
+            f"{', '.join(map(str, lifter.output_strides))}"
+        )
+    if (config.loss == "depth_weighted") != (lifter.target == "root"):
+        raise ValueError(
+            f"loss is {config.loss} and network.target {lifter.target}: depth_weighted belongs to root, the "
+            "other losses to pose"
+        )
+    if config.velocity_weight < 0:
+        raise ValueError(f"velocity_weight is {config.velocity_weight}: give zero or more")
+    consecutive = config.chunk_frames > 1 and config.chunk_stride == 1
+    for name, asked in (("velocity_weight", config.velocity_weight > 0), ("loss", config.loss == "sequence")):
+        if asked and not consecutive:
+            raise ValueError(
+                f"{name} is {getattr(config, name)} and a window has {config.chunk_frames} outputs "
+                f"{config.chunk_stride} frames apart: motion needs consecutive ones, chunk_frames above 1 "
+                "and chunk_stride 1"
+            )
+
+
+def _check_same_run(path: Path, config: TrainConfig) -> None:
+    """A resumed run must be the same run: what decides its numbers may not change half-way.
+
+    A setting that is younger than the run has its default there.
+    """
     if not path.exists():
         return
-    before = json.loads(path.read_text())
+    described, stored = as_json(config), json.loads(path.read_text())
+    before = as_json(TrainConfig()) | stored
+    before["network"] = as_json(type(config.network)()) | before["network"]
     free = {"resume", "output", "checkpoint_every", "log_every", "data", "distributed", "allow_pickle"}
     changed = [name for name in described if name not in free and before.get(name) != described[name]]
     if changed:

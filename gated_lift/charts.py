@@ -126,6 +126,53 @@ def draw_error_by_ratio(rows: Sequence[ErrorRow], path: str | PathLike[str], met
     return save(figure, path)
 
 
+def plot_bars(
+    axes: Axes, groups: Sequence[str], series: Mapping[str, Sequence[float]], legend: bool = True
+) -> None:
+    """Groups of bars, one bar a series in each; values that are not finite leave a gap.
+
+    Raises ValueError when there is nothing to draw, or when a series has not one value a group.
+    """
+    if not groups or not series:
+        raise ValueError("groups or series is empty: pass at least one of each")
+    for name, values in series.items():
+        if len(values) != len(groups):
+            raise ValueError(f"series[{name!r}] has {len(values)} values: pass one for each of {len(groups)}")
+    width = 0.8 / len(series)
+    places = np.arange(len(groups))
+    for index, (name, values) in enumerate(series.items()):
+        offset = (index - (len(series) - 1) / 2) * width
+        axes.bar(places + offset, values, 0.9 * width, color=color_of(index), label=name)
+    # Long names would run into each other.
+    crowded = sum(map(len, groups)) > 60
+    axes.set_xticks(places, groups, rotation=20 if crowded else 0, ha="right" if crowded else "center")
+    axes.grid(axis="y", color="0.92", lw=0.8)
+    axes.set_axisbelow(True)
+    if legend:
+        axes.legend(frameon=False, fontsize=SMALL)
+    tidy(axes)
+
+
+def draw_bars(
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    path: str | PathLike[str],
+    ylabel: str,
+    title: str = "",
+) -> Path:
+    """Writes groups of bars as `plot_bars` draws them, with the legend below. Returns the path."""
+    figure = Figure(figsize=(max(6.0, 1.2 + 1.05 * len(groups)), 4.6), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    plot_bars(axes, groups, series, legend=False)
+    axes.set_ylabel(ylabel, fontsize=TEXT)
+    axes.set_title(title, fontsize=TITLE)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(3, len(series)), frameon=False, fontsize=SMALL
+    )
+    return save(figure, path)
+
+
 def draw_reliability(
     curves: Mapping[str, tuple[Sequence | np.ndarray | Array, ...]], path: str | PathLike[str]
 ) -> Path:

@@ -1,5 +1,6 @@
 """Checkpoints: Orbax files beside a sha256 manifest, because Orbax restores a flipped bit without a word."""
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -13,21 +14,15 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from gated_lift.lifter import TemporalLifter
+from gated_lift.factorized_lifter import FactorizedLifter
+from gated_lift.lifter import Lifter, TemporalLifter
+from gated_lift.sequence_lifter import SequenceLifter
 
-NETWORK_SETTINGS = (
-    "gating",
-    "channels",
-    "filter_widths",
-    "num_joints",
-    "causal",
-    "dropout",
-    "fill",
-    "framing",
-    "mask_channels",
-    "fade_frames",
-    "gate_residual",
-)
+KINDS: tuple[type, ...] = (TemporalLifter, SequenceLifter, FactorizedLifter)
+# How a network is run, not what it computes.
+RUN_SETTINGS = {"batch_norm_momentum", "axis_name", "dtype", "parent", "name"}
+# What checkpoints older than a setting mean.
+EARLIER = {"kind": TemporalLifter.__name__, "target": "pose"}
 
 
 class LoadedLifter(NamedTuple):
@@ -35,15 +30,20 @@ class LoadedLifter(NamedTuple):
     training, licence).
     """
 
-    lifter: TemporalLifter
+    lifter: Any  # a `lifter.Lifter`
     variables: dict[str, Any]
     description: dict[str, Any]
 
 
-def describe_lifter(lifter: TemporalLifter) -> dict[str, Any]:
-    """The settings that decide a lifter's function, as plain JSON values."""
-    settings = {name: getattr(lifter, name) for name in NETWORK_SETTINGS}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+def describe_lifter(lifter: Lifter) -> dict[str, Any]:
+    """The kind of a lifter and the settings that decide its function, as plain JSON values."""
+    settings = {name: getattr(lifter, name) for name in _settings(type(lifter))}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+    return {"kind": type(lifter).__name__, **plain}
+
+
+def _settings(kind: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind) if field.name not in RUN_SETTINGS]
 
 
 def save(
@@ -56,7 +56,7 @@ def save(
 ) -> Path:
     """Writes ``directory/step`` and its manifest ``directory/step.sha256``; keeps the newest ``keep`` steps.
 
-    variables: {"params", "batch_stats"}. description: JSON values, with "network" from `describe_lifter`.
+    variables: {"params", "batch_stats", …}. description: JSON values, with "network" from `describe_lifter`.
     optimizer: any pytree of arrays, needed to resume. The manifest is written last, so a step without one was
     interrupted; such remains are cleared away first. Older steps go only after the new one is complete.
     Raises ValueError for ``keep`` below 1 and unless ``step`` comes after every complete step of the folder,
@@ -172,9 +172,7 @@ def load_lifter(directory: Path, step: int | None = None) -> LoadedLifter:
     return LoadedLifter(lifter, variables, description)
 
 
-def restore_training(
-    directory: Path, lifter: TemporalLifter, optimizer: Any
-) -> tuple[int, dict[str, Any], Any]:
+def restore_training(directory: Path, lifter: Lifter, optimizer: Any) -> tuple[int, dict[str, Any], Any]:
     """The newest step with its variables and optimiser state, exactly as they were saved.
 
     optimizer: a pytree (arrays or ShapeDtypeStructs) with the structure that was saved. Raises ValueError as
@@ -183,7 +181,7 @@ def restore_training(
     """
     directory, step = _locate(directory, None)
     loaded = load_lifter(directory, step)
-    wanted, found = describe_lifter(lifter), loaded.description["network"]
+    wanted, found = describe_lifter(lifter), EARLIER | loaded.description["network"]
     differing = [
         f"{name} is {found.get(name)!r} there and {wanted[name]!r} here"
         for name in wanted
@@ -266,22 +264,24 @@ def _hash_files(folder: Path) -> dict[str, str]:
     }
 
 
-def _build(description: Any, directory: Path) -> tuple[TemporalLifter, dict[str, Any]]:
+def _build(description: Any, directory: Path) -> tuple[Any, dict[str, Any]]:
     """The lifter that a description names, with the shapes of its variables."""
     try:
-        settings = {name: description["network"][name] for name in NETWORK_SETTINGS}
-        lifter = TemporalLifter(
+        described = EARLIER | description["network"]
+        kind = {kind.__name__: kind for kind in KINDS}[described["kind"]]
+        settings = {name: described[name] for name in _settings(kind)}
+        lifter = kind(
             **{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
         )
         return lifter, _abstract_variables(lifter)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"checkpoint {directory} does not describe a TemporalLifter ({error!r}): it was written by other "
-            "software or another version; export it again"
+            f"checkpoint {directory} does not describe a lifter that is known here ({error!r}): it was "
+            "written by other software or another version; export it again"
         ) from error
 
 
-def _abstract_variables(lifter: TemporalLifter) -> dict[str, Any]:
+def _abstract_variables(lifter: Any) -> dict[str, Any]:
     frames = lifter.receptive_field
     keypoints = jax.ShapeDtypeStruct((1, frames, lifter.num_joints, 2), jnp.float32)
     occluded = jax.ShapeDtypeStruct((1, frames, lifter.num_joints), jnp.bool_)

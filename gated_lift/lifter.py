@@ -1,7 +1,7 @@
 """The lifter: windows of 2D keypoints and their occlusion mask to root-relative 3D joints."""
 
 import math
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import flax.linen as nn
 import jax
@@ -18,6 +18,49 @@ FILLS = get_args(Fill)
 Framing = Literal["screen", "person"]
 FRAMINGS = get_args(Framing)
 MASK_CHANNELS = get_args(MaskChannels)
+Target = Literal["pose", "root"]
+TARGETS = get_args(Target)
+
+
+@runtime_checkable
+class Lifter(Protocol):
+    """What `lift_clip` and training know of a network, a Linen module: `TemporalLifter`,
+    `sequence_lifter.SequenceLifter` or `factorized_lifter.FactorizedLifter`.
+
+    ``module.apply(variables, keypoints, occluded, train=False, age=None)`` lifts windows, as
+    `TemporalLifter.__call__` says.
+
+    num_joints: joints that come in. fill, causal: what stands for hidden ones (`occlusion.fill`).
+    target: whether root-relative poses come out or the root's place in camera space.
+    receptive_field: frames of the shortest window. padding: of those, the ones before the first output and
+    after the last. flip_averaging: whether its authors average over each clip and its mirror image.
+    """
+
+    num_joints: int
+
+    @property
+    def fill(self) -> Fill: ...
+
+    @property
+    def causal(self) -> bool: ...
+
+    @property
+    def target(self) -> Target: ...
+
+    @property
+    def receptive_field(self) -> int: ...
+
+    @property
+    def padding(self) -> tuple[int, int]: ...
+
+    @property
+    def flip_averaging(self) -> bool: ...
+
+    def lift_frames(
+        self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
+    ) -> Float[Array, "B F N 3"]:
+        """One answer for every frame of clips of any length, in metres; hidden keypoints may be NaN."""
+        ...
 
 
 class Strides(NamedTuple):
@@ -49,6 +92,11 @@ class TemporalLifter(nn.Module):
         person's or the screen's centre) as a gap ages, x exp(−age / τ), so that the first layer can weigh
         what is filled by how old it is. For networks that see the mask; none in the paper.
     gate_residual: adds the block's cropped input to the gate stream too, which the paper leaves open.
+    target: ``pose``, root-relative joints; or ``root``, one joint, the root's place in camera space, metres:
+        VideoPose3D's separate trajectory network, if ``gating`` is ``none`` and ``framing`` is ``screen``. It
+        has to learn depth from size, which a focal length decides too, so its keypoints must be those of one
+        focal length: `pipeline.lift` and training make them so from each camera's own intrinsics, as
+        normalised image-plane rays ((x − cₓ) / f, (y − c_y) / f) times `pipeline.screen_focal`, a constant.
     batch_norm_momentum: share of the old running statistics that an update keeps.
     axis_name: pmap axis over which batch statistics are averaged.
     dtype: computation type; parameters stay float32.
@@ -65,6 +113,7 @@ class TemporalLifter(nn.Module):
     mask_channels: MaskChannels = "coordinate"
     fade_frames: tuple[float, ...] = ()
     gate_residual: bool = False
+    target: Target = "pose"
     batch_norm_momentum: float = 0.9
     axis_name: str | None = None
     dtype: DTypeLike | None = None
@@ -85,6 +134,21 @@ class TemporalLifter(nn.Module):
         before = self.receptive_field - 1 if self.causal else self.receptive_field // 2
         return before, self.receptive_field - 1 - before
 
+    @property
+    def flip_averaging(self) -> bool:
+        return True
+
+    def lift_frames(
+        self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
+    ) -> Float[Array, "B F N 3"]:
+        """One output for every frame of clips of any length: both ends are replicated by the padding, and
+        gaps are filled over the whole clip.
+        """
+        before, after = self.padding
+        frames = keypoints.shape[1]
+        index = jnp.clip(jnp.arange(-before, frames + after), 0, frames - 1)
+        return self.apply(variables, keypoints[:, index], occluded[:, index])
+
     @nn.compact
     def __call__(
         self,
@@ -94,8 +158,9 @@ class TemporalLifter(nn.Module):
         train: bool = False,
         output_stride: int = 1,
         age: Float[Array, "B T J"] | None = None,
-    ) -> Float[Array, "B S J 3"]:
-        """Lifts windows to S = (T − RF) // output_stride + 1 root-relative poses, metres in camera axes.
+    ) -> Float[Array, "B S N 3"]:
+        """Lifts windows to S = (T − RF) // output_stride + 1 root-relative poses, or roots (N = 1), metres in
+        camera axes.
 
         keypoints: screen-normalised (`cameras.normalize_screen`); hidden ones are never read and may be NaN.
         occluded: True where a joint is hidden.
@@ -141,9 +206,10 @@ class TemporalLifter(nn.Module):
         # thousands of steps to unlearn: after 300 steps of 512 windows the training MPJPE was 114 mm instead
         # of 559 mm.
         zeros = nn.initializers.zeros_init()
-        head = nn.Dense(3 * self.num_joints, dtype=self.dtype, kernel_init=zeros, name="head")
+        answers = self.num_joints if self.target == "pose" else 1
+        head = nn.Dense(3 * answers, dtype=self.dtype, kernel_init=zeros, name="head")
         poses = head(features)
-        return poses.astype(jnp.float32).reshape(*poses.shape[:2], self.num_joints, 3)
+        return poses.astype(jnp.float32).reshape(*poses.shape[:2], answers, 3)
 
     def _strides(self, output_stride: int) -> list[Strides]:
         """How every layer moves: a layer strides until the outputs are ``output_stride`` frames apart; after
@@ -183,6 +249,7 @@ class TemporalLifter(nn.Module):
             ("fill", FILLS),
             ("framing", FRAMINGS),
             ("mask_channels", MASK_CHANNELS),
+            ("target", TARGETS),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}")
@@ -316,18 +383,19 @@ def mirror_mask(occluded: Shaped[Array, "*batch J"], skeleton: Skeleton) -> Shap
 
 
 def lift_clip(
-    lifter: TemporalLifter,
+    lifter: Lifter,
     variables: Any,
     keypoints: Float[Array, "*batch F J 2"],
     occluded: Bool[Array, "*batch F J"],
     skeleton: Skeleton,
     flip: bool = True,
-) -> Float[Array, "*batch F J 3"]:
-    """One root-relative pose for every frame of a clip of any length, metres in camera axes.
+) -> Float[Array, "*batch F N 3"]:
+    """One root-relative pose for every frame of a clip of any length, metres in camera axes; from a network
+    whose ``target`` is the root, one root (N = 1).
 
-    Both ends are replicated by the receptive field's padding, so clips shorter than it are lifted too; gaps
+    How windows are laid and short clips are padded is each network's own matter (its ``lift_frames``); gaps
     are filled over the whole clip. With ``flip`` the poses are the mean over the clip and its mirror image
-    (test-time averaging).
+    (test-time averaging), unless the network's authors do not average (its ``flip_averaging``).
 
     keypoints: screen-normalised, hidden ones may be NaN. Raises ValueError as `check_keypoints` does;
     values are not looked at (`check_values` does): where a visible keypoint is NaN or infinite, so are the
@@ -335,15 +403,22 @@ def lift_clip(
     """
     check_keypoints(keypoints, occluded, lifter.num_joints)
     *batch, frames, joints, _ = keypoints.shape
-    before, after = lifter.padding
-    index = jnp.clip(jnp.arange(-before, frames + after), 0, frames - 1)
-    windows = keypoints.reshape(-1, frames, joints, 2)[:, index]
-    masks = occluded.reshape(-1, frames, joints)[:, index]
-    poses = lifter.apply(variables, windows, masks)
-    if flip:
-        mirrored = lifter.apply(variables, mirror(windows, skeleton), mirror_mask(masks, skeleton))
-        poses = (poses + mirror(mirrored, skeleton)) / 2
-    return poses.reshape(*batch, frames, joints, 3)
+    people = keypoints.reshape(-1, frames, joints, 2)
+    masks = occluded.reshape(-1, frames, joints)
+    poses = lifter.lift_frames(variables, people, masks)
+    if flip and lifter.flip_averaging:
+        mirrored = lifter.lift_frames(variables, mirror(people, skeleton), mirror_mask(masks, skeleton))
+        poses = (poses + mirror_target(mirrored, lifter.target, skeleton)) / 2
+    return poses.reshape(*batch, frames, *poses.shape[-2:])
+
+
+def mirror_target(
+    answers: Float[Array, "*batch N 3"], target: Target, skeleton: Skeleton
+) -> Float[Array, "*batch N 3"]:
+    """`mirror` of what a network with this ``target`` answers: a root has no left and right to swap, and
+    x = 0 is the optical axis, the middle of the image.
+    """
+    return mirror(answers, skeleton) if target == "pose" else answers.at[..., 0].multiply(-1)
 
 
 def parameter_count(variables: Any) -> int:

@@ -165,6 +165,19 @@ def gap_age(
     return jnp.minimum(age, OLDEST_GAP).astype(jnp.float32)
 
 
+def run_length(occluded: Bool[Array, "*batch frames joints"]) -> Int[Array, "*batch frames joints"]:
+    """Length in frames of the hidden run that each joint is in on each frame, 0 where it is visible. int32.
+
+    A run that begins before the first frame or ends after the last one counts with what is seen of it.
+    """
+    frames = occluded.shape[-2]
+    axis = occluded.ndim - 2
+    here = jax.lax.broadcasted_iota(jnp.int32, occluded.shape, axis)
+    previous = jax.lax.cummax(jnp.where(occluded, -1, here), axis=axis)
+    following = jax.lax.cummin(jnp.where(occluded, frames, here), axis=axis, reverse=True)
+    return jnp.where(occluded, following - previous - 1, 0)
+
+
 def zero_gaps(
     keypoints: Float[Array, "*batch frames joints coordinates"],
     occluded: Bool[Array, "*batch frames joints"],

@@ -5,7 +5,7 @@ replaced by NaN before anything is drawn: whatever a detector guessed there is n
 solve failed (NaN joints) are absent from the picture and named as not recovered in its legend.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -289,11 +289,13 @@ def draw_mask(
     path: str | PathLike[str],
     skeleton: Skeleton | None = None,
     fps: float | int | None = None,
+    titles: Sequence[str] = (),
 ) -> Path:
     """Writes the mask strip of one person (frames, joints), or one strip per person (people, frames, joints).
 
-    See `plot_mask` for what it shows and for drawing on Axes of your own. Returns the path. Raises
-    ValueError for an empty mask, another rank or dtype, or a joint count that is not the skeleton's.
+    titles: what stands above each strip instead of "person 1" and so on. See `plot_mask` for what it shows
+    and for drawing on Axes of your own. Returns the path. Raises ValueError for an empty mask, another rank
+    or dtype, or a joint count that is not the skeleton's.
     """
     strips = _checked_mask(occluded, (2, 3), skeleton)
     strips = strips[None] if strips.ndim == 2 else strips
@@ -302,8 +304,53 @@ def draw_mask(
     for person, strip in enumerate(strips):
         axes = figure.add_subplot(people, 1, person + 1)
         plot_mask(axes, strip, skeleton, fps, "black" if people == 1 else color_of(person))
-        if people > 1:
-            axes.set_title(f"person {person + 1}", fontsize=TEXT)
+        if people > 1 or titles:
+            axes.set_title(titles[person] if titles else f"person {person + 1}", fontsize=TEXT)
+    return save(figure, path)
+
+
+def draw_sequences(
+    scenes: Mapping[str, Scene], frames: Sequence[int], titles: Sequence[str], path: str | PathLike[str]
+) -> Path:
+    """Writes poses against truth over time: a row for every person and every scene, a column a frame.
+
+    scenes: what the rows are called, with the same people in each; rows of one person stand together. titles:
+    one a frame. Returns the path. Raises ValueError for no scenes or frames, and for a frame that a scene
+    does not have.
+    """
+    if not scenes or not frames or len(titles) != len(frames):
+        raise ValueError(
+            f"scenes {list(scenes)}, frames {list(frames)} and titles {list(titles)}: pass at least one "
+            "scene and one frame, and a title for each frame"
+        )
+    prepared = {name: prepare_scene(scene) for name, scene in scenes.items()}
+    people = len(next(iter(prepared.values())).predicted)
+    rows = [(person, name) for person in range(people) for name in prepared]
+    figure = Figure(figsize=(2.6 * len(frames) + 0.4, 2.7 * len(rows) + 0.6), dpi=DPI)
+    grid = figure.add_gridspec(
+        len(rows), len(frames), left=0.045, right=0.985, top=0.95, bottom=0.03, wspace=0.1, hspace=0.18
+    )
+    for row, (person, name) in enumerate(rows):
+        scene = prepared[name]
+        one = slice(person, person + 1)
+        alone = scene._replace(
+            keypoints=scene.keypoints[one],
+            occluded=scene.occluded[one],
+            predicted=scene.predicted[one],
+            truth=None if scene.truth is None else scene.truth[one],
+            rival=None,
+            true_keypoints=None,
+        )
+        for column, (frame, title) in enumerate(zip(frames, titles, strict=True)):
+            axes = figure.add_subplot(grid[row, column], projection="3d")
+            plot_pose(axes, alone, frame)
+            for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+                axis.set_label_text("")
+            if row == 0:
+                axes.set_title(title, fontsize=TEXT)
+        box = grid[row, 0].get_position(figure)
+        words = name if people == 1 else f"person {person + 1}: {name}"
+        figure.text(0.012, (box.y0 + box.y1) / 2, words, rotation=90, va="center", fontsize=SMALL)
     return save(figure, path)
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gated_lift.cameras import VirtualCamera
-from gated_lift.lifter import TemporalLifter, check_keypoints, lift_clip
+from gated_lift.lifter import Lifter, check_keypoints, lift_clip
 from gated_lift.skeleton import H36M_17, Skeleton
 from solvers import Camera, Status, TrajectoryConfig, normalize, solve_trajectory
 
@@ -29,7 +29,7 @@ def screen_focal(camera: VirtualCamera = VirtualCamera()) -> float:
 
 
 def lift(
-    lifter: TemporalLifter,
+    lifter: Lifter,
     variables: Any,
     keypoints: Float[Array, "*people F J 2"],
     occluded: Bool[Array, "*people F J"],
@@ -37,15 +37,18 @@ def lift(
     skeleton: Skeleton = H36M_17,
     flip: bool = True,
     focal: float = screen_focal(),
-) -> Float[Array, "*people F J 3"]:
-    """Root-relative poses of every person from pixels: the first half of `recover`, with its arguments."""
+) -> Float[Array, "*people F N 3"]:
+    """Root-relative poses of every person from pixels: the first half of `recover`, with its arguments.
+
+    From a network whose ``target`` is the root, every person's root instead (N = 1).
+    """
     check_keypoints(keypoints, occluded, lifter.num_joints)
     seen = jnp.where(occluded[..., None], jnp.zeros_like(keypoints), keypoints)
     return lift_clip(lifter, variables, normalize(seen, camera) * focal, occluded, skeleton, flip)
 
 
 def recover(
-    lifter: TemporalLifter,
+    lifter: Lifter,
     variables: Any,
     keypoints: Float[Array, "*people F J 2"],
     occluded: Bool[Array, "*people F J"],

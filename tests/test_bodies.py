@@ -253,3 +253,43 @@ def test_a_camera_in_line_with_two_dancers_sees_one_hide_the_other():
     across = jnp.cross(front - back, jnp.array([0.0, 0.0, 1.0])[None])
     beside = seen_along(across)
     assert beside[1].mean() < 0.5 * in_line[1].mean()
+
+
+def test_another_body_moves_alike():
+    """Bones are as long as asked, their directions and the root stay; undone by the inverse factors."""
+    rng = np.random.default_rng(4)
+    poses = jnp.asarray(rng.normal(size=(3, 5, 17, 3)), jnp.float32)
+    factors = jnp.asarray(rng.uniform(0.7, 1.4, size=(3, 5, 17)), jnp.float32)
+    moved = bodies.scale_bones(poses, factors, H36M_17)
+    np.testing.assert_array_equal(moved[..., 0, :], poses[..., 0, :])
+    for parent, child in H36M_17.bones:
+        before, after = (np.asarray(each[..., child, :] - each[..., parent, :]) for each in (poses, moved))
+        np.testing.assert_allclose(after, np.asarray(factors)[..., child, None] * before, atol=1e-5)
+    np.testing.assert_allclose(bodies.scale_bones(moved, 1 / factors, H36M_17), poses, atol=1e-5)
+    # A skeleton whose children come before their parents.
+    backwards = Skeleton(
+        "backwards",
+        H36M_17.names[::-1],
+        tuple(16 - parent if parent >= 0 else -1 for parent in H36M_17.parents[::-1]),
+        (),
+        (),
+    )
+    turned = bodies.scale_bones(poses[..., ::-1, :], factors[..., ::-1], backwards)
+    np.testing.assert_allclose(turned[..., ::-1, :], moved, atol=1e-6)
+    with pytest.raises(ValueError, match="pass 17 joints and one factor a joint"):
+        bodies.scale_bones(poses[..., :16, :], factors[..., :16], H36M_17)
+
+
+def test_proportions_are_symmetric_and_spread_as_asked():
+    keys = jax.random.split(jax.random.key(0), 2000)
+    drawn = jax.vmap(lambda key: bodies.sample_proportions(key, 0.1, H36M_17))(keys)
+    np.testing.assert_array_equal(drawn[:, np.array(H36M_17.mirror)], drawn)
+    np.testing.assert_array_equal(drawn[:, 0], np.ones(2000))
+    logarithms = np.log(drawn[:, 1:])
+    # A normal cut at two deviations has 0.88 of its standard deviation.
+    np.testing.assert_allclose(logarithms.std(axis=0), 0.088, rtol=0.06)
+    assert np.abs(logarithms).max() <= 0.2 + 1e-6
+    thigh, shin = H36M_17.names.index("left_knee"), H36M_17.names.index("left_ankle")
+    assert abs(np.corrcoef(logarithms[:, thigh - 1], logarithms[:, shin - 1])[0, 1]) < 0.1
+    for skeleton in (COCO_17, BODY_25):
+        assert bodies.sample_proportions(keys[0], 0.1, skeleton).shape == (skeleton.num_joints,)

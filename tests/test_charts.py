@@ -6,7 +6,15 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from gated_lift.charts import ErrorRow, draw_curves, draw_error_by_ratio, plot_curves, plot_error_by_ratio
+from gated_lift.charts import (
+    ErrorRow,
+    draw_bars,
+    draw_curves,
+    draw_error_by_ratio,
+    plot_bars,
+    plot_curves,
+    plot_error_by_ratio,
+)
 
 
 def test_curves_leave_gaps(tmp_path):
@@ -76,3 +84,22 @@ def test_bad_rows(bad, words, tmp_path):
 def test_network_without_a_place_in_the_legend():
     with pytest.raises(ValueError, match="plain"):
         plot_error_by_ratio(Figure().add_subplot(), rows()[:2], ["gated"])
+
+
+def test_bars_stand_beside_each_other_in_their_group(tmp_path):
+    series = {"gated": (50.0, 60.0), "plain": (55.0, np.nan), "other": (70.0, 80.0)}
+    axes = Figure().add_subplot()
+    plot_bars(axes, ("walk", "dance"), series)
+    heights = [[bar.get_height() for bar in group] for group in axes.containers]
+    np.testing.assert_array_equal(heights, list(series.values()))
+    centres = np.array([[bar.get_x() + bar.get_width() / 2 for bar in group] for group in axes.containers])
+    np.testing.assert_allclose(centres.mean(axis=0), (0, 1), atol=1e-6)
+    # No two bars overlap, and groups stay apart.
+    edges = np.sort(centres.ravel())
+    assert np.diff(edges).min() > axes.containers[0][0].get_width()
+    path = draw_bars(("walk", "dance"), series, tmp_path / "bars.png", "mm", "errors")
+    assert (imread(path)[..., :3].mean(axis=-1) < 0.9).mean() > 0.05
+    with pytest.raises(ValueError, match=r"series\['gated'\] has 1 values: pass one for each of 2"):
+        draw_bars(("walk", "dance"), {"gated": (1.0,)}, tmp_path / "bars.png", "mm")
+    with pytest.raises(ValueError, match="groups or series is empty"):
+        draw_bars((), {}, tmp_path / "bars.png", "mm")

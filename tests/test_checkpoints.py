@@ -250,7 +250,7 @@ def test_weights_that_do_not_fit_the_description_are_refused(tmp_path, change):
 )
 def test_descriptions_of_something_else_are_refused(tmp_path, description):
     checkpoints.save.__wrapped__(tmp_path, 1, weights(), description)
-    with pytest.raises(ValueError, match="does not describe a TemporalLifter"):
+    with pytest.raises(ValueError, match="does not describe a lifter that is known here"):
         checkpoints.load_lifter(tmp_path)
 
 

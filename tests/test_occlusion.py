@@ -13,6 +13,7 @@ from gated_lift.occlusion import (
     fill,
     fill_gaps,
     gap_age,
+    run_length,
     sample_mask,
     sample_training_masks,
     threshold,
@@ -319,3 +320,10 @@ def test_an_unknown_fill_is_named():
     keypoints, occluded = random_clip(10)
     with pytest.raises(ValueError, match="fill is 'spline': choose 'interpolate' or 'zero'"):
         fill.__wrapped__(keypoints, occluded, "spline")
+
+
+def test_run_lengths_of_a_mask_made_by_hand():
+    hidden = jnp.array([[1, 1, 0, 1, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0, 0, 0], [1] * 8], bool).T
+    found = run_length(hidden)
+    np.testing.assert_array_equal(found.T, [[2, 2, 0, 1, 0, 3, 3, 3], [0] * 8, [8] * 8])
+    assert found.dtype == jnp.int32

@@ -6,7 +6,15 @@ from matplotlib.image import imread
 from scenes import WIDTH, crossing_scene, odd_scenes
 
 from gated_lift.figures import COLORS, TRUTH_COLOR
-from gated_lift.pictures import draw_demo, draw_mask, plot_keypoints, plot_mask, plot_paths, plot_pose
+from gated_lift.pictures import (
+    draw_demo,
+    draw_mask,
+    draw_sequences,
+    plot_keypoints,
+    plot_mask,
+    plot_paths,
+    plot_pose,
+)
 from gated_lift.scene import Scene, hidden_stretch
 from gated_lift.skeleton import H36M_17
 
@@ -185,3 +193,16 @@ def test_mask_files(tmp_path):
 def test_bad_mask(occluded, tmp_path):
     with pytest.raises(ValueError, match="occluded has"):
         draw_mask(occluded, tmp_path / "mask.png", H36M_17)
+
+
+def test_sequences_have_a_row_for_every_person_and_network(tmp_path):
+    scene = crossing_scene()
+    scenes = {"gated": scene, "plain": scene._replace(predicted=scene.predicted + 0.1)}
+    few = imread(draw_sequences({"gated": scene}, [5, 30], ["before", "inside"], tmp_path / "few.png"))
+    many = imread(draw_sequences(scenes, [5, 30], ["before", "inside"], tmp_path / "many.png"))
+    assert many.shape[0] > 1.7 * few.shape[0] and many.shape[1] == few.shape[1]
+    assert (many[..., :3].mean(axis=-1) < 0.9).mean() > 0.01
+    with pytest.raises(ValueError, match="pass at least one scene and one frame, and a title for each"):
+        draw_sequences(scenes, [5, 30], ["before"], tmp_path / "bad.png")
+    with pytest.raises(ValueError, match="frame"):
+        draw_sequences(scenes, [10**6], ["never"], tmp_path / "bad.png")

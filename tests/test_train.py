@@ -226,11 +226,12 @@ def test_a_chunk_stride_that_the_network_cannot_take_is_refused(tmp_path):
 
 
 def test_configurations_describe_themselves():
-    assert set(CONFIGS) == {"smoke", "small", "ablation", "paper"}
+    assert set(CONFIGS) == {"smoke", "small", "ablation", "hossain", "lin", "trajectory", "paper"}
     for words, config in CONFIGS.values():
         assert words and config.batch_frames % config.chunk_frames == 0
+        train.check_settings(config, train.make_lifter(config))
         described = json.loads(json.dumps(dataclasses.asdict(config), default=str))
-        assert described["network"]["gating"] == "two_stream"
+        assert described["network"] == json.loads(json.dumps(vars(config.network)))
     paper = CONFIGS["paper"][1]
     lifter = train.make_lifter(paper)
     assert (lifter.receptive_field, lifter.channels, lifter.dropout, lifter.fill) == (243, 1024, 0.25, "zero")

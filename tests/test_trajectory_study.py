@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
-from experiments.trajectory.calibration import CalibrationConfig, coverage, run_calibration
+from experiments.trajectory import calibration
+from experiments.trajectory.calibration import CalibrationConfig, coverage, fit_regions, run_calibration
 from experiments.trajectory.cameras import mistake
-from experiments.trajectory.film import draw_gaps
-from experiments.trajectory.noise import error_likelihood
+from experiments.trajectory.film import Scene, draw_gaps
+from experiments.trajectory.noise import FIRST_GUESS, Fit, Noise, error_likelihood
 from experiments.trajectory.streaming import StreamingConfig, frames_until_seen, run_streaming
 from experiments.trajectory.windows import by_distance, measure, seam_steps
 from gated_lift.cameras import Extrinsics
@@ -113,3 +115,29 @@ def test_frames_at_the_ends_of_a_stretch_are_near_no_seam():
     values = np.arange(12.0)[None]
     _, means = by_distance(values, np.ones((1, 12), bool), 4)
     np.testing.assert_allclose(means, [(2 + 6) / 2, (3 + 7) / 2, (4 + 8) / 2, (5 + 9) / 2])
+
+
+def test_regions_are_fitted_to_hold_what_they_say(monkeypatch, tmp_path):
+    """Errors whose spread along the ray is ten times what the weights say: size_std has to make up for it."""
+    rng = np.random.default_rng(2)
+    noise = Noise(*FIRST_GUESS[:5], size_std=0.002, bias_std=1e-4)
+    spread = np.array([0.01, 0.01, 0.1])
+    root = np.array([0.0, 0.0, 10.0]) + np.zeros((4, 500, 3))
+    error = rng.normal(size=root.shape) * spread
+
+    def solve(scene, values, fps, world, loss):
+        size, bias = np.asarray(values, float)[5:]
+        covariance = np.diag([0.01**2 + bias**2, 0.01**2 + bias**2, 0.01**2 + (10 * size) ** 2])
+        return solution_of(root + error, np.broadcast_to(covariance, (4, 500, 3, 3)))
+
+    monkeypatch.setattr(calibration, "solve", solve)
+    monkeypatch.setattr(calibration, "truth", lambda scene, world: jnp.asarray(root))
+    gap = jnp.asarray(rng.uniform(size=(4, 500)) < 0.3)
+    scene = Scene(None, None, None, gap, None, None)
+    config = CalibrationConfig((tmp_path / "none.npz",))
+    fit = fit_regions(Fit(noise, 6.0), config, scene, 50.0, Console(quiet=True))
+    np.testing.assert_allclose(fit.noise.size_std, 0.01, rtol=0.1)
+    assert fit.tail > 15 and fit.noise[:5] == noise[:5]
+    found = solve(scene, fit.noise, 50.0, True, "squared")
+    for shares in coverage(found, jnp.asarray(root), gap, (0.5, 0.9), fit.tail).values():
+        np.testing.assert_allclose(shares, (0.5, 0.9), atol=0.04)

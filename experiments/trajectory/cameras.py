@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments.tables import report
+from experiments.reporting import report
 from experiments.trajectory.film import film_both
 from experiments.trajectory.noise import FitConfig, fit_noise, solve
 from gated_lift import charts

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -151,32 +151,47 @@ def fit_noise(
         values = [float(value) for value in np.exp(logarithms)]
         return Fit(Noise(*values), math.inf) if len(values) == 5 else Fit(Noise(*values[:-1]), values[-1])
 
+    def score(logarithms: np.ndarray) -> float:
+        fit = fit_of(logarithms)
+        solution = solve(scene, jnp.asarray(fit.noise, jnp.float32), fps, world, loss)
+        if objective == "errors":
+            return -error_likelihood(solution, root, scene.gap, fit.tail)
+        return -float(jnp.nansum(solution.log_evidence)) / scene.gap.size
+
+    return fit_of(minimize(score, start, rounds, 0.7, 1e-4, "fitting the weights", console))
+
+
+def minimize(
+    score: Callable[[np.ndarray], float],
+    start: np.ndarray,
+    rounds: int,
+    spread: float,
+    tolerance: float,
+    title: str,
+    console: Console,
+) -> np.ndarray:
+    """Nelder-Mead from ``start`` and points ``spread`` away along each axis, with a progress bar."""
     with Progress(*Progress.get_default_columns(), "{task.fields[best]}", console=console) as progress:
-        task = progress.add_task("fitting", total=rounds, best="")
+        task = progress.add_task(title, total=rounds, best="")
         best = math.inf
 
-        def score(logarithms: np.ndarray) -> float:
+        def watched(values: np.ndarray) -> float:
             nonlocal best
-            fit = fit_of(logarithms)
-            solution = solve(scene, jnp.asarray(fit.noise, jnp.float32), fps, world, loss)
-            if objective == "errors":
-                value = -error_likelihood(solution, root, scene.gap, fit.tail)
-            else:
-                value = -float(jnp.nansum(solution.log_evidence)) / scene.gap.size
+            value = score(values)
             best = min(best, value)
             progress.update(task, advance=1, best=f"best {best:.4f}")
             return value
 
         found = scipy.optimize.minimize(
-            score,
+            watched,
             start,
             method="Nelder-Mead",
             options={
                 "maxfev": rounds,
                 "xatol": 0.01,
-                "fatol": 1e-4,
+                "fatol": tolerance,
                 "initial_simplex": start
-                + np.concatenate([np.zeros((1, len(start))), 0.7 * np.eye(len(start))]),
+                + np.concatenate([np.zeros((1, len(start))), spread * np.eye(len(start))]),
             },
         )
-    return fit_of(found.x)
+    return found.x

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from experiments.tables import report
+from experiments.reporting import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from gated_lift.skeleton import H36M_17 as SKELETON
 from solvers import TrajectoryConfig, solve_trajectory

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from experiments.tables import report
+from experiments.reporting import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from experiments.trajectory.noise import FITTED, Noise, noise_config, solve, truth
 from gated_lift import charts

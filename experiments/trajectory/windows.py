@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments.tables import report
+from experiments.reporting import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from experiments.trajectory.noise import FITTED, Noise, solve
 from gated_lift import charts, metrics

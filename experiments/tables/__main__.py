@@ -1,0 +1,85 @@
+"""The paper's tables and figures, measured on captures that everybody can get, beside the paper's own.
+
+    python -m experiments.tables --table III --data cmu_single.npz cmu_pairs.npz --resume
+    python -m experiments.tables --table all --data cmu_single.npz cmu_pairs.npz --resume
+
+Networks that a table needs are trained first, one after another (`experiments.tables.networks`; a quarter to
+three quarters of an hour each on one core), then judged on the validation split. ``--resume`` goes on where
+an earlier call stopped: finished networks and evaluations are kept, a stopped training continues. Every table
+is printed and written as Markdown, CSV and PNG.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal, get_args
+
+import tyro
+from rich.console import Console
+
+from experiments.tables import figures, layouts
+from experiments.tables.networks import ABLATIONS, CONTESTANTS, TRAJECTORIES, Laboratory
+
+Name = Literal["II", "III", "IV", "V", "runs", "kernels", "ablations", "4", "5"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TablesConfig:
+    """Which tables, on which data."""
+
+    data: tuple[Path, ...]
+    """Capture files (.npz): networks are trained on the training split and judged on the validation split."""
+    table: Name | Literal["all"] = "all"
+    """II, III, IV, V: the paper's. runs, kernels: errors by the length of the hidden run, and by K.
+    ablations: what the paper asserts. 4, 5: its figures."""
+    runs: Path = Path("runs/tables")
+    """A run folder a network."""
+    choose_subjects: tuple[str, ...] = ("35", "135")
+    """Subjects that the ablations do not train on and are judged on: the validation split chooses nothing."""
+    resume: bool = False
+    """Keep what is finished and go on from there."""
+    kernel_frames: tuple[int, ...] = (25, 75)
+    """K of the masks in Tables II to IV."""
+    output: Path = Path("runs/tables/results")
+    """Folder for the tables and figures."""
+
+
+def make(table: Name, config: TablesConfig, console: Console) -> None:
+    """One table or figure, with all that it needs."""
+    laboratory = Laboratory(config.data, config.runs, config.choose_subjects, config.resume)
+    if table == "4":
+        console.print(f"wrote {figures.masks(config.kernel_frames, config.output / 'figure_4.png')}")
+    elif table == "5":
+        names = ("proposed", "pavllo")
+        lifters = {layouts.label(name): laboratory.lifter(name, console) for name in names}
+        path = figures.out_of_occlusion(config.data, lifters, config.output / "figure_5.png")
+        console.print(f"wrote {path}")
+    elif table == "ablations":
+        found = {name: laboratory.totals(name, console) for name in ABLATIONS}
+        layouts.write(layouts.ablations(found), config.output, console)
+    elif table == "IV":
+        placed = {name: laboratory.totals(name, console, placed=True) for name in TRAJECTORIES}
+        placed["proposed"] = laboratory.totals("proposed", console)
+        for kernel in config.kernel_frames:
+            layouts.write(layouts.table_iv(placed, kernel), config.output, console)
+    else:
+        found = {name: laboratory.totals(name, console) for name in CONTESTANTS}
+        sheets = {
+            "II": lambda: [layouts.table_ii(found, kernel) for kernel in config.kernel_frames],
+            "III": lambda: [layouts.table_iii(found, kernel) for kernel in config.kernel_frames],
+            "runs": lambda: [layouts.by_run(found, kernel) for kernel in config.kernel_frames],
+            "kernels": lambda: [layouts.by_kernel(found)],
+        }
+        for sheet in sheets[table]():
+            layouts.write(sheet, config.output, console)
+
+
+def main() -> None:
+    config = tyro.cli(TablesConfig, description=__doc__)
+    console = Console()
+    names: tuple[Name, ...] = get_args(Name) if config.table == "all" else (config.table,)
+    for name in names:
+        make(name, config, console)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""Errors laid out in the paper's rows and columns."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.console import Console
+
+from experiments.evaluate import METRICS, RUNS, Condition, Totals, interval, mean_error
+from experiments.reporting import report
+from experiments.tables import paper
+from experiments.tables.networks import ABLATIONS, CONTESTANTS
+from gated_lift import charts
+
+# The captures' actions in groups, by the first of these words that the action's name holds.
+ACTIONS = {
+    "salsa": ("salsa",),
+    "dance": ("dance",),
+    "walk, run": ("walk", "run"),
+    "fight": ("sword", "punch"),
+    "wash": ("wash",),
+    "bend": ("bend",),
+    "jump": ("jump",),
+}
+
+
+class Sheet(NamedTuple):
+    """One table: values (mm) are those of ``rows`` by ``columns``; NaN where there is none.
+
+    name: of its files. theirs: the rows below ours that the paper reports, under ``theirs_columns``.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: dict[str, tuple[float, ...]]
+    theirs_columns: tuple[str, ...] = ()
+    theirs: Mapping[str, tuple[float, ...]] = {}
+    notes: tuple[str, ...] = ()
+
+
+def group_of(action: str) -> str:
+    for group, words in ACTIONS.items():
+        if any(word in action.lower() for word in words):
+            return group
+    return "other"
+
+
+def label(name: str) -> str:
+    who = CONTESTANTS[name]
+    return f"{who.method} ({who.how})"
+
+
+def by_action(
+    results: Mapping[str, Totals], metric: str, condition: Condition
+) -> tuple[tuple[str, ...], dict]:
+    """Columns and rows by group of actions, with the mean over groups, as the paper's average, and over all
+    frames.
+    """
+    some = next(iter(results.values()))
+    groups = np.array([group_of(entry.action) for entry in some.labels])
+    columns = [group for group in (*ACTIONS, "other") if group in groups]
+    rows = {}
+    for name, totals in results.items():
+        values = [mean_error(totals, metric, condition, groups == group) for group in columns]
+        everything = mean_error(totals, metric, condition)
+        rows[label(name)] = (*values, float(np.mean(values)), everything)
+    return (*columns, "Avg.", "all frames"), rows
+
+
+def intervals(results: Mapping[str, Totals], metric: str, condition: Condition) -> tuple[str, ...]:
+    """A note a network: its error over all frames with the 95 % bootstrap interval over clips."""
+    notes = []
+    for name, totals in results.items():
+        low, high = interval(totals, metric, condition)
+        notes.append(f"{label(name)}: {mean_error(totals, metric, condition):.1f} [{low:.1f}, {high:.1f}]")
+    return ("All frames, with the 95 % bootstrap interval over clips: " + "; ".join(notes) + ".",)
+
+
+def table_ii(results: Mapping[str, Totals], kernel: int = 25) -> Sheet:
+    condition = Condition("joints", 0.5, kernel)
+    columns, rows = by_action(results, "pa_mpjpe", condition)
+    return Sheet(
+        "table_II" if kernel == 25 else f"table_II_K{kernel}",
+        f"Table II: PA-MPJPE (Protocol 1) in mm, 50 % of the joints hidden, K = {kernel}",
+        columns,
+        rows,
+        paper.ACTIONS,
+        paper.TABLE_II,
+        intervals(results, "pa_mpjpe", condition),
+    )
+
+
+def table_iii(results: Mapping[str, Totals], kernel: int = 25) -> Sheet:
+    conditions = [Condition("joints", 0.0, 25), *(Condition("joints", r, kernel) for r in (0.25, 0.5))]
+    rows = {
+        label(name): tuple(mean_error(totals, "pa_mpjpe", condition) for condition in conditions)
+        for name, totals in results.items()
+    }
+    return Sheet(
+        "table_III" if kernel == 25 else f"table_III_K{kernel}",
+        f"Table III: PA-MPJPE (Protocol 1) in mm by occlusion ratio, K = {kernel}",
+        ("0 %", "25 %", "50 %"),
+        rows,
+        ("0 %", "25 %", "50 %"),
+        paper.TABLE_III,
+        intervals(results, "pa_mpjpe", conditions[-1]),
+    )
+
+
+def table_iv(results: Mapping[str, Totals], kernel: int = 25) -> Sheet:
+    """``results`` has the poses of each network placed as it places them."""
+    condition = Condition("joints", 0.5, kernel)
+    columns, rows = by_action(results, "n_mpjpe_absolute", condition)
+    return Sheet(
+        "table_IV" if kernel == 25 else f"table_IV_K{kernel}",
+        "Table IV: N-MPJPE on absolute joints (Protocol 2) in mm, 50 % of the joints hidden, "
+        f"K = {kernel}; Pavllo et al. with their trajectory network, ours with the trajectory solve",
+        columns,
+        rows,
+        paper.ACTIONS,
+        paper.TABLE_IV,
+        intervals(results, "n_mpjpe_absolute", condition),
+    )
+
+
+def by_run(results: Mapping[str, Totals], kernel: int, ratio: float = 0.5) -> Sheet:
+    condition = Condition("joints", ratio, kernel)
+    return Sheet(
+        f"runs_K{kernel}",
+        f"PA-MPJPE in mm by how long the joint is hidden at a stretch, {100 * ratio:.0f} % hidden, "
+        f"K = {kernel}",
+        tuple(RUNS),
+        {
+            label(name): tuple(mean_error(totals, run, condition) for run in RUNS)
+            for name, totals in results.items()
+        },
+        notes=(f"Share of joints: {_shares(next(iter(results.values())), condition)}.",),
+    )
+
+
+def _shares(totals: Totals, condition: Condition) -> str:
+    counts = totals.sums[totals.conditions.index(condition), :, :, 1].sum(0)
+    known = {name: counts[METRICS.index(name)] for name in RUNS}
+    return ", ".join(f"{name} {100 * count / sum(known.values()):.1f} %" for name, count in known.items())
+
+
+def by_kernel(results: Mapping[str, Totals]) -> Sheet:
+    grid = [(ratio, kernel) for ratio in (0.25, 0.5, 0.75) for kernel in (25, 75, 150)]
+    return Sheet(
+        "kernels",
+        "PA-MPJPE in mm by occlusion ratio and box length K",
+        tuple(f"{100 * ratio:.0f} %, K={kernel}" for ratio, kernel in grid),
+        {
+            label(name): tuple(
+                mean_error(totals, "pa_mpjpe", Condition("joints", ratio, kernel)) for ratio, kernel in grid
+            )
+            for name, totals in results.items()
+        },
+    )
+
+
+def ablations(results: Mapping[str, Totals]) -> Sheet:
+    grid = (("0 %", 0.0, 25), ("50 %, K=25", 0.5, 25), ("50 %, K=75", 0.5, 75))
+    columns = [*(f"PA-MPJPE {title}" for title, *_ in grid), *(f"MPJVE {title} mm/s" for title, *_ in grid)]
+    rows = {}
+    for name, totals in results.items():
+        conditions = [Condition("joints", ratio, kernel) for _, ratio, kernel in grid]
+        rows[ABLATIONS[name][0]] = tuple(
+            mean_error(totals, metric, condition)
+            for metric in ("pa_mpjpe", "mpjve")
+            for condition in conditions
+        )
+    return Sheet("ablations", "What the paper asserts or leaves open", tuple(columns), rows)
+
+
+def write(sheet: Sheet, folder: Path, console: Console) -> None:
+    """Prints a sheet and writes it as Markdown, CSV and PNG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    console.print(f"\n[bold]{sheet.title}[/bold]")
+    stem = folder / sheet.name
+    report(
+        console,
+        ("measured here", *sheet.columns),
+        _cells(sheet.rows, sheet.columns),
+        stem.with_suffix(".md"),
+        before=(f"**{sheet.title}**",),
+        after=sheet.notes,
+    )
+    for note in sheet.notes:
+        console.print(note)
+    if sheet.theirs:
+        theirs = stem.with_name(f"{sheet.name}_paper.md")
+        heading = "the paper, on its own data"
+        report(console, (heading, *sheet.theirs_columns), _cells(sheet.theirs, sheet.theirs_columns), theirs)
+        ours = stem.with_suffix(".md").read_text(encoding="utf-8")
+        stem.with_suffix(".md").write_text(ours + "\n" + theirs.read_text(encoding="utf-8"), encoding="utf-8")
+        theirs.unlink()
+    with stem.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("source", "method", *sheet.columns))
+        writer.writerows(("measured", name, *values) for name, values in sheet.rows.items())
+        if sheet.theirs:
+            writer.writerow(("source", "method", *sheet.theirs_columns))
+            writer.writerows(("paper", name, *values) for name, values in sheet.theirs.items())
+    figure = charts.draw_bars(sheet.columns, sheet.rows, stem.with_suffix(".png"), ylabel="mm")
+    console.print(f"wrote {stem.with_suffix('.md')}, {stem.with_suffix('.csv')} and {figure}")
+
+
+def _cells(rows: Mapping[str, Sequence[float]], columns: Sequence[str]) -> list[list[str]]:
+    """Texts, the least of each column in bold."""
+    values = np.array([list(row) for row in rows.values()], float).reshape(len(rows), len(columns))
+    least = [np.nanmin(column) if np.isfinite(column).any() else math.nan for column in values.T]
+
+    def text(value: float, low: float) -> str:
+        if math.isnan(value):
+            return "–"
+        return f"**{value:.1f}**" if value == low and len(rows) > 1 else f"{value:.1f}"
+
+    return [
+        [name, *(text(value, low) for value, low in zip(row, least, strict=True))]
+        for name, row in rows.items()
+    ]

@@ -1,0 +1,248 @@
+"""Learns the weights of Eq. 9, by gradient through the trajectory solve.
+
+    python -m experiments.tune_solve --data cmu_single.npz cmu_pairs.npz --output runs/tune_solve
+    python -m experiments.evaluate ... --solve runs/tune_solve/solve.json
+    python -m experiments.tune_solve --steps 20 --output runs/tune_solve/smoke
+
+Minimises, over windows of consecutive frames that a trained lifter has lifted,
+
+    mean |C(λ₁, λ₂, c) − C*|
+
+with C the roots that `solve_trajectory` finds with smoothness weights λ₁, λ₂ and a confidence c_j for every
+joint (left and right alike; their geometric mean is one), and C* the true roots. The lifter stays as it is:
+what is learned is how far to trust its joints, and how people move. Without ``--data`` motion is generated:
+for a smoke test, not for results.
+"""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from experiments.configs import TrainConfig, as_json
+from experiments.train import (
+    SKELETON,
+    Batch,
+    NonFiniteLossError,
+    Placement,
+    draw_placed_batch,
+    make_bank,
+    read_motion,
+)
+from gated_lift import checkpoints, pipeline, weights
+from gated_lift.cameras import VirtualCamera, denormalize_screen
+from gated_lift.detector import DetectorConfig
+from gated_lift.metrics import root_error
+from gated_lift.occlusion import MaskDistribution
+from solvers import TrajectoryConfig, solve_trajectory
+
+
+@dataclasses.dataclass(frozen=True)
+class TuneConfig:
+    """Everything that decides a run; it is written to the run folder as config.json."""
+
+    data: tuple[Path, ...] = ()
+    """Capture files (.npz), of which the training split is used. Without any, generated motion."""
+    checkpoint: Path = weights.TWO_STREAM
+    """Checkpoint folder of the lifter."""
+    exclude_subjects: tuple[str, ...] = ()
+    """Subjects kept out besides the validation split, to choose settings on."""
+    joints: bool = True
+    """Learn a confidence for every joint too, not the two weights alone."""
+    steps: int = 300
+    windows: int = 16
+    """Windows a step."""
+    frames: int = 100
+    """Consecutive frames of a window, whose path is solved as a whole."""
+    learning_rate: float = 0.05
+    """Of the logarithms, at its greatest, from which it falls to zero along half a cosine."""
+    masks: MaskDistribution = dataclasses.field(default_factory=MaskDistribution)
+    camera: VirtualCamera = dataclasses.field(default_factory=VirtualCamera)
+    detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
+    seed: int = 0
+    output: Path = Path("runs/tune_solve")
+    """Run folder: config.json, metrics.jsonl, solve.json."""
+
+    def as_training(self) -> TrainConfig:
+        """What `experiments.train` has to know to draw the windows."""
+        return TrainConfig(
+            data=self.data,
+            exclude_subjects=self.exclude_subjects,
+            masks=self.masks,
+            camera=self.camera,
+            detector=self.detector,
+            batch_frames=self.windows * self.frames,
+            chunk_frames=self.frames,
+            chunk_stride=1,
+        )
+
+
+class Logarithms(NamedTuple):
+    """What is learned. velocity, acceleration: log λ₁ and log λ₂. joints: (J,)."""
+
+    velocity: jax.Array
+    acceleration: jax.Array
+    joints: jax.Array
+
+
+class Solve(NamedTuple):
+    """Weights for `solve_trajectory`. confidence: (J,), for every frame alike."""
+
+    trajectory: TrajectoryConfig
+    confidence: jax.Array
+
+
+def solve_of(logarithms: Logarithms) -> Solve:
+    mirrored = logarithms.joints[jnp.array(SKELETON.mirror)]
+    joints = (logarithms.joints + mirrored) / 2
+    return Solve(
+        TrajectoryConfig(
+            velocity_weight=jnp.exp(logarithms.velocity),
+            acceleration_weight=jnp.exp(logarithms.acceleration),
+        ),
+        jnp.exp(joints - jnp.mean(joints)),
+    )
+
+
+def placed_error(
+    logarithms: Logarithms,
+    poses: jax.Array,
+    batch: Batch,
+    placement: Placement,
+    before: int,
+    camera: VirtualCamera,
+) -> jax.Array:
+    """Mean distance (m) of the solved roots from the true ones, over people who have an answer.
+
+    poses: (B, n, J, 3) lifted, metres. before: frames of the batch's windows before their first output.
+    """
+    window = slice(before, before + poses.shape[1])
+    keypoints = denormalize_screen(batch.keypoints[:, window], camera.width, camera.height)
+    occluded = batch.occluded[:, window] | (batch.weight == 0)[..., None]
+    # Somebody who is never seen has no path, and 0 · NaN for a gradient: they are solved as if they were seen
+    # and count for nothing.
+    unseen = occluded.all(axis=(1, 2))
+    occluded = occluded & ~unseen[:, None, None]
+    solve = solve_of(logarithms)
+    confidence = jnp.broadcast_to(solve.confidence, occluded.shape)
+    found = solve_trajectory(
+        poses, keypoints, occluded, placement.camera, solve.trajectory, confidence=confidence
+    )
+    solved = pipeline.solved(found.status)
+    root = jnp.where(solved[:, None, None], found.root, placement.root)
+    weight = batch.weight * (solved & ~unseen)[:, None].astype(batch.weight.dtype)
+    # The distance has no slope at zero, where the placeholder stands.
+    error = root_error(root + jnp.float32(1e-9), placement.root)
+    return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
+
+
+def tune(config: TuneConfig, console: Console | None = None) -> Path:
+    """Runs a configuration to its end and returns the file with the weights.
+
+    Raises NonFiniteLossError.
+    """
+    console = console or Console()
+    lifter, variables, _ = checkpoints.load_lifter(config.checkpoint)
+    training = config.as_training()
+    clips = read_motion(training)
+    bank = make_bank(clips)
+    config.output.mkdir(parents=True, exist_ok=True)
+    (config.output / "config.json").write_text(json.dumps(as_json(config), indent=1) + "\n")
+    optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
+    begin = Logarithms(jnp.float32(0), jnp.float32(0), jnp.zeros(SKELETON.num_joints))
+
+    @jax.jit
+    def step(index: jax.Array, state: tuple[Logarithms, Any]) -> tuple[tuple[Logarithms, Any], jax.Array]:
+        logarithms, moments = state
+        key = jax.random.fold_in(jax.random.key(config.seed), index)
+        batch, placement = draw_placed_batch(key, bank, lifter, training, config.windows)
+        poses = lifter.apply(variables, batch.keypoints, batch.occluded, age=batch.age)
+        error, slopes = jax.value_and_grad(placed_error)(
+            logarithms, poses, batch, placement, lifter.padding[0], config.camera
+        )
+        # A step with a path that could not be solved has no gradient, and changes nothing.
+        usable = jnp.all(jnp.array([jnp.all(jnp.isfinite(slope)) for slope in slopes]))
+        slopes = jax.tree.map(lambda slope: jnp.where(usable, slope, jnp.zeros_like(slope)), slopes)
+        if not config.joints:
+            slopes = slopes._replace(joints=jnp.zeros_like(slopes.joints))
+        updates, moments = optimizer.update(slopes, moments, logarithms)
+        return (optax.apply_updates(logarithms, updates), moments), error
+
+    state = (begin, optimizer.init(begin))
+    columns = (
+        TextColumn("tuning"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[error]} mm"),
+        TimeRemainingColumn(),
+    )
+    log_path = config.output / "metrics.jsonl"
+    recent: list[float] = []
+    with Progress(*columns, console=console) as progress, log_path.open("w") as log:
+        task = progress.add_task("tune", total=config.steps, error="–")
+        for index in range(config.steps):
+            state, error = step(jnp.int32(index), state)
+            recent = [*recent[-49:], float(error)]
+            if not math.isfinite(recent[-1]):
+                raise NonFiniteLossError(
+                    f"the error is {recent[-1]} at step {index + 1}: the data is at fault"
+                )
+            log.write(json.dumps({"step": index + 1, "train_root_m": recent[-1]}) + "\n")
+            progress.update(task, advance=1, error=f"{1000 * np.mean(recent):.0f}")
+    solve = solve_of(state[0])
+    path = save_solve(config.output / "solve.json", solve)
+    console.print(
+        f"lambda_1 {float(solve.trajectory.velocity_weight):.3g}, "
+        f"lambda_2 {float(solve.trajectory.acceleration_weight):.3g}, confidences "
+        + ", ".join(
+            f"{name} {float(value):.2f}"
+            for name, value in zip(SKELETON.names, solve.confidence, strict=True)
+            if not name.startswith("left_")
+        )
+    )
+    console.print(f"wrote {path} and {log_path}")
+    return path
+
+
+def save_solve(path: Path, solve: Solve) -> Path:
+    values = {
+        "velocity_weight": float(solve.trajectory.velocity_weight),
+        "acceleration_weight": float(solve.trajectory.acceleration_weight),
+        "joint_confidence": dict(zip(SKELETON.names, map(float, solve.confidence), strict=True)),
+    }
+    path.write_text(json.dumps(values, indent=1) + "\n")
+    return path
+
+
+def load_solve(path: Path) -> Solve:
+    """Raises ValueError for a file that is not one of `save_solve`'s, or with other joints."""
+    try:
+        values = json.loads(path.read_text())
+        confidence = [float(values["joint_confidence"][name]) for name in SKELETON.names]
+        first, second = float(values["velocity_weight"]), float(values["acceleration_weight"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} does not hold weights of {SKELETON.name} ({error!r}): write it with "
+            "experiments.tune_solve"
+        ) from error
+    return Solve(
+        TrajectoryConfig(velocity_weight=first, acceleration_weight=second),
+        jnp.asarray(confidence, jnp.float32),
+    )
+
+
+def main() -> None:
+    tune(tyro.cli(TuneConfig, description=__doc__))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The trajectory-space factorization of Lin & Lee 2019, a rival that the paper compares with."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, DTypeLike, Float
+
+from gated_lift.lifter import Target
+from gated_lift.occlusion import Fill, fill_gaps
+from gated_lift.sequence_lifter import check_window
+from gated_lift.standardize import Standardize, statistics_of
+
+POOL = 5  # frames
+CONVOLUTIONS = 5
+HIDDEN_LAYERS = 4
+
+
+def cosine_bases(count: int, frames: int) -> np.ndarray:
+    """The first rows of the discrete cosine transform, (K, F) float64:
+
+        b₀(t) = √½,   b_k(t) = cos(π k (t + ½) / F)
+
+    so that B Bᵀ = F/2 · 1: coefficients are 2/F B x, and Bᵀ times them is the nearest path in that space.
+    Raises ValueError unless 1 ≤ K ≤ F.
+    """
+    if not 1 <= count <= frames:
+        raise ValueError(f"bases is {count}: choose from 1 to the window's {frames} frames")
+    bases = np.cos(np.pi * np.arange(count)[:, None] * (np.arange(frames) + 0.5) / frames)
+    bases[0] = np.sqrt(0.5)
+    return bases
+
+
+def pooled_bases(count: int, frames: int) -> np.ndarray:
+    """(F, K) what takes a window's features to coefficients: the mean over five frames (with zeros beyond the
+    ends), then 2/F times the bases. Both are linear in time, so they are one matrix.
+    """
+    time = np.arange(frames)
+    pool = (np.abs(time[:, None] - time) <= POOL // 2) / POOL
+    return pool @ cosine_bases(count, frames).T * (2 / frames)
+
+
+class FactorizedLifter(nn.Module):
+    """A window of keypoints to the coefficients of every coordinate's path on `cosine_bases`.
+
+    Five layers that see one frame at a time, each of all before it and the z-scored keypoints (dense
+    connections: Linear, batch norm, ReLU, dropout); their outputs averaged over five frames and projected on
+    the bases (`pooled_bases`); four layers of the same kind on the coefficients; and a Linear layer to three
+    paths for each joint but the root, z-scores that `Standardize` takes back to metres.
+
+    window: frames F. bases: coefficients K of a path. features, hidden: channels of the two kinds of layers.
+    slide: frames between the windows of a clip, which are averaged (`lift_frames`).
+    batch_norm_momentum, axis_name, dtype: as in `TemporalLifter`.
+    """
+
+    window: int = 50
+    bases: int = 8
+    features: int = 256
+    hidden: int = 1024
+    slide: int = 5
+    num_joints: int = 17
+    feature_dropout: float = 0.5
+    hidden_dropout: float = 0.25
+    batch_norm_momentum: float = 0.9
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @property
+    def fill(self) -> Fill:
+        return "interpolate"
+
+    @property
+    def causal(self) -> bool:
+        return False
+
+    @property
+    def target(self) -> Target:
+        return "pose"
+
+    @property
+    def receptive_field(self) -> int:
+        return self.window
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """None: in training every frame of a window is an output."""
+        return 0, 0
+
+    @property
+    def flip_averaging(self) -> bool:
+        return True
+
+    def statistics(
+        self, keypoints: Float[Array | np.ndarray, "N J 2"], poses: Float[Array | np.ndarray, "N J 3"]
+    ) -> dict[str, Any]:
+        """The variables' ``statistics`` from frames of training data: screen-normalised keypoints without
+        gaps and root-relative poses in metres.
+        """
+        return {"keypoints": statistics_of(keypoints), "poses": statistics_of(poses[:, 1:])}
+
+    def lift_frames(
+        self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
+    ) -> Float[Array, "B F J 3"]:
+        """Every frame as the mean over the windows that hold it: one every ``slide`` frames, and one that
+        ends with the clip. A clip shorter than a window is continued by its last frame, and gaps are filled
+        over the whole clip.
+        """
+        if self.slide < 1:
+            raise ValueError(f"slide is {self.slide}: windows begin one or more frames apart")
+        frames = keypoints.shape[1]
+        length = max(frames, self.window)
+        filled = fill_gaps(keypoints, occluded)[:, np.minimum(np.arange(length), frames - 1)]
+        starts = np.append(np.arange(0, length - self.window, self.slide), length - self.window)
+
+        def add(total: Array, start: Array) -> tuple[Array, None]:
+            window = jax.lax.dynamic_slice_in_dim(filled, start, self.window, axis=1)
+            poses = self.apply(variables, window, jnp.zeros(window.shape[:-1], bool))
+            held = jax.lax.dynamic_slice_in_dim(total, start, self.window, axis=1)
+            return jax.lax.dynamic_update_slice_in_dim(total, held + poses, start, axis=1), None
+
+        # One window at a time: a few windows of everybody fill a processor, all of them its memory.
+        total, _ = jax.lax.scan(add, jnp.zeros((*filled.shape[:-1], 3)), jnp.asarray(starts, jnp.int32))
+        count = np.zeros(length, np.float32)
+        for start in starts:
+            count[start : start + self.window] += 1
+        return (total / jnp.asarray(count)[None, :, None, None])[:, :frames]
+
+    @nn.compact
+    def __call__(
+        self,
+        keypoints: Float[Array, "B T J 2"],
+        occluded: Bool[Array, "B T J"],
+        *,
+        train: bool = False,
+        age: Float[Array, "B T J"] | None = None,
+    ) -> Float[Array, "B T J 3"]:
+        """Lifts windows of exactly ``window`` frames to a pose a frame, metres in camera axes, root at 0.
+
+        keypoints: screen-normalised; hidden ones are never read and may be NaN, unless ``age`` says that the
+        caller has filled the gaps already (its values are not used). train: batch statistics and dropout
+        (needs the ``dropout`` rng and ``mutable=["batch_stats"]``). Raises ValueError for another joint
+        count, for windows of another length and for too many bases.
+        """
+        check_window(keypoints, occluded, self.num_joints, self.window)
+        project = jnp.asarray(pooled_bases(self.bases, self.window), jnp.float32)
+        restore = jnp.asarray(cosine_bases(self.bases, self.window), jnp.float32)
+        if age is None:
+            keypoints = fill_gaps(keypoints, occluded)
+        read = Standardize((self.num_joints, 2), name="keypoints")
+        written = Standardize((self.num_joints - 1, 3), name="poses")
+        batch = len(keypoints)
+
+        def layer(inputs: list[Array], width: int, dropout: float, name: str) -> Array:
+            joined = jnp.concatenate(inputs, axis=-1)
+            outputs = nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)(joined)
+            outputs = nn.BatchNorm(
+                use_running_average=not train,
+                momentum=self.batch_norm_momentum,
+                axis_name=self.axis_name if train else None,
+                dtype=self.dtype,
+                name=f"{name}_norm",
+            )(outputs)
+            return nn.Dropout(dropout, deterministic=not train)(nn.relu(outputs))
+
+        seen = [read(keypoints).reshape(batch, self.window, -1).astype(self.dtype or keypoints.dtype)]
+        for index in range(CONVOLUTIONS):
+            seen.append(layer(seen, self.features, self.feature_dropout, f"frame{index}"))
+        # Each by itself: together they are long, and only K of F frames are left of them.
+        coefficients = [jnp.einsum("btc,tk->bkc", part, project.astype(part.dtype)) for part in seen]
+        known = [part.reshape(batch, -1) for part in coefficients]
+        for index in range(HIDDEN_LAYERS):
+            known.append(layer(known, self.hidden, self.hidden_dropout, f"path{index}"))
+        numbers = 3 * (self.num_joints - 1)
+        head = nn.Dense(self.bases * numbers, dtype=self.dtype, name="head")
+        paths = head(jnp.concatenate(known, axis=-1)).astype(jnp.float32).reshape(batch, self.bases, numbers)
+        # At full precision: accelerators would round the bases, which are all that a path is made of.
+        scores = jnp.einsum("bkc,kt->btc", paths, restore, precision=jax.lax.Precision.HIGHEST)
+        joints = written.undo(scores.reshape(batch, self.window, -1, 3))
+        return jnp.concatenate([jnp.zeros_like(joints[:, :, :1]), joints], axis=2)

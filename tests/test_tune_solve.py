@@ -1,0 +1,91 @@
+"""Weights learned through the solve: they get nearer to the truth, and the file holds them."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.evaluate import EvaluateConfig
+from experiments.train import Batch, Placement
+from experiments.tune_solve import (
+    Logarithms,
+    Solve,
+    TuneConfig,
+    load_solve,
+    placed_error,
+    save_solve,
+    solve_of,
+    tune,
+)
+from gated_lift.cameras import VirtualCamera, normalize_screen
+from gated_lift.skeleton import H36M_17
+from solvers import Camera, TrajectoryConfig, project
+
+
+def test_left_and_right_count_alike_and_the_mean_is_one():
+    rng = np.random.default_rng(0)
+    logarithms = Logarithms(jnp.float32(1), jnp.float32(-2), jnp.asarray(rng.normal(size=17), jnp.float32))
+    solve = solve_of(logarithms)
+    np.testing.assert_allclose(solve.confidence[jnp.array(H36M_17.mirror)], solve.confidence)
+    np.testing.assert_allclose(np.log(solve.confidence).mean(), 0, atol=1e-6)
+    np.testing.assert_allclose(solve.trajectory.velocity_weight, np.e, rtol=1e-6)
+    np.testing.assert_allclose(solve.trajectory.acceleration_weight, np.exp(-2), rtol=1e-6)
+
+
+def test_the_file_holds_the_weights(tmp_path):
+    solve = Solve(TrajectoryConfig(velocity_weight=0.5, acceleration_weight=3.0), jnp.linspace(0.5, 2, 17))
+    found = load_solve(save_solve(tmp_path / "solve.json", solve))
+    np.testing.assert_allclose(found.confidence, solve.confidence)
+    assert found.trajectory == solve.trajectory
+    (tmp_path / "solve.json").write_text(json.dumps({"velocity_weight": 1.0}))
+    with pytest.raises(ValueError, match="does not hold weights of h36m_17"):
+        load_solve(tmp_path / "solve.json")
+    (tmp_path / "solve.json").write_text("not JSON")
+    with pytest.raises(ValueError, match=r"write it with experiments\.tune_solve"):
+        load_solve(tmp_path / "solve.json")
+
+
+def test_a_few_steps_move_the_weights(tmp_path):
+    config = TuneConfig(steps=3, windows=4, frames=40, output=tmp_path / "first")
+    # Optax mixes dtypes itself, which strict promotion would refuse.
+    with jax.numpy_dtype_promotion("standard"):
+        first = load_solve(tune(config))
+    assert (tmp_path / "first" / "config.json").exists()
+    lines = (tmp_path / "first" / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == 3 and all(json.loads(line)["train_root_m"] > 0 for line in lines)
+    assert float(jnp.max(jnp.abs(jnp.log(first.confidence)))) > 0.01
+    assert first.trajectory.velocity_weight != 1.0
+    assert EvaluateConfig((), (), solve=tmp_path / "first" / "solve.json").solve is not None
+
+
+def test_the_slope_is_that_of_finite_differences_and_the_unseen_count_for_nothing():
+    """Two people whose lifted wrists are off; one of them is never seen."""
+    rng = np.random.default_rng(3)
+    frames, before = 12, 2
+    poses = jnp.asarray(0.3 * rng.normal(size=(2, frames, 17, 3)), jnp.float32).at[..., 0, :].set(0)
+    root = jnp.stack([jnp.linspace(0, 0.5, frames), jnp.zeros(frames), jnp.full(frames, 4.0)], -1)
+    root = jnp.broadcast_to(root, (2, frames, 3)).astype(jnp.float32)
+    camera = Camera((1100.0, 1100.0), (500.0, 500.0))
+    view = VirtualCamera(width=1000, height=1000)
+    keypoints = normalize_screen(project(poses + root[..., None, :], camera), 1000, 1000)
+    padded = jnp.pad(keypoints, ((0, 0), (before, before), (0, 0), (0, 0)))
+    occluded = jnp.zeros(padded.shape[:-1], bool).at[1].set(True)
+    off = poses.at[..., 13, :].add(jnp.array([0.1, 0.05, 0.0]))
+    batch = Batch(padded, occluded, jnp.zeros(occluded.shape), poses, jnp.ones((2, frames)))
+    placement = Placement(root, Camera(jnp.full((2, 2), 1100.0), jnp.full((2, 2), 500.0)))
+    begin = Logarithms(jnp.float32(0), jnp.float32(1), jnp.zeros(17))
+    loss = jax.jit(lambda logs: placed_error(logs, off, batch, placement, before, view))
+    value, slopes = jax.value_and_grad(loss)(begin)
+    assert all(bool(jnp.isfinite(slope).all()) for slope in slopes)
+    # Only the first person counts: the wrist's 11 cm move the root by less.
+    assert 0 < float(value) < 0.11
+    step = 0.05
+    for name in ("velocity", "acceleration"):
+        up, down = (begin._replace(**{name: getattr(begin, name) + side * step}) for side in (1, -1))
+        slope = (loss(up) - loss(down)) / (2 * step)
+        np.testing.assert_allclose(getattr(slopes, name), slope, rtol=0.05, atol=2e-6)
+    bump = step * jnp.eye(17)[13]
+    slope = (loss(begin._replace(joints=bump)) - loss(begin._replace(joints=-bump))) / (2 * step)
+    np.testing.assert_allclose(slopes.joints[13], slope, rtol=0.05)
