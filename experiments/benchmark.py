@@ -410,7 +410,7 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
 def _time_training(settings: TrainConfig, bank: train.Bank, steps: int) -> tuple[float, float]:
     """Median seconds of a whole step and of drawing its batch."""
     lifter = train.make_lifter(settings)
-    _, _, learning_rate, batch_norm_rate = train.make_schedules(settings, len(bank.poses))
+    _, _, learning_rate, batch_norm_rate = train.make_schedules(settings, len(bank.first))
     optimizer = optax.amsgrad(learning_rate)
     step = jax.jit(train.make_step(settings, lifter, optimizer, batch_norm_rate))
     size = settings.batch_frames // settings.chunk_frames

@@ -72,6 +72,15 @@ class TrainConfig:
 
     data: tuple[Path, ...] = ()
     """Capture files (.npz). Without any, generated motion is used: for a smoke test, not for results."""
+    human36m: Path | None = None
+    """VideoPose3D's data_3d_h36m.npz: motion of S1, S5, S6, S7 and S8 before virtual cameras, as ``data``."""
+    keypoints_2d: Path | None = None
+    """Its 2D file: the recorded keypoints and the real cameras take the virtual ones' place."""
+    cameras: Path | None = None
+    """Camera file (.json), or the ground-truth 2D file (.npz) to find the cameras from; by default
+    keypoints_2d."""
+    allow_pickle: bool = False
+    """Read VideoPose3D's files, which hold pickles: only for files that you trust."""
     exclude_subjects: tuple[str, ...] = ()
     """Subjects kept out of training besides the validation split, to choose settings on."""
     network: AvoidSubcommands[Network | SequenceNetwork | FactorizedNetwork] = field(default_factory=Network)

@@ -344,7 +344,7 @@ def measure(
         first = 0
         for length, people in seen.items():
             mask = sample_mask(
-                _mask_key(config.seed, condition, length),
+                mask_key(config.seed, condition, length),
                 people.missed.shape,
                 condition.ratio,
                 condition.kernel_frames,
@@ -447,7 +447,7 @@ def rows_of(name: str, totals: Totals) -> list[Row]:
     return rows
 
 
-def _mask_key(seed: int, condition: Condition, length: int) -> jax.Array:
+def mask_key(seed: int, condition: Condition, length: int) -> jax.Array:
     """A condition's masks depend on itself alone, not on what else is judged."""
     key = jax.random.fold_in(jax.random.key(seed + 1), length)
     for number in (condition.masks == "body", round(1e6 * condition.ratio), condition.kernel_frames):
@@ -528,9 +528,7 @@ def print_table(rows: Sequence[Row], console: Console) -> None:
 def main() -> None:
     config = tyro.cli(EvaluateConfig, description=__doc__)
     console = Console()
-    names = config.names or tuple(_run_name(path) for path in config.checkpoint)
-    if len(names) != len(config.checkpoint) or len(set(names)) != len(names):
-        raise ValueError(f"names {names}: give one name a checkpoint ({len(config.checkpoint)}), each once")
+    names = network_names(config.checkpoint, config.names)
     clips = read_people(config)
     fps = clips[0].fps
     if any(clip.fps != fps for clip in clips):
@@ -567,10 +565,16 @@ def main() -> None:
     console.print(f"wrote {config.output / 'rows.json'}, {config.output / 'table.md'} and {figure}")
 
 
-def _run_name(path: Path) -> str:
-    """runs/small/two_stream/checkpoints is called two_stream."""
-    path = path.absolute()
-    return path.parent.name if path.name == "checkpoints" else path.name
+def network_names(checkpoints: Sequence[Path], names: Sequence[str]) -> tuple[str, ...]:
+    """What to call each network: its own name, or its run folder's, so that runs/small/two_stream/checkpoints
+    is called two_stream. Raises ValueError unless every checkpoint has a name of its own.
+    """
+    paths = [path.absolute() for path in checkpoints]
+    folders = [path.parent.name if path.name == "checkpoints" else path.name for path in paths]
+    chosen = tuple(names or folders)
+    if len(chosen) != len(paths) or len(set(chosen)) != len(chosen):
+        raise ValueError(f"names {chosen}: give one name a checkpoint ({len(paths)}), each once")
+    return chosen
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@
     python -m experiments.train small --data cmu_single.npz cmu_pairs.npz
     python -m experiments.train paper --data cmu_single.npz cmu_pairs.npz --network.gating single_stream
     python -m experiments.train hossain --data cmu_single.npz cmu_pairs.npz --masks.masked-share 0
+    python -m experiments.train paper --human36m data_3d_h36m.npz --allow-pickle \
+        --keypoints-2d data_2d_h36m_cpn_ft_h36m_dbb.npz --cameras data_2d_h36m_gt.npz
 
 Any field of a configuration is a flag (`--help` after a configuration's name lists them). A run is decided by
 its configuration and seed alone: step n draws from fold_in(seed, n), so `--resume` continues exactly where
@@ -27,8 +29,10 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from experiments import recorded
 from experiments.configs import CONFIGS, TrainConfig, as_json
-from gated_lift import captures, charts, checkpoints, generated
+from experiments.recorded import RecordedBank
+from gated_lift import captures, charts, checkpoints, generated, human36m
 from gated_lift.bodies import sample_proportions, scale_bones
 from gated_lift.cameras import normalize_screen, sample_static_camera
 from gated_lift.clips import MotionClip, concatenate_people
@@ -62,12 +66,15 @@ class NonFiniteLossError(RuntimeError):
 # ------------------------------------------------------------------------------------------------ data
 
 
-class Bank(NamedTuple):
+class VirtualBank(NamedTuple):
     """poses: (N, J, 3) world metres. first, last: (N,) bounds of the stretch that each frame belongs to."""
 
     poses: jax.Array
     first: jax.Array
     last: jax.Array
+
+
+Bank = VirtualBank | RecordedBank
 
 
 class Batch(NamedTuple):
@@ -92,11 +99,13 @@ class Placement(NamedTuple):
 
 
 def read_motion(config: TrainConfig) -> tuple[MotionClip, ...]:
-    """Training clips: the training split of every capture file, or generated motion where there is none."""
-    if not config.data:
+    """Training clips: the training split of every file, or generated motion where there is none."""
+    if not config.data and config.human36m is None:
         return tuple(generated.crossing_pair(frames=300, fps=FPS, seed=seed) for seed in range(4))
     clips = [clip for path in config.data for clip in captures.read_captures(path)]
     training, _ = captures.split(clips)
+    if config.human36m is not None:
+        training += human36m.read_training(config.human36m, config.allow_pickle)
     excluded = set(config.exclude_subjects)
     kept = tuple(clip for clip in training if not excluded & set(clip.subject.split("+")))
     if not kept:
@@ -112,15 +121,38 @@ def read_motion(config: TrainConfig) -> tuple[MotionClip, ...]:
     return kept
 
 
-def make_bank(clips: tuple[MotionClip, ...]) -> Bank:
+def make_bank(clips: tuple[MotionClip, ...]) -> VirtualBank:
     stretches = concatenate_people(clips)
     first = np.repeat(stretches.start, stretches.length).astype(np.int32)
     last = np.repeat(stretches.start + stretches.length - 1, stretches.length).astype(np.int32)
-    return Bank(jnp.asarray(stretches.poses), jnp.asarray(first), jnp.asarray(last))
+    return VirtualBank(jnp.asarray(stretches.poses), jnp.asarray(first), jnp.asarray(last))
+
+
+def read_bank(config: TrainConfig, clips: tuple[MotionClip, ...]) -> Bank:
+    """What the steps draw from: the clips' motion, or the keypoints that were recorded of it."""
+    if config.keypoints_2d is None:
+        if config.cameras is not None:
+            raise ValueError(f"cameras {config.cameras} saw no keypoints: give keypoints_2d too, or neither")
+        return make_bank(clips)
+    if config.data or config.human36m is None:
+        raise ValueError(
+            f"keypoints_2d {config.keypoints_2d} are Human3.6M's: give human36m (data_3d_h36m.npz), no data"
+        )
+    if config.body_spread:
+        raise ValueError(
+            f"body_spread is {config.body_spread}: recorded people (keypoints_2d) keep their bodies, give 0"
+        )
+    subjects = {clip.subject for clip in clips}
+    takes = human36m.read_takes(
+        config.human36m, config.keypoints_2d, config.cameras, config.allow_pickle, subjects
+    )
+    return recorded.make_bank(takes, config.camera)
 
 
 def draw_batch(key: jax.Array, bank: Bank, lifter: Lifter, config: TrainConfig, size: int) -> Batch:
-    """``size`` windows at random frames, each seen by a camera, a detector and a mask of its own."""
+    """``size`` windows at random frames, each with a mask of its own, and unless it is recorded with a camera
+    and a detector of its own.
+    """
     batch, placement = draw_placed_batch(key, bank, lifter, config, size)
     if lifter.target == "root":
         # Size tells depth only where the focal length is known: as in `pipeline.lift`, all cameras' keypoints
@@ -147,16 +179,11 @@ def draw_placed_batch(
     times = np.concatenate([window[0] - margin[::-1], window, window[-1] + margin])
     inside = slice(len(margin), len(margin) + len(window))
 
-    frame = jax.random.randint(frame_key, (size,), 0, len(bank.poses))
+    frame = jax.random.randint(frame_key, (size,), 0, len(bank.first))
     first, last = bank.first[frame], bank.last[frame]
     # A chunk starts inside its clip and stays there where the clip is long enough.
     start = jnp.clip(frame - outputs[-1] // 2, first, jnp.maximum(first, last - outputs[-1]))
-    poses = bank.poses[jnp.clip(start[:, None] + times[None], first[:, None], last[:, None])]
-    if config.body_spread:
-        # A key of its own, so that everything else is drawn as without it.
-        body_keys = jax.random.split(jax.random.fold_in(key, 5), size)
-        bodies = jax.vmap(lambda key: sample_proportions(key, config.body_spread, SKELETON))(body_keys)
-        poses = scale_bones(poses, jnp.broadcast_to(bodies[:, None], poses.shape[:-1]), SKELETON)
+    frames = jnp.clip(start[:, None] + times[None], first[:, None], last[:, None])
     weight = (start[:, None] + outputs[None] <= last[:, None]).astype(jnp.float32)
 
     def look(camera_key: jax.Array, detector_key: jax.Array, poses: jax.Array) -> tuple[Any, ...]:
@@ -165,9 +192,18 @@ def draw_placed_batch(
         keypoints = normalize_screen(seen.keypoints, config.camera.width, config.camera.height)
         return keypoints, seen.occluded, seen.joints, camera
 
-    keypoints, missed, joints, camera = jax.vmap(look)(
-        jax.random.split(camera_key, size), jax.random.split(detector_key, size), poses
-    )
+    if isinstance(bank, RecordedBank):
+        keypoints, missed, joints, camera = recorded.look_up(bank, frames, config.camera)
+    else:
+        poses = bank.poses[frames]
+        if config.body_spread:
+            # A key of its own, so that everything else is drawn as without it.
+            body_keys = jax.random.split(jax.random.fold_in(key, 5), size)
+            bodies = jax.vmap(lambda key: sample_proportions(key, config.body_spread, SKELETON))(body_keys)
+            poses = scale_bones(poses, jnp.broadcast_to(bodies[:, None], poses.shape[:-1]), SKELETON)
+        keypoints, missed, joints, camera = jax.vmap(look)(
+            jax.random.split(camera_key, size), jax.random.split(detector_key, size), poses
+        )
     shape = (size, int(times[-1] - times[0]) + 1, SKELETON.num_joints)
     occluded = missed | sample_training_masks(mask_key, shape, config.masks)[:, times - times[0]]
     stamps = jnp.asarray(times)
@@ -392,8 +428,8 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     (output / "config.json").write_text(json.dumps(described, indent=1) + "\n")
 
     clips = read_motion(config)
-    bank = make_bank(clips)
-    per_epoch, steps, learning_rate, batch_norm_rate = make_schedules(config, len(bank.poses))
+    bank = read_bank(config, clips)
+    per_epoch, steps, learning_rate, batch_norm_rate = make_schedules(config, len(bank.first))
     optimizer = OPTIMIZERS[config.optimizer](learning_rate)
     state = init_state(config, lifter, optimizer)
     if config.resume and checkpoints.newest_step(folder) is not None:
@@ -415,7 +451,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     compiled, state, bank, one_copy = distribute(config, make, state, bank)
     console.print(
         f"{parameter_count(one_copy(state).variables):,} weights, receptive field {lifter.receptive_field} "
-        f"frames; {len(clips)} clips, {len(one_copy(bank).poses):,} frames; {steps:,} steps of "
+        f"frames; {len(clips)} clips, {len(one_copy(bank).first):,} frames; {steps:,} steps of "
         f"{config.batch_frames} frames ({per_epoch} an epoch) on {jax.device_count()} "
         f"{jax.default_backend()} device(s)"
     )
@@ -519,7 +555,7 @@ def _check_same_run(path: Path, config: TrainConfig) -> None:
     described, stored = as_json(config), json.loads(path.read_text())
     before = as_json(TrainConfig()) | stored
     before["network"] = as_json(type(config.network)()) | before["network"]
-    free = {"resume", "output", "checkpoint_every", "log_every", "data", "distributed"}
+    free = {"resume", "output", "checkpoint_every", "log_every", "data", "distributed", "allow_pickle"}
     changed = [name for name in described if name not in free and before.get(name) != described[name]]
     if changed:
         raise ValueError(

@@ -11,6 +11,8 @@ from solvers.pinhole import Extrinsics as Extrinsics
 from solvers.pinhole import normalize as normalize
 from solvers.pinhole import project as project
 from solvers.pinhole import project_jacobian as project_jacobian
+from solvers.resection import Resection as Resection
+from solvers.resection import resect as resect
 from solvers.streaming import StreamEstimate as StreamEstimate
 from solvers.streaming import StreamState as StreamState
 from solvers.streaming import feed as feed

@@ -1,0 +1,230 @@
+"""Judges lifters on Human3.6M's test subjects S9 and S11, action by action, from VideoPose3D's files.
+
+    python -m experiments.human36m --checkpoint runs/paper/checkpoints --allow-pickle \\
+        --positions-3d data_3d_h36m.npz --keypoints-2d data_2d_h36m_cpn_ft_h36m_dbb.npz \\
+        --cameras data_2d_h36m_gt.npz
+
+Takes are lifted whole, in all four views, and averaged as the literature does: every action's mean over its
+frames, then the mean of the actions. Masks (Eqs. 10, 11) are decided by the seed, the condition and the take
+alone. The lifted poses are placed by `solve_trajectory` before the absolute error of Protocol 2 is taken.
+"""
+
+import dataclasses
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.progress import track
+
+from experiments.evaluate import Condition, judge, lift, mask_key, network_names
+from experiments.reporting import report
+from gated_lift import checkpoints
+from gated_lift.human36m import TEST_SUBJECTS, RecordedTake, read_takes, write_cameras
+from gated_lift.occlusion import sample_mask
+from gated_lift.pipeline import screen_focal
+from gated_lift.skeleton import H36M_17 as SKELETON
+from gated_lift.videopose3d import FPS
+from solvers import Camera, TrajectoryConfig
+
+AVERAGE = "average"
+
+
+@dataclasses.dataclass(frozen=True)
+class Human36mConfig:
+    """Settings of one evaluation on Human3.6M."""
+
+    checkpoint: tuple[Path, ...]
+    """Checkpoint folders, one a network."""
+    positions_3d: Path
+    """data_3d_h36m.npz."""
+    keypoints_2d: Path
+    """The 2D to lift, such as data_2d_h36m_cpn_ft_h36m_dbb.npz."""
+    cameras: Path | None = None
+    """Camera file (.json), or the ground-truth 2D file (.npz) to find the cameras from; by default
+    keypoints_2d."""
+    allow_pickle: bool = False
+    """Read VideoPose3D's files, which hold pickles: only for files that you trust."""
+    names: tuple[str, ...] = ()
+    """What to call the networks, in the order of the checkpoints; their run folders' names by default."""
+    subjects: tuple[str, ...] = TEST_SUBJECTS
+    ratios: tuple[float, ...] = (0.0, 0.25, 0.5)
+    kernel_frames: tuple[int, ...] = (25, 75)
+    seed: int = 0
+    flip: bool = True
+    """Average over each take and its mirror image."""
+    screen: bool = False
+    """Divide keypoints by the image's size alone, as VideoPose3D's own weights expect, and not by the
+    camera."""
+    trajectory: TrajectoryConfig = dataclasses.field(default_factory=TrajectoryConfig)
+    output: Path = Path("runs/human36m")
+    """Folder for rows.json, a table a metric (.md), and the cameras as --cameras takes them (.json)."""
+
+
+class Take(NamedTuple):
+    """All views of one take. Arrays (V, F, ...) as in `RecordedTake`; camera: one a view.
+    screen: the camera whose rays are screen-normalised keypoints.
+    """
+
+    keypoints: np.ndarray
+    missed: np.ndarray
+    joints: np.ndarray
+    camera: Camera
+    screen: Camera
+    action: str
+    name: str
+
+
+class Row(NamedTuple):
+    """One network under one condition on one action, in mm; hidden and unsolved in per cent.
+
+    action: `AVERAGE` is the mean of the actions.
+    """
+
+    network: str
+    ratio: float
+    kernel_frames: int
+    action: str
+    frames: int
+    hidden: float
+    pa_mpjpe: float
+    mpjpe: float
+    n_mpjpe_absolute: float
+    root_error: float
+    unsolved: float
+
+
+TITLES = {
+    "pa_mpjpe": "Protocol 1: PA-MPJPE (mm)",
+    "mpjpe": "MPJPE (mm)",
+    "n_mpjpe_absolute": "Protocol 2: N-MPJPE of absolute joints (mm)",
+}
+SCALES = {"hidden": 100.0, **dict.fromkeys(TITLES, 1000.0), "root_error": 1000.0, "unsolved": 100.0}
+
+
+def join_views(takes: Sequence[RecordedTake]) -> list[Take]:
+    """Takes whose views lie one after another, as in the files, with their views together."""
+    joined = []
+    for name, group in groupby(takes, key=lambda take: take.name):
+        views = list(group)
+        cameras = [view.seen_by.camera for view in views]
+        half = np.array([view.seen_by.resolution for view in views], np.float32) / 2
+        joined.append(
+            Take(
+                keypoints=np.stack([view.keypoints for view in views]),
+                missed=np.stack([view.occluded for view in views]),
+                joints=np.stack([view.joints for view in views]),
+                camera=Camera(*(np.array(numbers, np.float32) for numbers in zip(*cameras, strict=True))),
+                # x ↦ (x − w/2) / (w/2), y ↦ (y − h/2) / (w/2): `normalize_screen` as a camera.
+                screen=Camera(focal=half[:, [0, 0]], center=half),
+                action=views[0].action,
+                name=name,
+            )
+        )
+    return joined
+
+
+def conditions(config: Human36mConfig) -> Iterator[Condition]:
+    """Ratio 0 once, then every ratio at every K."""
+    for kernel in config.kernel_frames:
+        for ratio in config.ratios:
+            if ratio > 0 or kernel == config.kernel_frames[0]:
+                yield Condition("joints", ratio, kernel)
+
+
+def evaluate(
+    config: Human36mConfig,
+    name: str,
+    loaded: checkpoints.LoadedLifter,
+    takes: Sequence[Take],
+    console: Console,
+) -> list[Row]:
+    """One network under every condition: a row an action, and their average."""
+    rows = []
+    for condition in track(list(conditions(config)), description=name, console=console):
+        totals: dict[str, dict[str, np.ndarray]] = {}
+        frames: dict[str, int] = {}
+        for take in takes:
+            key = jax.random.fold_in(
+                mask_key(config.seed, condition, take.missed.shape[1]), zlib.crc32(take.name.encode())
+            )
+            mask = sample_mask(key, take.missed.shape, condition.ratio, condition.kernel_frames)
+            occluded = jnp.asarray(take.missed) | mask
+            camera, focal = (take.screen, 1.0) if config.screen else (take.camera, screen_focal())
+            keypoints = jnp.asarray(take.keypoints)
+            poses = lift(
+                loaded.lifter, loaded.variables, keypoints, occluded, camera, SKELETON, config.flip, focal
+            )
+            sums = judge(
+                poses, keypoints, occluded, jnp.asarray(take.joints), take.camera, FPS, config.trajectory
+            )
+            frames[take.action] = frames.get(take.action, 0) + take.missed.shape[0] * take.missed.shape[1]
+            for metric in SCALES:
+                value, count = (np.asarray(part, np.float64).sum() for part in sums[metric])
+                entry = totals.setdefault(take.action, {}).setdefault(metric, np.zeros(2))
+                entry += (value, count)
+        means = {
+            action: {
+                metric: SCALES[metric] * value / count if count else float("nan")
+                for metric, (value, count) in by_metric.items()
+            }
+            for action, by_metric in sorted(totals.items())
+        }
+        means[AVERAGE] = {
+            metric: float(np.mean([by_metric[metric] for by_metric in means.values()])) for metric in SCALES
+        }
+        frames[AVERAGE] = sum(frames.values())
+        rows += [
+            Row(name, condition.ratio, condition.kernel_frames, action, frames[action], **by_metric)
+            for action, by_metric in means.items()
+        ]
+    return rows
+
+
+def write_tables(rows: Sequence[Row], output: Path, console: Console) -> None:
+    """A table a metric, printed and saved: networks and actions down, conditions across."""
+    columns = list(dict.fromkeys((row.ratio, row.kernel_frames) for row in rows))
+    titles = [f"{100 * ratio:.0f} %, K={kernel}" if ratio else "0 %" for ratio, kernel in columns]
+    for metric, title in TITLES.items():
+        cells = {
+            (row.network, row.action, row.ratio, row.kernel_frames): f"{getattr(row, metric):.1f}"
+            for row in rows
+        }
+        lines = [
+            [*names, *(cells[(*names, *column)] for column in columns)]
+            for names in dict.fromkeys(key[:2] for key in cells)
+        ]
+        console.print(title)
+        report(console, ["network", "action", *titles], lines, output / f"{metric}.md", 2, [f"# {title}"])
+
+
+def main() -> None:
+    config = tyro.cli(Human36mConfig, description=__doc__)
+    console = Console()
+    names = network_names(config.checkpoint, config.names)
+    takes = read_takes(
+        config.positions_3d, config.keypoints_2d, config.cameras, config.allow_pickle, config.subjects
+    )
+    joined = join_views(takes)
+    console.print(f"{len(joined)} takes, {len(takes)} views, {sum(len(t.joints) for t in takes):,} frames")
+    rows = []
+    for name, path in zip(names, config.checkpoint, strict=True):
+        rows += evaluate(config, name, checkpoints.load_lifter(path), joined, console)
+    config.output.mkdir(parents=True, exist_ok=True)
+    (config.output / "rows.json").write_text(json.dumps([row._asdict() for row in rows], indent=1) + "\n")
+    write_tables(rows, config.output, console)
+    used = {take.subject: [view.seen_by for view in takes if view.name == take.name] for take in takes}
+    write_cameras(config.output / "cameras.json", used)
+    tables = ", ".join(f"{name}.md" for name in TITLES)
+    console.print(f"wrote {config.output / 'rows.json'}, {tables} and cameras.json")
+
+
+if __name__ == "__main__":
+    main()
