@@ -203,11 +203,11 @@ HOSSAIN = TrainConfig(
     network=SequenceNetwork(channels=256),
     loss="sequence",
     optimizer="adam",
-    epochs=60,
+    epochs=30,
     batch_frames=160,
     chunk_frames=5,
     learning_rate=1e-3,
-    learning_rate_decay=0.93,
+    learning_rate_decay=0.86,
     checkpoint_every=5000,
     output=Path("runs/hossain"),
 )

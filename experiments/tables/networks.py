@@ -79,7 +79,7 @@ ABLATIONS = {
     "neighbours": ("neighbouring outputs, no velocity term", replace(_LONGER, chunk_stride=1)),
     "velocity": (
         "neighbouring outputs, velocity term",
-        replace(_LONGER, chunk_stride=1, velocity_weight=1.0),
+        replace(_LONGER, chunk_stride=1, velocity_weight=100.0),
     ),
 }
 
