@@ -310,13 +310,17 @@ def draw_mask(
 
 
 def draw_sequences(
-    scenes: Mapping[str, Scene], frames: Sequence[int], titles: Sequence[str], path: str | PathLike[str]
+    scenes: Mapping[str, Scene],
+    frames: Sequence[int],
+    titles: Sequence[str],
+    path: str | PathLike[str],
+    people_names: Sequence[str] = (),
 ) -> Path:
     """Writes poses against truth over time: a row for every person and every scene, a column a frame.
 
     scenes: what the rows are called, with the same people in each; rows of one person stand together. titles:
-    one a frame. Returns the path. Raises ValueError for no scenes or frames, and for a frame that a scene
-    does not have.
+    one a frame. people_names: what the people are called instead of "person 1" and so on. Returns the path.
+    Raises ValueError for no scenes or frames, and for a frame that a scene does not have.
     """
     if not scenes or not frames or len(titles) != len(frames):
         raise ValueError(
@@ -349,7 +353,8 @@ def draw_sequences(
             if row == 0:
                 axes.set_title(title, fontsize=TEXT)
         box = grid[row, 0].get_position(figure)
-        words = name if people == 1 else f"person {person + 1}: {name}"
+        who = people_names[person] if people_names else f"person {person + 1}"
+        words = name if people == 1 else f"{who}: {name}"
         figure.text(0.012, (box.y0 + box.y1) / 2, words, rotation=90, va="center", fontsize=SMALL)
     return save(figure, path)
 

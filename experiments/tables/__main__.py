@@ -51,7 +51,9 @@ def make(table: Name, config: TablesConfig, console: Console) -> None:
     elif table == "5":
         names = ("proposed", "pavllo")
         lifters = {layouts.label(name): laboratory.lifter(name, console) for name in names}
-        path = figures.out_of_occlusion(config.data, lifters, config.output / "figure_5.png")
+        path = figures.out_of_occlusion(
+            laboratory.moving_pairs(console), lifters, config.output / "figure_5.png"
+        )
         console.print(f"wrote {path}")
     elif table == "ablations":
         found = {name: laboratory.totals(name, console) for name in ABLATIONS}

@@ -1,23 +1,22 @@
 """The paper's figures that show data: masks (Fig. 4), and poses at the end of an occlusion (Fig. 5)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import evaluate
-from experiments.evaluate import EvaluateConfig
 from gated_lift import checkpoints, metrics, pictures, pipeline
+from gated_lift.moving_pairs import MovingPair
 from gated_lift.occlusion import sample_mask
-from gated_lift.scene import Scene
+from gated_lift.scene import Scene, runs
 from gated_lift.skeleton import H36M_17 as SKELETON
-from solvers import Camera
 
-FPS = 50.0
-# Frames of Fig. 5: how far from the last hidden one.
-MOMENTS = (-40, -20, 0, 5, 15)
+# Kinds of scenes in Fig. 5, and its frames: how far from the last one on which nobody saw the person.
+KINDS = ("around", "beside", "dance")
+BEFORE, AFTER = 30, 15
+MOMENTS = (-30, -15, 0, 5, 15)
 
 
 def masks(kernels: tuple[int, ...], path: Path, frames: int = 250, seed: int = 0) -> Path:
@@ -25,52 +24,61 @@ def masks(kernels: tuple[int, ...], path: Path, frames: int = 250, seed: int = 0
     shape = (frames, SKELETON.num_joints)
     strips = [sample_mask(jax.random.key(seed), shape, 0.5, kernel) for kernel in kernels]
     titles = [f"K = {kernel} frames" for kernel in kernels]
-    return pictures.draw_mask(np.stack([np.asarray(strip) for strip in strips]), path, SKELETON, FPS, titles)
+    return pictures.draw_mask(np.stack([np.asarray(strip) for strip in strips]), path, SKELETON, 50.0, titles)
 
 
 def out_of_occlusion(
-    data: tuple[Path, ...],
-    lifters: Mapping[str, checkpoints.LoadedLifter],
-    path: Path,
-    people: int = 2,
-    hidden_frames: int = 75,
+    pairs: Sequence[MovingPair], lifters: Mapping[str, checkpoints.LoadedLifter], path: Path
 ) -> Path:
-    """Validation people who are hidden whole for a second and a half, as every network lifts them.
+    """Who is hidden whole for longest in each of `KINDS`, as every network lifts them while they come out.
 
-    The people are the first of different subjects among the stretches of 300 frames: nobody chose them for
-    their looks. Poses stand where the trajectory solve puts them, before the camera.
+    Poses stand where the trajectory solve puts them, before the camera. What is longest decides who is shown:
+    nobody was chosen for their looks. Raises ValueError where a kind has nobody who is hidden long enough.
     """
-    config = EvaluateConfig(checkpoint=(), data=data)
-    length = evaluate.STRETCHES[0]
-    stretches = evaluate.cut(evaluate.read_people(config))[length]
-    first = {label.subject: index for index, (label, _) in reversed(list(enumerate(stretches)))}
-    chosen = [stretches[index] for index in sorted(first.values())[:people]]
-    seen = evaluate.see(config, length, chosen, FPS)
-    start = length // 2 - hidden_frames // 2
-    stop = start + hidden_frames
-    inside = (np.arange(length) >= start) & (np.arange(length) < stop)
-    occluded = seen.missed | jnp.asarray(inside)[None, :, None]
-    camera = Camera(seen.focal, seen.center)
+    chosen = [longest_hiding([pair for pair in pairs if pair.kind == kind], kind) for kind in KINDS]
+
+    def cut(values: np.ndarray | jax.Array, stop: int) -> np.ndarray:
+        return np.asarray(values)[stop - 1 - BEFORE : stop + AFTER]
+
     scenes: dict[str, Scene] = {}
     for name, loaded in lifters.items():
-        found = pipeline.recover(
-            loaded.lifter, loaded.variables, seen.keypoints, occluded, camera, SKELETON, config.trajectory
+        shown, errors = [], []
+        for pair, person, stop in chosen:
+            found = pipeline.recover(
+                loaded.lifter,
+                loaded.variables,
+                jnp.asarray(pair.keypoints[person]),
+                jnp.asarray(pair.occluded[person]),
+                pair.camera,
+            )
+            joints = jnp.asarray(pair.joints[person])
+            aligned = metrics.pa_mpjpe(found.poses, joints - joints[:, :1])
+            errors.append(cut(aligned, stop).mean())
+            arrays = (pair.keypoints[person], pair.occluded[person], found.joints, pair.joints[person])
+            shown.append([cut(values, stop) for values in arrays])
+        keypoints, occluded, predicted, truth = (np.stack(each) for each in zip(*shown, strict=True))
+        first = chosen[0][0]
+        scenes[f"{name}, {1000 * np.mean(errors):.0f} mm"] = Scene(
+            SKELETON, first.fps, keypoints, occluded, first.width, first.height, predicted, truth
         )
-        aligned = metrics.pa_mpjpe(found.poses, seen.joints - seen.joints[..., :1, :])
-        error = 1000 * float(jnp.mean(aligned[:, inside]))
-        scenes[f"{name}, {error:.0f} mm while hidden"] = Scene(
-            SKELETON,
-            FPS,
-            np.asarray(seen.keypoints),
-            np.asarray(occluded),
-            config.camera.width,
-            config.camera.height,
-            np.asarray(found.joints),
-            np.asarray(seen.joints),
-        )
-    moments = [stop - 1 + offset for offset in MOMENTS]
-    words = ["hidden" if inside[frame] else "seen" for frame in moments]
-    titles = [
-        f"{(frame - stop + 1) / FPS:+.1f} s, {word}" for frame, word in zip(moments, words, strict=True)
+    frames = [BEFORE + offset for offset in MOMENTS]
+    fps = chosen[0][0].fps
+    titles = [f"{offset / fps:+.1f} s, {'hidden' if offset <= 0 else 'seen'}" for offset in MOMENTS]
+    return pictures.draw_sequences(scenes, frames, titles, path, KINDS)
+
+
+def longest_hiding(pairs: Sequence[MovingPair], kind: str) -> tuple[MovingPair, int, int]:
+    """(scene, person, past-the-last frame) of the longest stretch on which all joints are hidden, among those
+    that leave room for the figure's frames.
+    """
+    hidings = [
+        (stop - start, pair, person, stop)
+        for pair in pairs
+        for person in range(len(pair.occluded))
+        for start, stop in runs(pair.occluded[person].all(axis=-1))
+        if stop - start > BEFORE and stop + AFTER <= pair.occluded.shape[1]
     ]
-    return pictures.draw_sequences(scenes, moments, titles, path)
+    if not hidings:
+        raise ValueError(f"pairs has nobody of kind {kind} who is hidden for more than {BEFORE} frames")
+    _, pair, person, stop = max(hidings, key=lambda hiding: hiding[0])
+    return pair, person, stop

@@ -141,11 +141,19 @@ class Laboratory(NamedTuple):
         )
 
         def see() -> tuple[dict[int, Stretches], float]:
-            clips = [clip for path in self.data for clip in captures.read_captures(path)]
-            with console.status(f"filming {moving_pairs.EVALUATION_NAME}"):
-                return stretches_of(moving_pairs.evaluation_set(clips)), clips[0].fps
+            pairs = self.moving_pairs(console)
+            return stretches_of(pairs), pairs[0].fps
 
         return _judged(config, moving_pairs.EVALUATION_NAME, name, see, console)
+
+    def moving_pairs(self, console: Console) -> tuple[moving_pairs.MovingPair, ...]:
+        """The frozen set, built once and then read; its hash is checked either way."""
+        kept = self.runs / f"{moving_pairs.EVALUATION_NAME}.npz"
+        if not kept.exists():
+            clips = [clip for path in self.data for clip in captures.read_captures(path)]
+            with console.status(f"filming {moving_pairs.EVALUATION_NAME}"):
+                moving_pairs.write_pairs(kept, moving_pairs.evaluation_set(clips))
+        return moving_pairs.read_pairs(kept)
 
     def _checkpoint(self, name: str, console: Console) -> Path:
         if name in ABLATIONS:
