@@ -135,6 +135,39 @@ class TrainConfig:
     """Go on from the newest checkpoint in the run folder."""
 
 
+@dataclass(frozen=True)
+class PathConfig:
+    """What a script draws that learns through the trajectory solve: windows of consecutive frames, whose path
+    is solved as a whole.
+    """
+
+    data: tuple[Path, ...] = ()
+    """Capture files (.npz), of which the training split is used. Without any, generated motion."""
+    exclude_subjects: tuple[str, ...] = ()
+    """Subjects kept out besides the validation split, to choose settings on."""
+    windows: int = 8
+    """Windows a step."""
+    frames: int = 100
+    """Consecutive frames of a window."""
+    masks: MaskDistribution = field(default_factory=MaskDistribution)
+    camera: VirtualCamera = field(default_factory=VirtualCamera)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    seed: int = 0
+
+    def as_training(self) -> TrainConfig:
+        """What `experiments.train` has to know to draw the windows."""
+        return TrainConfig(
+            data=self.data,
+            exclude_subjects=self.exclude_subjects,
+            masks=self.masks,
+            camera=self.camera,
+            detector=self.detector,
+            batch_frames=self.windows * self.frames,
+            chunk_frames=self.frames,
+            chunk_stride=1,
+        )
+
+
 def as_json(value: Any) -> Any:
     """A configuration as JSON values, NamedTuples with their names and paths as text."""
     if is_dataclass(value):

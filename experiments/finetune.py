@@ -32,7 +32,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.configs import TrainConfig, as_json
+from experiments.configs import PathConfig, as_json
 from experiments.train import (
     SKELETON,
     Bank,
@@ -47,20 +47,16 @@ from experiments.train import (
 )
 from gated_lift import charts, checkpoints, pipeline, weights
 from gated_lift.cameras import VirtualCamera, denormalize_screen
-from gated_lift.detector import DetectorConfig
 from gated_lift.lifter import TemporalLifter
 from gated_lift.losses import squared_joint_error
 from gated_lift.metrics import mpjpe, root_error
-from gated_lift.occlusion import MaskDistribution
 from solvers import TrajectoryConfig, solve_trajectory
 
 
 @dataclasses.dataclass(frozen=True)
-class FinetuneConfig:
+class FinetuneConfig(PathConfig):
     """Everything that decides a run; it is written to the run folder as config.json."""
 
-    data: tuple[Path, ...] = ()
-    """Capture files (.npz), of which the training split is used. Without any, generated motion."""
     checkpoint: Path = weights.TWO_STREAM
     """Checkpoint folder to start from."""
     loss: Literal["absolute", "relative"] = "absolute"
@@ -68,42 +64,19 @@ class FinetuneConfig:
     absolute_weight: float = 0.1
     """Weight of the absolute joints' distances, in metres: at 0.1 the two terms are about equally large.
     Distances, because squares would be decided by people far away: errors of depth grow with the depth."""
-    exclude_subjects: tuple[str, ...] = ()
-    """Subjects kept out besides the validation split, to choose settings on."""
     steps: int = 2000
-    windows: int = 8
-    """Windows a step."""
-    frames: int = 100
-    """Consecutive frames of a window, whose path is solved as a whole."""
     learning_rate: float = 5e-5
     """At its greatest, from which it falls to zero along half a cosine."""
     warmup_steps: int = 100
     """Steps in which the learning rate rises from zero: the optimiser's first steps are as large where the
     gradient is noise as where it is not, and the network has been trained already."""
     trajectory: TrajectoryConfig = dataclasses.field(default_factory=TrajectoryConfig)
-    masks: MaskDistribution = dataclasses.field(default_factory=MaskDistribution)
-    camera: VirtualCamera = dataclasses.field(default_factory=VirtualCamera)
-    detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
-    seed: int = 0
     checkpoint_every: int = 500
     """Steps between checkpoints."""
     log_every: int = 50
     """Steps between lines of the metrics log."""
     output: Path = Path("runs/finetune")
     """Run folder: config.json, metrics.jsonl, curves.png, checkpoints/."""
-
-    def as_training(self) -> TrainConfig:
-        """What `experiments.train` has to know to draw the windows."""
-        return TrainConfig(
-            data=self.data,
-            exclude_subjects=self.exclude_subjects,
-            masks=self.masks,
-            camera=self.camera,
-            detector=self.detector,
-            batch_frames=self.windows * self.frames,
-            chunk_frames=self.frames,
-            chunk_stride=1,
-        )
 
 
 # ------------------------------------------------------------------------------------------------ loss

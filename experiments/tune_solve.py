@@ -28,7 +28,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.configs import TrainConfig, as_json
+from experiments.configs import PathConfig, as_json
 from experiments.train import (
     SKELETON,
     Batch,
@@ -40,50 +40,25 @@ from experiments.train import (
 )
 from gated_lift import checkpoints, pipeline, weights
 from gated_lift.cameras import VirtualCamera, denormalize_screen
-from gated_lift.detector import DetectorConfig
 from gated_lift.metrics import root_error
-from gated_lift.occlusion import MaskDistribution
 from solvers import TrajectoryConfig, solve_trajectory
 
 
 @dataclasses.dataclass(frozen=True)
-class TuneConfig:
+class TuneConfig(PathConfig):
     """Everything that decides a run; it is written to the run folder as config.json."""
 
-    data: tuple[Path, ...] = ()
-    """Capture files (.npz), of which the training split is used. Without any, generated motion."""
     checkpoint: Path = weights.TWO_STREAM
     """Checkpoint folder of the lifter."""
-    exclude_subjects: tuple[str, ...] = ()
-    """Subjects kept out besides the validation split, to choose settings on."""
     joints: bool = True
     """Learn a confidence for every joint too, not the two weights alone."""
     steps: int = 300
     windows: int = 16
     """Windows a step."""
-    frames: int = 100
-    """Consecutive frames of a window, whose path is solved as a whole."""
     learning_rate: float = 0.05
     """Of the logarithms, at its greatest, from which it falls to zero along half a cosine."""
-    masks: MaskDistribution = dataclasses.field(default_factory=MaskDistribution)
-    camera: VirtualCamera = dataclasses.field(default_factory=VirtualCamera)
-    detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
-    seed: int = 0
     output: Path = Path("runs/tune_solve")
     """Run folder: config.json, metrics.jsonl, solve.json."""
-
-    def as_training(self) -> TrainConfig:
-        """What `experiments.train` has to know to draw the windows."""
-        return TrainConfig(
-            data=self.data,
-            exclude_subjects=self.exclude_subjects,
-            masks=self.masks,
-            camera=self.camera,
-            detector=self.detector,
-            batch_frames=self.windows * self.frames,
-            chunk_frames=self.frames,
-            chunk_stride=1,
-        )
 
 
 class Logarithms(NamedTuple):
