@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from experiments.evaluate import METRICS, RUNS, Condition, Label, Totals
-from experiments.tables import layouts, paper
-from experiments.tables.networks import ABLATIONS, CONTESTANTS, stretches_of
+from experiments.tables import layouts, networks, paper
+from experiments.tables.networks import ABLATIONS, CONTESTANTS, Laboratory, stretches_of
+from gated_lift import generated
 from gated_lift.moving_pairs import MovingPair
 from solvers import Camera
 
@@ -165,3 +166,59 @@ def test_table_v_has_a_column_a_kind_and_counts_hidden_joints_alone():
     np.testing.assert_allclose(next(iter(hidden.rows.values())), (100, np.nan, np.nan, 100))
     np.testing.assert_allclose(next(iter(absolute.rows.values())), (40, 90, 65, 65))
     assert everything.theirs["Proposed"][-1] == 78.3
+
+
+def test_finished_networks_are_kept_and_others_trained(tmp_path, monkeypatch):
+    """A finished run has its curves; whatever else lies there is trained on, with --resume passed along."""
+    asked = []
+
+    def train(config, console):
+        asked.append(config)
+        return config.output / "checkpoints"
+
+    monkeypatch.setattr(networks, "train", train)
+    monkeypatch.setattr(networks.checkpoints, "newest_step", lambda folder: 7)
+    config, console = CONTESTANTS["lin"].config, Console(file=io.StringIO())
+    data = (tmp_path / "captures.npz",)
+
+    def ensure(resume):
+        return networks.ensure_trained(config, tmp_path / "lin", data, resume, console)
+
+    assert ensure(resume=True) == tmp_path / "lin" / "checkpoints"
+    assert (asked[0].data, asked[0].output, asked[0].resume) == (data, tmp_path / "lin", True)
+    (tmp_path / "lin").mkdir()
+    (tmp_path / "lin" / "curves.png").write_bytes(b"")
+    ensure(resume=True)
+    assert len(asked) == 1, "a finished network is kept"
+    ensure(resume=False)
+    assert len(asked) == 2 and not asked[1].resume, "train itself refuses what is there"
+
+
+def test_errors_are_measured_once_for_the_same_networks_and_settings(tmp_path, monkeypatch):
+    measured = []
+
+    def measure(config, name, loaded, seen, fps, console, root_network=None):
+        measured.append((name, loaded, root_network))
+        return totals_of(1.0)
+
+    monkeypatch.setattr(networks.evaluate, "measure", measure)
+    monkeypatch.setattr(networks.checkpoints, "newest_step", lambda folder: 7)
+    monkeypatch.setattr(networks.checkpoints, "load_lifter", lambda folder: folder.name)
+    monkeypatch.setattr(networks.evaluate, "read_people", lambda config: [generated.crossing_pair(frames=30)])
+    monkeypatch.setattr(networks, "ensure_trained", lambda config, folder, *rest: made(folder))
+
+    def made(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / folder.name
+
+    laboratory = Laboratory((tmp_path / "captures.npz",), tmp_path, ("35",), resume=True)
+    console = Console(file=io.StringIO())
+    first = laboratory.totals("pavllo", console)
+    np.testing.assert_array_equal(laboratory.totals("pavllo", console).sums, first.sums)
+    assert measured == [("pavllo", "pavllo", None)]
+    laboratory.totals("pavllo", console, placed=True)
+    assert measured[1:] == [("pavllo", "pavllo", "pavllo_trajectory")]
+    laboratory.totals("two_stream", console)
+    monkeypatch.setattr(networks.checkpoints, "newest_step", lambda folder: 8)
+    laboratory.totals("pavllo", console)
+    assert [name for name, *_ in measured[2:]] == ["two_stream", "pavllo"], "a newer checkpoint counts anew"
