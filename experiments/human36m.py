@@ -24,7 +24,17 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from experiments.evaluate import Condition, judge, lift, mask_key, network_names
+from experiments.evaluate import (
+    METRICS,
+    Condition,
+    Label,
+    Totals,
+    judge,
+    lift,
+    mask_key,
+    mean_error,
+    network_names,
+)
 from experiments.reporting import report
 from gated_lift import checkpoints
 from gated_lift.human36m import TEST_SUBJECTS, RecordedTake, read_takes, write_cameras
@@ -106,7 +116,7 @@ TITLES = {
     "mpjpe": "MPJPE (mm)",
     "n_mpjpe_absolute": "Protocol 2: N-MPJPE of absolute joints (mm)",
 }
-SCALES = {"hidden": 100.0, **dict.fromkeys(TITLES, 1000.0), "root_error": 1000.0, "unsolved": 100.0}
+ROW_METRICS = ("hidden", *TITLES, "root_error", "unsolved")
 
 
 def join_views(takes: Sequence[RecordedTake]) -> list[Take]:
@@ -139,52 +149,73 @@ def conditions(config: Human36mConfig) -> Iterator[Condition]:
                 yield Condition("joints", ratio, kernel)
 
 
-def evaluate(
+def measure(
     config: Human36mConfig,
     name: str,
     loaded: checkpoints.LoadedLifter,
     takes: Sequence[Take],
     console: Console,
-) -> list[Row]:
-    """One network under every condition: a row an action, and their average."""
-    rows = []
-    for condition in track(list(conditions(config)), description=name, console=console):
-        totals: dict[str, dict[str, np.ndarray]] = {}
-        frames: dict[str, int] = {}
-        for take in takes:
+    root_network: checkpoints.LoadedLifter | None = None,
+) -> Totals:
+    """One network under every condition, take by take; ``root_network`` places the people instead of the
+    trajectory solve.
+    """
+    grid = tuple(conditions(config))
+    sums = np.zeros((len(grid), len(takes), len(METRICS), 2))
+
+    def ask(network: checkpoints.LoadedLifter, take: Take, occluded: jax.Array) -> jax.Array:
+        camera, focal = (take.screen, 1.0) if config.screen else (take.camera, screen_focal())
+        keypoints = jnp.asarray(take.keypoints)
+        return lift(
+            network.lifter, network.variables, keypoints, occluded, camera, SKELETON, config.flip, focal
+        )
+
+    for index, condition in enumerate(track(grid, description=name, console=console)):
+        for number, take in enumerate(takes):
             key = jax.random.fold_in(
                 mask_key(config.seed, condition, take.missed.shape[1]), zlib.crc32(take.name.encode())
             )
             mask = sample_mask(key, take.missed.shape, condition.ratio, condition.kernel_frames)
             occluded = jnp.asarray(take.missed) | mask
-            camera, focal = (take.screen, 1.0) if config.screen else (take.camera, screen_focal())
-            keypoints = jnp.asarray(take.keypoints)
-            poses = lift(
-                loaded.lifter, loaded.variables, keypoints, occluded, camera, SKELETON, config.flip, focal
+            poses = ask(loaded, take, occluded)
+            root = None if root_network is None else ask(root_network, take, occluded)[..., 0, :]
+            found = judge(
+                poses,
+                jnp.asarray(take.keypoints),
+                occluded,
+                jnp.asarray(take.joints),
+                take.camera,
+                FPS,
+                config.trajectory,
+                root,
             )
-            sums = judge(
-                poses, keypoints, occluded, jnp.asarray(take.joints), take.camera, FPS, config.trajectory
-            )
-            frames[take.action] = frames.get(take.action, 0) + take.missed.shape[0] * take.missed.shape[1]
-            for metric in SCALES:
-                value, count = (np.asarray(part, np.float64).sum() for part in sums[metric])
-                entry = totals.setdefault(take.action, {}).setdefault(metric, np.zeros(2))
-                entry += (value, count)
+            sums[index, number] = [
+                [np.asarray(part, np.float64).sum() for part in found[metric]] for metric in METRICS
+            ]
+    labels = tuple(Label(take.name.split("/")[0], take.action, take.name) for take in takes)
+    frames = np.array([take.missed.shape[0] * take.missed.shape[1] for take in takes])
+    return Totals(grid, labels, frames, sums)
+
+
+def rows_of(name: str, totals: Totals) -> list[Row]:
+    """Every condition: a row an action, and the average of the actions."""
+    actions = np.array([label.action for label in totals.labels])
+    rows = []
+    for condition in totals.conditions:
         means = {
             action: {
-                metric: SCALES[metric] * value / count if count else float("nan")
-                for metric, (value, count) in by_metric.items()
+                metric: mean_error(totals, metric, condition, actions == action) for metric in ROW_METRICS
             }
-            for action, by_metric in sorted(totals.items())
+            for action in sorted(set(actions.tolist()))
         }
         means[AVERAGE] = {
-            metric: float(np.mean([by_metric[metric] for by_metric in means.values()])) for metric in SCALES
+            metric: float(np.mean([by_metric[metric] for by_metric in means.values()]))
+            for metric in ROW_METRICS
         }
-        frames[AVERAGE] = sum(frames.values())
-        rows += [
-            Row(name, condition.ratio, condition.kernel_frames, action, frames[action], **by_metric)
-            for action, by_metric in means.items()
-        ]
+        for action, by_metric in means.items():
+            where = (actions == action) | (action == AVERAGE)
+            frames = int(totals.frames[where].sum())
+            rows.append(Row(name, condition.ratio, condition.kernel_frames, action, frames, **by_metric))
     return rows
 
 
@@ -216,7 +247,7 @@ def main() -> None:
     console.print(f"{len(joined)} takes, {len(takes)} views, {sum(len(t.joints) for t in takes):,} frames")
     rows = []
     for name, path in zip(names, config.checkpoint, strict=True):
-        rows += evaluate(config, name, checkpoints.load_lifter(path), joined, console)
+        rows += rows_of(name, measure(config, name, checkpoints.load_lifter(path), joined, console))
     config.output.mkdir(parents=True, exist_ok=True)
     (config.output / "rows.json").write_text(json.dumps([row._asdict() for row in rows], indent=1) + "\n")
     write_tables(rows, config.output, console)

@@ -420,7 +420,7 @@ def test_the_command_writes_a_table_a_metric(folder, network, tmp_path, monkeypa
     rest = ["--allow-pickle", "--checkpoint", str(network), "--ratios", "0", "0.5", "--kernel-frames", "5"]
     more = ["--no-flip", "--subjects", "S11", "--output", str(tmp_path)]
     judge = evaluation.judge  # with the settings of the next test, so that both share what is compiled
-    monkeypatch.setattr(evaluation, "judge", lambda *args: judge(*args[:-1], LIGHT))
+    monkeypatch.setattr(evaluation, "judge", lambda *args: judge(*args[:6], LIGHT))
     monkeypatch.setattr(sys, "argv", ["human36m", *paths, *rest, *more])
     evaluation.main()
     out = capsys.readouterr().out
@@ -447,11 +447,11 @@ def test_a_network_that_knows_the_truth_has_no_error(folder, network, monkeypatc
     config = config_for(folder, network, ratios=(0.0,))
     console, loaded = Console(file=io.StringIO()), checkpoints.load_lifter(network)
     knows(exact, monkeypatch)
-    rows = evaluation.evaluate(config, "net", loaded, join_views(exact), console)
+    rows = evaluation.rows_of("net", evaluation.measure(config, "net", loaded, join_views(exact), console))
     assert all(row.pa_mpjpe < 0.01 and row.mpjpe < 1e-3 and row.unsolved == 0 for row in rows)
     assert all(row.n_mpjpe_absolute < 0.2 for row in rows)
     knows(exact, monkeypatch, error=0.017)
-    rows = evaluation.evaluate(config, "net", loaded, join_views(exact), console)
+    rows = evaluation.rows_of("net", evaluation.measure(config, "net", loaded, join_views(exact), console))
     assert all(row.mpjpe == pytest.approx(1.0, abs=1e-3) and 1 < row.pa_mpjpe < 3 for row in rows)
 
 
@@ -459,18 +459,18 @@ def test_masks_belong_to_the_take(takes, folder, network, monkeypatch):
     """They do not change with what else is judged."""
     seen = []
     monkeypatch.setattr(evaluation, "lift", lambda *args: seen.append(np.asarray(args[3])) or jnp.zeros(0))
-    sums = {metric: (jnp.ones(4), jnp.ones(4)) for metric in evaluation.SCALES}
+    sums = {metric: (jnp.ones(4), jnp.ones(4)) for metric in evaluation.METRICS}
     monkeypatch.setattr(evaluation, "judge", lambda *_: sums)
     config = config_for(folder, network, kernel_frames=(5, 9))
     console, loaded = Console(file=io.StringIO()), checkpoints.load_lifter(network)
     joined = join_views(takes)
-    evaluation.evaluate(config, "net", loaded, joined, console)
+    evaluation.measure(config, "net", loaded, joined, console)
     masks = np.stack(seen).reshape(3, len(joined), 4, 40, 17)  # 0 %, then 50 % at either K
     assert not masks[0].any()
     different = {mask.tobytes() for mask in masks[1:].reshape(-1, 40, 17)}
     assert len(different) == 2 * len(joined) * 4
     seen.clear()
-    evaluation.evaluate(dataclasses.replace(config, ratios=(0.5,)), "net", loaded, joined[1:], console)
+    evaluation.measure(dataclasses.replace(config, ratios=(0.5,)), "net", loaded, joined[1:], console)
     np.testing.assert_array_equal(np.stack(seen).reshape(2, len(joined) - 1, 4, 40, 17), masks[1:, 1:])
 
 
@@ -486,11 +486,11 @@ def test_screens_are_cameras_without_a_lens(takes):
 def test_screen_keypoints_reach_the_network_divided_by_the_image(takes, folder, network, monkeypatch):
     used = []
     monkeypatch.setattr(evaluation, "lift", lambda *args: used.append(args[4:]) or jnp.zeros(0))
-    sums = {metric: (jnp.ones(4), jnp.ones(4)) for metric in evaluation.SCALES}
+    sums = {metric: (jnp.ones(4), jnp.ones(4)) for metric in evaluation.METRICS}
     monkeypatch.setattr(evaluation, "judge", lambda *args: used.append(args[4]) or sums)
     config = config_for(folder, network, ratios=(0.0,), screen=True)
     joined = join_views(takes)[:1]
     loaded = checkpoints.load_lifter(network)
-    evaluation.evaluate(config, "net", loaded, joined, Console(file=io.StringIO()))
+    evaluation.measure(config, "net", loaded, joined, Console(file=io.StringIO()))
     (camera, _, _, focal), judged = used
     assert focal == 1.0 and camera is joined[0].screen and judged is joined[0].camera

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -182,7 +183,7 @@ def test_finished_networks_are_kept_and_others_trained(tmp_path, monkeypatch):
     data = (tmp_path / "captures.npz",)
 
     def ensure(resume):
-        return networks.ensure_trained(config, tmp_path / "lin", data, resume, console)
+        return networks.ensure_trained(replace(config, data=data), tmp_path / "lin", resume, console)
 
     assert ensure(resume=True) == tmp_path / "lin" / "checkpoints"
     assert (asked[0].data, asked[0].output, asked[0].resume) == (data, tmp_path / "lin", True)
@@ -222,3 +223,43 @@ def test_errors_are_measured_once_for_the_same_networks_and_settings(tmp_path, m
     monkeypatch.setattr(networks.checkpoints, "newest_step", lambda folder: 8)
     laboratory.totals("pavllo", console)
     assert [name for name, *_ in measured[2:]] == ["two_stream", "pavllo"], "a newer checkpoint counts anew"
+
+
+def test_on_human36m_networks_are_trained_and_judged_on_its_files(tmp_path, monkeypatch):
+    """The driver's way through: recorded keypoints for training, S9 and S11 by action for the table."""
+    trained, measured = [], []
+
+    def ensure_trained(config, folder, resume, console):
+        trained.append(config)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / "checkpoints"
+
+    def measure(config, name, loaded, takes, console, root_network=None):
+        measured.append((config.subjects, takes, root_network))
+        actions = ("Directions", "WalkTogether", "Sitting")
+        labels = tuple(Label("S9", action, f"S9/{action}") for action in actions)
+        totals = totals_of(1.0)
+        return totals._replace(labels=labels, frames=totals.frames[:3], sums=totals.sums[:, :3])
+
+    monkeypatch.setattr(networks, "ensure_trained", ensure_trained)
+    monkeypatch.setattr(networks, "read_takes", lambda *arguments: arguments)
+    monkeypatch.setattr(networks.human36m, "join_views", lambda takes: takes)
+    monkeypatch.setattr(networks.human36m, "measure", measure)
+    monkeypatch.setattr(networks.checkpoints, "newest_step", lambda folder: 7)
+    monkeypatch.setattr(networks.checkpoints, "load_lifter", lambda folder: folder)
+    files = networks.Human36mFiles(
+        tmp_path / "3d.npz", tmp_path / "2d.npz", tmp_path / "gt.npz", allow_pickle=True
+    )
+    laboratory = Laboratory((), tmp_path, (), resume=True, human36m=files)
+    console = Console(file=io.StringIO())
+    found = {name: laboratory.totals(name, console) for name in ("proposed", "lin")}
+    assert [config.human36m for config in trained] == [files.positions_3d] * 2
+    assert all(config.keypoints_2d == files.keypoints_2d and config.allow_pickle for config in trained)
+    assert measured[0][0] == ("S9", "S11")
+    assert measured[0][1] == (*files[:3], True, ("S9", "S11"))
+    sheet = layouts.table_ii(found)
+    assert sheet.columns == ("Dir.", "Sit", "WalkT.", "Avg.", "all frames")
+    laboratory.totals("pavllo", console, placed=True)
+    assert measured[-1][2] == tmp_path / "pavllo_trajectory" / "checkpoints"
+    with pytest.raises(ValueError, match="human36m lacks keypoints_2d"):
+        laboratory._replace(human36m=files._replace(keypoints_2d=None)).totals("lin", console)

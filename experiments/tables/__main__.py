@@ -2,6 +2,9 @@
 
     python -m experiments.tables --table III --data cmu_single.npz cmu_pairs.npz --resume
     python -m experiments.tables --table all --data cmu_single.npz cmu_pairs.npz --resume
+    python -m experiments.tables --table II --runs runs/human36m --resume \\
+        --human36m.positions-3d data_3d_h36m.npz --human36m.keypoints-2d data_2d_h36m_cpn_ft_h36m_dbb.npz \\
+        --human36m.cameras data_2d_h36m_gt.npz --human36m.allow-pickle
 
 Networks that a table needs are trained first, one after another (`experiments.tables.networks`; a quarter to
 three quarters of an hour each on one core), then judged on the validation split. ``--resume`` goes on where
@@ -17,7 +20,7 @@ import tyro
 from rich.console import Console
 
 from experiments.tables import figures, layouts
-from experiments.tables.networks import ABLATIONS, CONTESTANTS, TRAJECTORIES, Laboratory
+from experiments.tables.networks import ABLATIONS, CONTESTANTS, TRAJECTORIES, Human36mFiles, Laboratory
 
 Name = Literal["II", "III", "IV", "V", "runs", "kernels", "ablations", "4", "5"]
 
@@ -26,8 +29,11 @@ Name = Literal["II", "III", "IV", "V", "runs", "kernels", "ablations", "4", "5"]
 class TablesConfig:
     """Which tables, on which data."""
 
-    data: tuple[Path, ...]
+    data: tuple[Path, ...] = ()
     """Capture files (.npz): networks are trained on the training split and judged on the validation split."""
+    human36m: Human36mFiles = dataclasses.field(default_factory=Human36mFiles)
+    """VideoPose3D's files in place of the captures for Tables II to IV: the paper's own protocol, training on
+    S1, S5, S6, S7, S8 and judging on S9, S11. Give it a ``--runs`` folder of its own."""
     table: Name | Literal["all"] = "all"
     """II, III, IV, V: the paper's. runs, kernels: errors by the length of the hidden run, and by K.
     ablations: what the paper asserts. 4, 5: its figures."""
@@ -45,7 +51,7 @@ class TablesConfig:
 
 def make(table: Name, config: TablesConfig, console: Console) -> None:
     """One table or figure, with all that it needs."""
-    laboratory = Laboratory(config.data, config.runs, config.choose_subjects, config.resume)
+    laboratory = Laboratory(config.data, config.runs, config.choose_subjects, config.resume, config.human36m)
     if table == "4":
         console.print(f"wrote {figures.masks(config.kernel_frames, config.output / 'figure_4.png')}")
     elif table == "5":
@@ -82,6 +88,12 @@ def make(table: Name, config: TablesConfig, console: Console) -> None:
 def main() -> None:
     config = tyro.cli(TablesConfig, description=__doc__)
     console = Console()
+    if config.human36m.positions_3d and config.table not in ("II", "III", "IV", "runs", "kernels"):
+        raise ValueError(
+            f"table {config.table} needs the captures: on Human3.6M make II, III, IV, runs or kernels"
+        )
+    if not (config.data or config.human36m.positions_3d):
+        raise ValueError("data is empty: name capture files, or Human3.6M's with --human36m.positions-3d")
     names: tuple[Name, ...] = get_args(Name) if config.table == "all" else (config.table,)
     for name in names:
         make(name, config, console)

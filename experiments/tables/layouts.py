@@ -27,6 +27,19 @@ ACTIONS = {
 }
 
 
+# Human3.6M's actions as the paper's columns name them.
+HUMAN36M = dict(
+    zip(
+        (
+            *("Directions", "Discussion", "Eating", "Greeting", "Phoning", "Photo", "Posing", "Purchases"),
+            *("Sitting", "SittingDown", "Smoking", "Waiting", "WalkDog", "Walking", "WalkTogether"),
+        ),
+        paper.ACTIONS,
+        strict=False,
+    )
+)
+
+
 class Sheet(NamedTuple):
     """One table: values (mm) are those of ``rows`` by ``columns``; NaN where there is none.
 
@@ -43,6 +56,9 @@ class Sheet(NamedTuple):
 
 
 def group_of(action: str) -> str:
+    """The column of an action: Human3.6M's own, else the captures' group."""
+    if action in HUMAN36M:
+        return HUMAN36M[action]
     for group, words in ACTIONS.items():
         if any(word in action.lower() for word in words):
             return group
@@ -62,7 +78,7 @@ def by_action(
     """
     some = next(iter(results.values()))
     groups = np.array([group_of(entry.action) for entry in some.labels])
-    columns = [group for group in (*ACTIONS, "other") if group in groups]
+    columns = [group for group in (*paper.ACTIONS[:-1], *ACTIONS, "other") if group in groups]
     rows = {}
     for name, totals in results.items():
         values = [mean_error(totals, metric, condition, groups == group) for group in columns]

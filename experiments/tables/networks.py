@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments import evaluate
+from experiments import evaluate, human36m
 from experiments.configs import ABLATION, HOSSAIN, LIN, SMALL, TRAJECTORY, Network, TrainConfig, as_json
 from experiments.evaluate import EvaluateConfig, Label, Stretches, Totals
+from experiments.human36m import Human36mConfig
 from experiments.train import train
 from gated_lift import captures, checkpoints, moving_pairs
+from gated_lift.human36m import read_takes
 
 
 class Contestant(NamedTuple):
@@ -84,9 +86,34 @@ ABLATIONS = {
 }
 
 
-def ensure_trained(
-    config: TrainConfig, folder: Path, data: tuple[Path, ...], resume: bool, console: Console
-) -> Path:
+class Human36mFiles(NamedTuple):
+    """VideoPose3D's files; without positions_3d there are none, and the captures are used.
+
+    positions_3d: data_3d_h36m.npz. keypoints_2d: the detections, such as data_2d_h36m_cpn_ft_h36m_dbb.npz.
+    cameras: a camera file (.json), or the ground-truth 2D (.npz) to find them from. allow_pickle: read files
+    that hold pickles.
+    """
+
+    positions_3d: Path | None = None
+    keypoints_2d: Path | None = None
+    cameras: Path | None = None
+    allow_pickle: bool = False
+
+
+def on_human36m(config: TrainConfig, files: Human36mFiles) -> TrainConfig:
+    """The configuration on the recorded keypoints of S1, S5, S6, S7 and S8."""
+    return replace(
+        config,
+        data=(),
+        exclude_subjects=(),
+        human36m=files.positions_3d,
+        keypoints_2d=files.keypoints_2d,
+        cameras=files.cameras,
+        allow_pickle=files.allow_pickle,
+    )
+
+
+def ensure_trained(config: TrainConfig, folder: Path, resume: bool, console: Console) -> Path:
     """The checkpoint folder of a finished run in ``folder``; trains (or goes on) where there is none.
 
     A finished run has its curves, which are drawn last. Without ``resume`` a run that is there is refused, as
@@ -96,7 +123,7 @@ def ensure_trained(
     if resume and (folder / "curves.png").exists() and checkpoints.newest_step(finished) is not None:
         return finished
     console.rule(f"training {folder.name}")
-    return train(replace(config, data=data, output=folder, resume=resume), console)
+    return train(replace(config, output=folder, resume=resume), console)
 
 
 class Laboratory(NamedTuple):
@@ -106,6 +133,7 @@ class Laboratory(NamedTuple):
     runs: Path
     choose_subjects: tuple[str, ...]
     resume: bool
+    human36m: Human36mFiles = Human36mFiles()
 
     def lifter(self, name: str, console: Console) -> checkpoints.LoadedLifter:
         return checkpoints.load_lifter(self._checkpoint(name, console))
@@ -115,6 +143,8 @@ class Laboratory(NamedTuple):
 
         placed: people stand where the contestant's own trajectory network puts them.
         """
+        if self.human36m.positions_3d:
+            return self._on_human36m(name, console, placed)
         chosen = name in ABLATIONS
         path = self._checkpoint(name, console)
         config = EvaluateConfig(
@@ -126,13 +156,33 @@ class Laboratory(NamedTuple):
             kernel_frames=(25, 75) if chosen else (25, 75, 150),
         )
 
-        def see() -> tuple[dict[int, Stretches], float]:
+        def measure(networks: list[checkpoints.LoadedLifter]) -> Totals:
             clips = evaluate.read_people(config)
             fps = clips[0].fps
             cut = evaluate.cut(clips)
-            return {length: evaluate.see(config, length, people, fps) for length, people in cut.items()}, fps
+            seen = {length: evaluate.see(config, length, people, fps) for length, people in cut.items()}
+            loaded, *others = networks
+            return evaluate.measure(config, name, loaded, seen, fps, console, *others)
 
-        return _judged(config, "placed" if placed else "totals", name, see, console)
+        return _judged(config, config.root_network, "placed" if placed else "totals", measure)
+
+    def _on_human36m(self, name: str, console: Console, placed: bool) -> Totals:
+        """Errors on S9 and S11."""
+        positions_3d, keypoints_2d, cameras, allow_pickle = self.human36m
+        if positions_3d is None or keypoints_2d is None:
+            raise ValueError("human36m lacks keypoints_2d: name the 2D file that belongs to positions_3d")
+        path = self._checkpoint(name, console)
+        root_network = self._trajectory(name, console) if placed else None
+        config = Human36mConfig(
+            (path,), positions_3d, keypoints_2d, cameras, allow_pickle, kernel_frames=(25, 75, 150)
+        )
+
+        def measure(networks: list[checkpoints.LoadedLifter]) -> Totals:
+            takes = read_takes(positions_3d, keypoints_2d, cameras, allow_pickle, config.subjects)
+            loaded, *others = networks
+            return human36m.measure(config, name, loaded, human36m.join_views(takes), console, *others)
+
+        return _judged(config, root_network, "placed" if placed else "totals", measure)
 
     def on_moving_pairs(self, name: str, console: Console) -> Totals:
         """Errors on the frozen set of people before a moving camera, with its own occlusions alone."""
@@ -140,11 +190,12 @@ class Laboratory(NamedTuple):
             checkpoint=(self._checkpoint(name, console),), data=self.data, ratios=(0.0,), kernel_frames=(25,)
         )
 
-        def see() -> tuple[dict[int, Stretches], float]:
+        def measure(networks: list[checkpoints.LoadedLifter]) -> Totals:
             pairs = self.moving_pairs(console)
-            return stretches_of(pairs), pairs[0].fps
+            (loaded,) = networks
+            return evaluate.measure(config, name, loaded, stretches_of(pairs), pairs[0].fps, console)
 
-        return _judged(config, moving_pairs.EVALUATION_NAME, name, see, console)
+        return _judged(config, None, moving_pairs.EVALUATION_NAME, measure)
 
     def moving_pairs(self, console: Console) -> tuple[moving_pairs.MovingPair, ...]:
         """The frozen set, built once and then read; its hash is checked either way."""
@@ -157,15 +208,19 @@ class Laboratory(NamedTuple):
 
     def _checkpoint(self, name: str, console: Console) -> Path:
         if name in ABLATIONS:
-            folder, config = self.runs / "ablations" / name, ABLATIONS[name][1]
-            config = replace(config, exclude_subjects=self.choose_subjects)
-        else:
-            folder, config = self.runs / name, CONTESTANTS[name].config
-        return ensure_trained(config, folder, self.data, self.resume, console)
+            config = replace(ABLATIONS[name][1], exclude_subjects=self.choose_subjects)
+            return self._trained(config, self.runs / "ablations" / name, console)
+        return self._trained(CONTESTANTS[name].config, self.runs / name, console)
 
     def _trajectory(self, name: str, console: Console) -> Path:
-        folder = self.runs / f"{name}_trajectory"
-        return ensure_trained(TRAJECTORIES[name].config, folder, self.data, self.resume, console)
+        return self._trained(TRAJECTORIES[name].config, self.runs / f"{name}_trajectory", console)
+
+    def _trained(self, config: TrainConfig, folder: Path, console: Console) -> Path:
+        if self.human36m.positions_3d:
+            config = on_human36m(config, self.human36m)
+        else:
+            config = replace(config, data=self.data)
+        return ensure_trained(config, folder, self.resume, console)
 
 
 def stretches_of(pairs: Sequence[moving_pairs.MovingPair]) -> dict[int, Stretches]:
@@ -195,23 +250,20 @@ def stretches_of(pairs: Sequence[moving_pairs.MovingPair]) -> dict[int, Stretche
 
 
 def _judged(
-    config: EvaluateConfig,
+    config: EvaluateConfig | Human36mConfig,
+    root_network: Path | None,
     what: str,
-    name: str,
-    see: Callable[[], tuple[dict[int, Stretches], float]],
-    console: Console,
+    measure: Callable[[list[checkpoints.LoadedLifter]], Totals],
 ) -> Totals:
     """Errors of the config's network, kept beside its checkpoints."""
     kept = config.checkpoint[0].parent / f"{what}.npz"
     settings = kept.with_suffix(".json")
-    networks = [path for path in (*config.checkpoint, config.root_network) if path]
-    steps = [checkpoints.newest_step(path) for path in networks]
+    paths = [path for path in (*config.checkpoint, root_network) if path]
+    steps = [checkpoints.newest_step(path) for path in paths]
     described = json.dumps(as_json(config) | {"steps": steps}, indent=1)
     if kept.exists() and settings.exists() and settings.read_text() == described:
         return evaluate.load_totals(kept)
-    seen, fps = see()
-    loaded, *root_network = (checkpoints.load_lifter(path) for path in networks)
-    found = evaluate.measure(config, name, loaded, seen, fps, console, *root_network)
+    found = measure([checkpoints.load_lifter(path) for path in paths])
     evaluate.save_totals(kept, found)
     settings.write_text(described)
     return found
