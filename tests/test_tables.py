@@ -46,7 +46,7 @@ def test_actions_are_grouped_by_their_words():
 
 
 def test_a_table_by_action_has_the_mean_over_actions_and_over_frames():
-    sheet = layouts.table_ii({"proposed": totals_of(1.0), "pavllo": totals_of(2.0)})
+    sheet = layouts.table_ii({"Proposed (ours)": totals_of(1.0), "Pavllo et al.": totals_of(2.0)})
     assert sheet.columns == ("salsa", "dance", "walk, run", "fight", "bend", "other", "Avg.", "all frames")
     ours, theirs = sheet.rows.values()
     index = 1 + CONDITIONS.index(Condition("joints", 0.5, 25))
@@ -54,12 +54,12 @@ def test_a_table_by_action_has_the_mean_over_actions_and_over_frames():
     np.testing.assert_allclose(ours, (*sizes, sizes.mean(), np.average(sizes, weights=np.arange(1, 7))))
     np.testing.assert_allclose(theirs, 2 * np.array(ours))
     assert next(iter(sheet.rows)).startswith("Proposed")
-    assert "Proposed (gaps filled, with their age): " in sheet.notes[0]
+    assert "Proposed (ours): " in sheet.notes[0]
     assert sheet.theirs == paper.TABLE_II and len(sheet.theirs_columns) == 16
 
 
 def test_the_ratios_stand_side_by_side():
-    sheet = layouts.table_iii({"proposed": totals_of(1.0)}, kernel=75)
+    sheet = layouts.table_iii({"Proposed (ours)": totals_of(1.0)}, kernel=75)
     (row,) = sheet.rows.values()
     weight = np.average(np.arange(1, 7), weights=np.arange(1, 7))
     where = [CONDITIONS.index(Condition("joints", ratio, 75)) + 1 for ratio in (0.25, 0.5)]
@@ -67,7 +67,7 @@ def test_the_ratios_stand_side_by_side():
 
 
 def test_runs_and_kernels_have_a_column_each():
-    results = {"proposed": totals_of(1.0), "pavllo": totals_of(2.0)}
+    results = {"Proposed (ours)": totals_of(1.0), "Pavllo et al.": totals_of(2.0)}
     assert layouts.by_run(results, 75).columns == tuple(RUNS)
     assert all(len(row) == len(RUNS) for row in layouts.by_run(results, 75).rows.values())
     assert len(layouts.by_kernel(results).columns) == 9
@@ -76,17 +76,17 @@ def test_runs_and_kernels_have_a_column_each():
 
 
 def test_a_sheet_is_written_in_three_forms(tmp_path):
-    results = {"proposed": totals_of(1.0), "pavllo": totals_of(2.0)}
+    results = {"Proposed (ours)": totals_of(1.0), "Pavllo et al.": totals_of(2.0)}
     sheet = layouts.table_iii(results)
     printed = io.StringIO()
     layouts.write(sheet, tmp_path, Console(file=printed, width=120))
     text = (tmp_path / "table_III.md").read_text()
-    ours = next(line for line in text.splitlines() if line.startswith("| Proposed (gaps"))
+    ours = next(line for line in text.splitlines() if line.startswith("| Proposed (ours"))
     assert ours.count("**") == 6, "the least of every column is bold"
     assert "| Pavllo et al. | **36.5** | 40.3 | 53.2 |" in text
     rows = list(csv.reader((tmp_path / "table_III.csv").read_text().splitlines()))
     assert rows[0] == ["source", "method", "0 %", "25 %", "50 %"]
-    assert float(rows[1][2]) == pytest.approx(sheet.rows[layouts.label("proposed")][0])
+    assert float(rows[1][2]) == pytest.approx(sheet.rows["Proposed (ours)"][0])
     assert ["paper", "Proposed", "37.2", "39.2", "43.8"] in rows
     assert (tmp_path / "table_III.png").read_bytes().startswith(b"\x89PNG")
     assert "table_III.csv" in printed.getvalue()
@@ -161,7 +161,7 @@ def test_table_v_has_a_column_a_kind_and_counts_hidden_joints_alone():
     sums[0, :, METRICS.index("visible")] = ((0.1, 8), (0.8, 10))
     sums[0, 0, METRICS.index("13-25 frames")] = (0.2, 2)
     totals = Totals((condition,), labels, np.array([10, 10]), sums)
-    everything, hidden, absolute = layouts.table_v({"proposed": totals})
+    everything, hidden, absolute = layouts.table_v({"Proposed (ours)": totals})
     assert everything.columns == ("across", "dance", "Avg.", "all frames")
     np.testing.assert_allclose(next(iter(everything.rows.values())), (30, 80, 55, 55))
     np.testing.assert_allclose(next(iter(hidden.rows.values())), (100, np.nan, np.nan, 100))
@@ -217,7 +217,7 @@ def test_errors_are_measured_once_for_the_same_networks_and_settings(tmp_path, m
     first = laboratory.totals("pavllo", console)
     np.testing.assert_array_equal(laboratory.totals("pavllo", console).sums, first.sums)
     assert measured == [("pavllo", "pavllo", None)]
-    laboratory.totals("pavllo", console, placed=True)
+    laboratory.totals("pavllo", console, "network")
     assert measured[1:] == [("pavllo", "pavllo", "pavllo_trajectory")]
     laboratory.totals("two_stream", console)
     monkeypatch.setattr(networks.checkpoints, "newest_step", lambda folder: 8)
@@ -259,7 +259,7 @@ def test_on_human36m_networks_are_trained_and_judged_on_its_files(tmp_path, monk
     assert measured[0][1] == (*files[:3], True, ("S9", "S11"))
     sheet = layouts.table_ii(found)
     assert sheet.columns == ("Dir.", "Sit", "WalkT.", "Avg.", "all frames")
-    laboratory.totals("pavllo", console, placed=True)
+    laboratory.totals("pavllo", console, "network")
     assert measured[-1][2] == tmp_path / "pavllo_trajectory" / "checkpoints"
     with pytest.raises(ValueError, match="human36m lacks keypoints_2d"):
         laboratory._replace(human36m=files._replace(keypoints_2d=None)).totals("lin", console)

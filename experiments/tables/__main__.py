@@ -65,16 +65,20 @@ def make(table: Name, config: TablesConfig, console: Console) -> None:
         found = {name: laboratory.totals(name, console) for name in ABLATIONS}
         layouts.write(layouts.ablations(found), config.output, console)
     elif table == "V":
-        pairs = {name: laboratory.on_moving_pairs(name, console) for name in CONTESTANTS}
-        for sheet in layouts.table_v(pairs):
+        found = {layouts.label(name): laboratory.on_moving_pairs(name, console) for name in CONTESTANTS}
+        for sheet in layouts.table_v(found):
             layouts.write(sheet, config.output, console)
     elif table == "IV":
-        placed = {name: laboratory.totals(name, console, placed=True) for name in TRAJECTORIES}
-        placed["proposed"] = laboratory.totals("proposed", console)
+        found = {layouts.label(name): laboratory.totals(name, console, "network") for name in TRAJECTORIES}
+        found["Proposed (trajectory solve)"] = laboratory.totals("proposed", console)
+        if not config.human36m.positions_3d:
+            found["Proposed (solve with learned weights)"] = laboratory.totals(
+                "proposed", console, "learned solve"
+            )
         for kernel in config.kernel_frames:
-            layouts.write(layouts.table_iv(placed, kernel), config.output, console)
+            layouts.write(layouts.table_iv(found, kernel), config.output, console)
     else:
-        found = {name: laboratory.totals(name, console) for name in CONTESTANTS}
+        found = {layouts.label(name): laboratory.totals(name, console) for name in CONTESTANTS}
         sheets = {
             "II": lambda: [layouts.table_ii(found, kernel) for kernel in config.kernel_frames],
             "III": lambda: [layouts.table_iii(found, kernel) for kernel in config.kernel_frames],

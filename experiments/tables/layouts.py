@@ -66,6 +66,7 @@ def group_of(action: str) -> str:
 
 
 def label(name: str) -> str:
+    """What a contestant is called in the tables; the layouts take results by these names."""
     who = CONTESTANTS[name]
     return f"{who.method} ({who.how})"
 
@@ -83,7 +84,7 @@ def by_action(
     for name, totals in results.items():
         values = [mean_error(totals, metric, condition, groups == group) for group in columns]
         everything = mean_error(totals, metric, condition)
-        rows[label(name)] = (*values, float(np.mean(values)), everything)
+        rows[name] = (*values, float(np.mean(values)), everything)
     return (*columns, "Avg.", "all frames"), rows
 
 
@@ -92,7 +93,7 @@ def intervals(results: Mapping[str, Totals], metric: str, condition: Condition) 
     notes = []
     for name, totals in results.items():
         low, high = interval(totals, metric, condition)
-        notes.append(f"{label(name)}: {mean_error(totals, metric, condition):.1f} [{low:.1f}, {high:.1f}]")
+        notes.append(f"{name}: {mean_error(totals, metric, condition):.1f} [{low:.1f}, {high:.1f}]")
     return ("All frames, with the 95 % bootstrap interval over clips: " + "; ".join(notes) + ".",)
 
 
@@ -113,7 +114,7 @@ def table_ii(results: Mapping[str, Totals], kernel: int = 25) -> Sheet:
 def table_iii(results: Mapping[str, Totals], kernel: int = 25) -> Sheet:
     conditions = [Condition("joints", 0.0, 25), *(Condition("joints", r, kernel) for r in (0.25, 0.5))]
     rows = {
-        label(name): tuple(mean_error(totals, "pa_mpjpe", condition) for condition in conditions)
+        name: tuple(mean_error(totals, "pa_mpjpe", condition) for condition in conditions)
         for name, totals in results.items()
     }
     return Sheet(
@@ -154,7 +155,7 @@ def table_v(results: Mapping[str, Totals]) -> list[Sheet]:
         rows = {}
         for who, totals in results.items():
             values = [error(totals, kinds == kind) for kind in columns]
-            rows[label(who)] = (*values, float(np.mean(values)), error(totals, kinds != ""))
+            rows[who] = (*values, float(np.mean(values)), error(totals, kinds != ""))
         return Sheet(name, f"Table V: {title}", (*columns, "Avg.", "all frames"), rows, **more)
 
     return [
@@ -194,10 +195,7 @@ def by_run(results: Mapping[str, Totals], kernel: int, ratio: float = 0.5) -> Sh
         f"PA-MPJPE in mm by how long the joint is hidden at a stretch, {100 * ratio:.0f} % hidden, "
         f"K = {kernel}",
         tuple(RUNS),
-        {
-            label(name): tuple(mean_error(totals, run, condition) for run in RUNS)
-            for name, totals in results.items()
-        },
+        {name: tuple(mean_error(totals, run, condition) for run in RUNS) for name, totals in results.items()},
         notes=(f"Share of joints: {_shares(next(iter(results.values())), condition)}.",),
     )
 
@@ -215,7 +213,7 @@ def by_kernel(results: Mapping[str, Totals]) -> Sheet:
         "PA-MPJPE in mm by occlusion ratio and box length K",
         tuple(f"{100 * ratio:.0f} %, K={kernel}" for ratio, kernel in grid),
         {
-            label(name): tuple(
+            name: tuple(
                 mean_error(totals, "pa_mpjpe", Condition("joints", ratio, kernel)) for ratio, kernel in grid
             )
             for name, totals in results.items()

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,8 +15,13 @@ from experiments.configs import ABLATION, HOSSAIN, LIN, SMALL, TRAJECTORY, Netwo
 from experiments.evaluate import EvaluateConfig, Label, Stretches, Totals
 from experiments.human36m import Human36mConfig
 from experiments.train import train
+from experiments.tune_solve import TuneConfig, tune
 from gated_lift import captures, checkpoints, moving_pairs
 from gated_lift.human36m import read_takes
+
+# What places the lifted poses: Eq. 9, Eq. 9 with weights learned for the network, or the contestant's own
+# trajectory network.
+PlacedBy = Literal["solve", "learned solve", "network"]
 
 
 class Contestant(NamedTuple):
@@ -138,18 +143,16 @@ class Laboratory(NamedTuple):
     def lifter(self, name: str, console: Console) -> checkpoints.LoadedLifter:
         return checkpoints.load_lifter(self._checkpoint(name, console))
 
-    def totals(self, name: str, console: Console, placed: bool = False) -> Totals:
-        """Errors on the validation split, those of an ablation on the subjects to choose on.
-
-        placed: people stand where the contestant's own trajectory network puts them.
-        """
+    def totals(self, name: str, console: Console, placed_by: PlacedBy = "solve") -> Totals:
+        """Errors on the validation split, those of an ablation on the subjects to choose on."""
         if self.human36m.positions_3d:
-            return self._on_human36m(name, console, placed)
+            return self._on_human36m(name, console, placed_by)
         chosen = name in ABLATIONS
         path = self._checkpoint(name, console)
         config = EvaluateConfig(
             checkpoint=(path,),
-            root_network=self._trajectory(name, console) if placed else None,
+            root_network=self._trajectory(name, console) if placed_by == "network" else None,
+            solve=self._solve(name, path, console) if placed_by == "learned solve" else None,
             data=self.data,
             subjects=self.choose_subjects if chosen else (),
             ratios=(0.0, 0.5) if chosen else (0.0, 0.25, 0.5, 0.75),
@@ -164,15 +167,15 @@ class Laboratory(NamedTuple):
             loaded, *others = networks
             return evaluate.measure(config, name, loaded, seen, fps, console, *others)
 
-        return _judged(config, config.root_network, "placed" if placed else "totals", measure)
+        return _judged(config, config.root_network, _file_of(placed_by), measure)
 
-    def _on_human36m(self, name: str, console: Console, placed: bool) -> Totals:
+    def _on_human36m(self, name: str, console: Console, placed_by: PlacedBy) -> Totals:
         """Errors on S9 and S11."""
         positions_3d, keypoints_2d, cameras, allow_pickle = self.human36m
         if positions_3d is None or keypoints_2d is None:
             raise ValueError("human36m lacks keypoints_2d: name the 2D file that belongs to positions_3d")
         path = self._checkpoint(name, console)
-        root_network = self._trajectory(name, console) if placed else None
+        root_network = self._trajectory(name, console) if placed_by == "network" else None
         config = Human36mConfig(
             (path,), positions_3d, keypoints_2d, cameras, allow_pickle, kernel_frames=(25, 75, 150)
         )
@@ -182,7 +185,7 @@ class Laboratory(NamedTuple):
             loaded, *others = networks
             return human36m.measure(config, name, loaded, human36m.join_views(takes), console, *others)
 
-        return _judged(config, root_network, "placed" if placed else "totals", measure)
+        return _judged(config, root_network, _file_of(placed_by), measure)
 
     def on_moving_pairs(self, name: str, console: Console) -> Totals:
         """Errors on the frozen set of people before a moving camera, with its own occlusions alone."""
@@ -215,12 +218,26 @@ class Laboratory(NamedTuple):
     def _trajectory(self, name: str, console: Console) -> Path:
         return self._trained(TRAJECTORIES[name].config, self.runs / f"{name}_trajectory", console)
 
+    def _solve(self, name: str, checkpoint: Path, console: Console) -> Path:
+        """Weights of Eq. 9 learned for this network."""
+        folder = self.runs / f"{name}_solve"
+        kept = folder / "solve.json"
+        if not kept.exists():
+            tune(TuneConfig(data=self.data, checkpoint=checkpoint, output=folder), console)
+        return kept
+
     def _trained(self, config: TrainConfig, folder: Path, console: Console) -> Path:
         if self.human36m.positions_3d:
             config = on_human36m(config, self.human36m)
         else:
             config = replace(config, data=self.data)
         return ensure_trained(config, folder, self.resume, console)
+
+
+def _file_of(placed_by: PlacedBy) -> str:
+    return {"solve": "totals", "learned solve": "totals_learned_solve", "network": "totals_network"}[
+        placed_by
+    ]
 
 
 def stretches_of(pairs: Sequence[moving_pairs.MovingPair]) -> dict[int, Stretches]:
