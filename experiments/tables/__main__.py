@@ -64,6 +64,12 @@ def make(table: Name, config: TablesConfig, console: Console) -> None:
     elif table == "ablations":
         found = {name: laboratory.totals(name, console) for name in ABLATIONS}
         layouts.write(layouts.ablations(found), config.output, console)
+        curves = {
+            ABLATIONS[name][0]: config.runs / "ablations" / name
+            for name in ("two_stream", "single_stream", "mask_input", "plain")
+        }
+        path = figures.training_curves(curves, config.output / "ablations_training.png")
+        console.print(f"wrote {path}")
     elif table == "V":
         found = {layouts.label(name): laboratory.on_moving_pairs(name, console) for name in CONTESTANTS}
         for sheet in layouts.table_v(found):

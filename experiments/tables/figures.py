@@ -1,5 +1,6 @@
 """The paper's figures that show data: masks (Fig. 4), and poses at the end of an occlusion (Fig. 5)."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gated_lift import checkpoints, metrics, pictures, pipeline
+from gated_lift import charts, checkpoints, metrics, pictures, pipeline
 from gated_lift.moving_pairs import MovingPair
 from gated_lift.occlusion import sample_mask
 from gated_lift.scene import Scene, runs
@@ -82,3 +83,17 @@ def longest_hiding(pairs: Sequence[MovingPair], kind: str) -> tuple[MovingPair, 
         raise ValueError(f"pairs has nobody of kind {kind} who is hidden for more than {BEFORE} frames")
     _, pair, person, stop = max(hidings, key=lambda hiding: hiding[0])
     return pair, person, stop
+
+
+def training_curves(folders: Mapping[str, Path], path: Path, smooth: int = 20) -> Path:
+    """Training MPJPE of runs against their epochs, each point the mean of ``smooth`` lines of the log."""
+    curves = {}
+    for name, folder in folders.items():
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        count = len(lines) // smooth * smooth
+        epochs, errors = (
+            np.array([line[key] for line in lines[:count]]).reshape(-1, smooth).mean(axis=1)
+            for key in ("epoch", "train_mpjpe_m")
+        )
+        curves[name] = (epochs, 1000 * errors)
+    return charts.draw_curves(curves, path, xlabel="epoch", ylabel="training MPJPE (mm)")
