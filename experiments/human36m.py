@@ -24,18 +24,9 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from experiments.evaluate import (
-    METRICS,
-    Condition,
-    Label,
-    Totals,
-    judge,
-    lift,
-    mask_key,
-    mean_error,
-    network_names,
-)
+from experiments.evaluate import judge, lift, mask_key, network_names
 from experiments.reporting import report
+from experiments.totals import METRICS, Condition, Label, Totals, mean_error
 from gated_lift import checkpoints
 from gated_lift.human36m import TEST_SUBJECTS, RecordedTake, read_takes, write_cameras
 from gated_lift.occlusion import sample_mask

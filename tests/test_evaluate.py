@@ -14,7 +14,8 @@ from rich.console import Console
 from silent_detector import SILENT
 
 from experiments import evaluate as evaluation
-from experiments.evaluate import COLUMNS, EvaluateConfig, Row, conditions, cut, pivot, read_people, see
+from experiments.evaluate import EvaluateConfig, Row, conditions, cut, pivot, read_people, see
+from experiments.totals import COLUMNS, METRICS, RUNS
 from gated_lift import checkpoints, generated
 from gated_lift.captures import JOINT_NAMES
 from gated_lift.lifter import TemporalLifter
@@ -299,27 +300,6 @@ def test_parts_hold_everyone_once():
     assert [list(part) for part in parts] == [[0, 1], [2, 3], [4, 4]]
 
 
-def test_sums_are_kept_and_added_up_by_stretch(tmp_path):
-    """Three stretches of two clips: means by hand, what the file holds, and who is drawn together."""
-    condition = evaluation.Condition("joints", 0.5, 25)
-    labels = tuple(evaluation.Label(*entry) for entry in (("1", "a", "x"), ("1", "b", "x"), ("2", "a", "y")))
-    sums = np.zeros((1, 3, len(evaluation.METRICS), 2))
-    index = evaluation.METRICS.index("pa_mpjpe")
-    sums[0, :, index] = ((1.0, 10), (2.0, 10), (6.0, 20))
-    totals = evaluation.Totals((condition,), labels, np.array([10, 10, 20]), sums)
-    assert evaluation.mean_error(totals, "pa_mpjpe", condition) == pytest.approx(9000 / 40)
-    first = np.array([True, False, False])
-    assert evaluation.mean_error(totals, "pa_mpjpe", condition, first) == pytest.approx(100.0)
-    assert np.isnan(evaluation.mean_error(totals, "mpjpe", condition))
-    # Both stretches of clip x have 150 together, clip y 300: nothing outside can be drawn.
-    low, high = evaluation.interval(totals, "pa_mpjpe", condition)
-    assert (low, high) == pytest.approx((150.0, 300.0))
-    evaluation.save_totals(tmp_path / "totals.npz", totals)
-    found = evaluation.load_totals(tmp_path / "totals.npz")
-    assert found.conditions == totals.conditions and found.labels == labels
-    np.testing.assert_array_equal(found.sums, sums)
-
-
 def test_errors_are_told_by_the_length_of_the_hidden_run(files, monkeypatch):
     config = config_for(files, detector=SILENT)
     seen = {
@@ -328,8 +308,8 @@ def test_errors_are_told_by_the_length_of_the_hidden_run(files, monkeypatch):
     loaded = checkpoints.load_lifter(config.checkpoint[0])
     totals = evaluation.measure(config, "random", loaded, seen, 50.0, Console(file=io.StringIO()))
     for index in range(len(totals.conditions)):
-        sums = dict(zip(evaluation.METRICS, totals.sums[index].sum(0), strict=True))
-        by_run = np.sum([sums[name] for name in evaluation.RUNS], axis=0)
+        sums = dict(zip(METRICS, totals.sums[index].sum(0), strict=True))
+        by_run = np.sum([sums[name] for name in RUNS], axis=0)
         np.testing.assert_allclose(by_run, sums["pa_mpjpe"], rtol=1e-5)
         visible = sums["visible"][1] / sums["pa_mpjpe"][1]
         np.testing.assert_allclose(visible, 1 - sums["hidden"][0] / sums["hidden"][1], atol=1e-6)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.evaluate import METRICS, RUNS, Condition, Label, Totals
 from experiments.tables import layouts, networks, paper
 from experiments.tables.networks import ABLATIONS, CONTESTANTS, Laboratory, stretches_of
+from experiments.totals import METRICS, RUNS, Condition, Label, Totals
 from gated_lift import generated
 from gated_lift.moving_pairs import MovingPair
 from solvers import Camera

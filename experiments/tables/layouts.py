@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from experiments.evaluate import METRICS, RUNS, Condition, Totals, interval, mean_error
 from experiments.reporting import report
 from experiments.tables import paper
 from experiments.tables.networks import ABLATIONS, CONTESTANTS
+from experiments.totals import METRICS, RUNS, Condition, Totals, interval, mean_error
 from gated_lift import charts
 
 # The captures' actions in groups, by the first of these words that the action's name holds.

@@ -12,8 +12,9 @@ from rich.console import Console
 
 from experiments import evaluate, human36m
 from experiments.configs import ABLATION, HOSSAIN, LIN, SMALL, TRAJECTORY, Network, TrainConfig, as_json
-from experiments.evaluate import EvaluateConfig, Label, Stretches, Totals
+from experiments.evaluate import EvaluateConfig, Stretches
 from experiments.human36m import Human36mConfig
+from experiments.totals import Label, Totals, load_totals, save_totals
 from experiments.train import train
 from experiments.tune_solve import TuneConfig, tune
 from gated_lift import captures, checkpoints, moving_pairs
@@ -279,8 +280,8 @@ def _judged(
     steps = [checkpoints.newest_step(path) for path in paths]
     described = json.dumps(as_json(config) | {"steps": steps}, indent=1)
     if kept.exists() and settings.exists() and settings.read_text() == described:
-        return evaluate.load_totals(kept)
+        return load_totals(kept)
     found = measure([checkpoints.load_lifter(path) for path in paths])
-    evaluate.save_totals(kept, found)
+    save_totals(kept, found)
     settings.write_text(described)
     return found
