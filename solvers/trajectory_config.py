@@ -48,7 +48,7 @@ class TrajectoryConfig(NamedTuple):
     size_std: Any = 0.0
     bias_std: Any = 0.0
     loss: str = "squared"
-    loss_scale: Any = None
+    loss_scale: float | None = None
 
     @classmethod
     def from_noise(

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tyro
 from lifter_oracle import random_variables
 from rich.console import Console
 from silent_detector import SILENT
@@ -313,3 +314,10 @@ def test_errors_are_told_by_the_length_of_the_hidden_run(files, monkeypatch):
         np.testing.assert_allclose(by_run, sums["pa_mpjpe"], rtol=1e-5)
         visible = sums["visible"][1] / sums["pa_mpjpe"][1]
         np.testing.assert_allclose(visible, 1 - sums["hidden"][0] / sums["hidden"][1], atol=1e-6)
+
+
+def test_the_solves_settings_are_numbers_on_the_command_line():
+    flags = ["--checkpoint", "a", "--data", "b", "--trajectory.velocity-weight", "1e-4"]
+    flags += ["--trajectory.loss", "huber", "--trajectory.loss-scale", "3"]
+    trajectory = tyro.cli(EvaluateConfig, args=flags).trajectory
+    assert trajectory == TrajectoryConfig(velocity_weight=1e-4, loss="huber", loss_scale=3.0)
