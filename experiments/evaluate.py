@@ -26,7 +26,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from experiments.totals import COLUMNS, METRICS, RUNS, Condition, Label, Totals, mean_error
+from experiments.totals import (
+    COLUMNS,
+    METRICS,
+    RUNS,
+    Condition,
+    Label,
+    Totals,
+    condition_grid,
+    mean_error,
+)
 from experiments.tune_solve import load_solve
 from gated_lift import captures, charts, checkpoints, metrics, pipeline
 from gated_lift.cameras import VirtualCamera, sample_static_camera
@@ -180,16 +189,8 @@ def see(
 
 
 def conditions(config: EvaluateConfig) -> list[Condition]:
-    """Ratio 0 once, then every ratio at every K, joint by joint and whole bodies."""
-    hidden = [ratio for ratio in config.ratios if ratio > 0]
-    grid = [
-        Condition(masks, ratio, kernel)
-        for masks in ("joints", "body")
-        for kernel in config.kernel_frames
-        for ratio in hidden
-    ]
-    visible = [Condition("joints", 0.0, config.kernel_frames[0])] if 0.0 in config.ratios else []
-    return visible + grid
+    """Joint by joint and whole bodies."""
+    return condition_grid(config.ratios, config.kernel_frames, ("joints", "body"))
 
 
 lift = jax.jit(pipeline.lift, static_argnums=(0, 5, 6, 7))
@@ -257,11 +258,11 @@ def ask(
     keypoints: jax.Array,
     occluded: jax.Array,
     camera: Camera,
-    config: EvaluateConfig,
+    flip: bool,
+    focal: float,
 ) -> jax.Array:
     """What a network makes of people (`pipeline.lift`)."""
-    focal = pipeline.screen_focal(config.camera)
-    return lift(network.lifter, network.variables, keypoints, occluded, camera, SKELETON, config.flip, focal)
+    return lift(network.lifter, network.variables, keypoints, occluded, camera, SKELETON, flip, focal)
 
 
 def measure(
@@ -286,6 +287,7 @@ def measure(
     frames = [length for length, people in seen.items() for _ in people.labels]
     sums = np.zeros((len(grid), len(labels), len(METRICS), 2))
     trajectory, confidence = load_solve(config.solve) if config.solve else (config.trajectory, None)
+    focal = pipeline.screen_focal(config.camera)
     for index, condition in enumerate(track(grid, description=name, console=console)):
         first = 0
         for length, people in seen.items():
@@ -301,10 +303,11 @@ def measure(
                 keypoints, joints = people.keypoints[part], people.joints[part]
                 camera = Camera(people.focal[part], people.center[part])
                 hidden = occluded[part]
-                poses = ask(loaded, keypoints, hidden, camera, config)
+                seen_by = (keypoints, hidden, camera, config.flip, focal)
+                poses = ask(loaded, *seen_by)
                 root = None
                 if root_network is not None:
-                    root = ask(root_network, keypoints, hidden, camera, config)[..., 0, :]
+                    root = ask(root_network, *seen_by)[..., 0, :]
                 found = judge(poses, keypoints, hidden, joints, camera, fps, trajectory, root, confidence)
                 # The last part is filled up with its first person, who is written twice, the same both times.
                 sums[index, first + part] = np.stack(

@@ -12,7 +12,7 @@ alone. The lifted poses are placed by `solve_trajectory` before the absolute err
 import dataclasses
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -24,14 +24,13 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from experiments.evaluate import judge, lift, mask_key, network_names
+from experiments.evaluate import ask, judge, mask_key, network_names
 from experiments.reporting import report
-from experiments.totals import METRICS, Condition, Label, Totals, mean_error
+from experiments.totals import METRICS, Label, Totals, condition_grid, mean_error
 from gated_lift import checkpoints
 from gated_lift.human36m import TEST_SUBJECTS, RecordedTake, read_takes, write_cameras
 from gated_lift.occlusion import sample_mask
 from gated_lift.pipeline import screen_focal
-from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.videopose3d import FPS
 from solvers import Camera, TrajectoryConfig
 
@@ -132,14 +131,6 @@ def join_views(takes: Sequence[RecordedTake]) -> list[Take]:
     return joined
 
 
-def conditions(config: Human36mConfig) -> Iterator[Condition]:
-    """Ratio 0 once, then every ratio at every K."""
-    for kernel in config.kernel_frames:
-        for ratio in config.ratios:
-            if ratio > 0 or kernel == config.kernel_frames[0]:
-                yield Condition("joints", ratio, kernel)
-
-
 def measure(
     config: Human36mConfig,
     name: str,
@@ -151,15 +142,8 @@ def measure(
     """One network under every condition, take by take; ``root_network`` places the people instead of the
     trajectory solve.
     """
-    grid = tuple(conditions(config))
+    grid = tuple(condition_grid(config.ratios, config.kernel_frames, ("joints",)))
     sums = np.zeros((len(grid), len(takes), len(METRICS), 2))
-
-    def ask(network: checkpoints.LoadedLifter, take: Take, occluded: jax.Array) -> jax.Array:
-        camera, focal = (take.screen, 1.0) if config.screen else (take.camera, screen_focal())
-        keypoints = jnp.asarray(take.keypoints)
-        return lift(
-            network.lifter, network.variables, keypoints, occluded, camera, SKELETON, config.flip, focal
-        )
 
     for index, condition in enumerate(track(grid, description=name, console=console)):
         for number, take in enumerate(takes):
@@ -168,11 +152,14 @@ def measure(
             )
             mask = sample_mask(key, take.missed.shape, condition.ratio, condition.kernel_frames)
             occluded = jnp.asarray(take.missed) | mask
-            poses = ask(loaded, take, occluded)
-            root = None if root_network is None else ask(root_network, take, occluded)[..., 0, :]
+            keypoints = jnp.asarray(take.keypoints)
+            camera, focal = (take.screen, 1.0) if config.screen else (take.camera, screen_focal())
+            seen_by = (keypoints, occluded, camera, config.flip, focal)
+            poses = ask(loaded, *seen_by)
+            root = None if root_network is None else ask(root_network, *seen_by)[..., 0, :]
             found = judge(
                 poses,
-                jnp.asarray(take.keypoints),
+                keypoints,
                 occluded,
                 jnp.asarray(take.joints),
                 take.camera,

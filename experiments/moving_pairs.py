@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from rich.console import Console
 
-from experiments.reporting import markdown, report
+from experiments.reporting import markdown, report, show
 from gated_lift import captures, moving_pairs, pictures
 from gated_lift.cameras import camera_to_world
 from gated_lift.figures import DPI, SMALL, TEXT, TITLE, color_of, save, tidy
@@ -289,18 +289,19 @@ def run(config: MovingPairsConfig) -> Sequence[MovingPair]:
         pairs = moving_pairs.moving_pairs(training, EVALUATION._replace(seed=config.seed))
         name = f"moving-pairs-training-{config.seed}"
     scenes = moving_pairs.write_pairs(config.output / f"{name}.npz", pairs)
-    console.print(f"{name}, sha256 {moving_pairs.fingerprint(pairs)}")
+    fingerprint = moving_pairs.fingerprint(pairs)
+    console.print(f"{name}, sha256 {fingerprint}")
 
     fps = pairs[0].fps
     headings, counts = table_one(pairs)
     before = [
         f"# {name}",
         "",
-        f"sha256 {moving_pairs.fingerprint(pairs)}",
+        f"sha256 {fingerprint}",
         "",
         *markdown(headings, counts, 1),
     ]
-    report(console, headings, counts, config.output / "statistics.md")
+    show(console, headings, counts)
     rows = [
         row(kind, [pair.occluded for pair in group], fps, group)
         for kind in KINDS

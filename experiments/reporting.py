@@ -14,6 +14,14 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], names: int) 
     return [head, rule, *body]
 
 
+def show(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table."""
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
 def report(
     console: Console,
     columns: Sequence[str],
@@ -24,10 +32,7 @@ def report(
     after: Sequence[str] = (),
 ) -> None:
     """Prints a table and writes it to ``path`` as Markdown, between lines that only the document has."""
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    show(console, columns, rows)
     above = [*before, ""] if before else []
     below = ["", *after] if after else []
     lines = [*above, *markdown(columns, rows, names), *below]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +49,19 @@ class Condition(NamedTuple):
     masks: str
     ratio: float
     kernel_frames: int
+
+
+def condition_grid(ratios: Sequence[float], kernels: Sequence[int], kinds: Sequence[str]) -> list[Condition]:
+    """Ratio 0 once, then every ratio at every K for each kind of masks."""
+    grid = [
+        Condition(masks, ratio, kernel)
+        for masks in kinds
+        for kernel in kernels
+        for ratio in ratios
+        if ratio > 0
+    ]
+    visible = [Condition("joints", 0.0, kernels[0])] if 0.0 in ratios else []
+    return visible + grid
 
 
 class Totals(NamedTuple):

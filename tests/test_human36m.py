@@ -407,7 +407,7 @@ def knows(takes, monkeypatch, error=0.0):
         truth[..., 16, 0] += error
         return jax.device_put(truth, jax.devices()[0])  # there on purpose, as what restored weights give
 
-    monkeypatch.setattr(evaluation, "lift", lift)
+    monkeypatch.setattr("experiments.evaluate.lift", lift)
 
 
 def test_the_command_writes_a_table_a_metric(folder, network, tmp_path, monkeypatch, capsys):
@@ -458,7 +458,9 @@ def test_a_network_that_knows_the_truth_has_no_error(folder, network, monkeypatc
 def test_masks_belong_to_the_take(takes, folder, network, monkeypatch):
     """They do not change with what else is judged."""
     seen = []
-    monkeypatch.setattr(evaluation, "lift", lambda *args: seen.append(np.asarray(args[3])) or jnp.zeros(0))
+    monkeypatch.setattr(
+        "experiments.evaluate.lift", lambda *args: seen.append(np.asarray(args[3])) or jnp.zeros(0)
+    )
     sums = {metric: (jnp.ones(4), jnp.ones(4)) for metric in evaluation.METRICS}
     monkeypatch.setattr(evaluation, "judge", lambda *_: sums)
     config = config_for(folder, network, kernel_frames=(5, 9))
@@ -485,7 +487,7 @@ def test_screens_are_cameras_without_a_lens(takes):
 
 def test_screen_keypoints_reach_the_network_divided_by_the_image(takes, folder, network, monkeypatch):
     used = []
-    monkeypatch.setattr(evaluation, "lift", lambda *args: used.append(args[4:]) or jnp.zeros(0))
+    monkeypatch.setattr("experiments.evaluate.lift", lambda *args: used.append(args[4:]) or jnp.zeros(0))
     sums = {metric: (jnp.ones(4), jnp.ones(4)) for metric in evaluation.METRICS}
     monkeypatch.setattr(evaluation, "judge", lambda *args: used.append(args[4]) or sums)
     config = config_for(folder, network, ratios=(0.0,), screen=True)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from experiments.reporting import report
+from experiments.reporting import markdown, report, show
 from experiments.tables import paper
 from experiments.tables.networks import ABLATIONS, CONTESTANTS
 from experiments.totals import METRICS, RUNS, Condition, Totals, interval, mean_error
@@ -241,23 +241,21 @@ def write(sheet: Sheet, folder: Path, console: Console) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     console.print(f"\n[bold]{sheet.title}[/bold]")
     stem = folder / sheet.name
+    headings = ("the paper, on its own data", *sheet.theirs_columns)
+    theirs = _cells(sheet.theirs, sheet.theirs_columns) if sheet.theirs else []
+    below = ["", *markdown(headings, theirs, 1)] if theirs else []
     report(
         console,
         ("measured here", *sheet.columns),
         _cells(sheet.rows, sheet.columns),
         stem.with_suffix(".md"),
         before=(f"**{sheet.title}**",),
-        after=sheet.notes,
+        after=(*sheet.notes, *below),
     )
     for note in sheet.notes:
         console.print(note)
-    if sheet.theirs:
-        theirs = stem.with_name(f"{sheet.name}_paper.md")
-        heading = "the paper, on its own data"
-        report(console, (heading, *sheet.theirs_columns), _cells(sheet.theirs, sheet.theirs_columns), theirs)
-        ours = stem.with_suffix(".md").read_text(encoding="utf-8")
-        stem.with_suffix(".md").write_text(ours + "\n" + theirs.read_text(encoding="utf-8"), encoding="utf-8")
-        theirs.unlink()
+    if theirs:
+        show(console, headings, theirs)
     with stem.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("source", "method", *sheet.columns))
