@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, DTypeLike, Float
 
-from gated_lift.lifter import Target
-from gated_lift.occlusion import Fill, fill_gaps
-from gated_lift.sequence_lifter import check_window
+from gated_lift.occlusion import fill_gaps
 from gated_lift.standardize import Standardize, statistics_of
+from gated_lift.window_lifter import WindowLifter, check_window
 
 POOL = 5  # frames
 CONVOLUTIONS = 5
@@ -42,7 +41,7 @@ def pooled_bases(count: int, frames: int) -> np.ndarray:
     return pool @ cosine_bases(count, frames).T * (2 / frames)
 
 
-class FactorizedLifter(nn.Module):
+class FactorizedLifter(WindowLifter, nn.Module):
     """A window of keypoints to the coefficients of every coordinate's path on `cosine_bases`.
 
     Five layers that see one frame at a time, each of all before it and the z-scored keypoints (dense
@@ -66,27 +65,6 @@ class FactorizedLifter(nn.Module):
     batch_norm_momentum: float = 0.9
     axis_name: str | None = None
     dtype: DTypeLike | None = None
-
-    @property
-    def fill(self) -> Fill:
-        return "interpolate"
-
-    @property
-    def causal(self) -> bool:
-        return False
-
-    @property
-    def target(self) -> Target:
-        return "pose"
-
-    @property
-    def receptive_field(self) -> int:
-        return self.window
-
-    @property
-    def padding(self) -> tuple[int, int]:
-        """None: in training every frame of a window is an output."""
-        return 0, 0
 
     @property
     def flip_averaging(self) -> bool:

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, DTypeLike, Float
 
-from gated_lift.lifter import Target, check_keypoints
-from gated_lift.occlusion import Fill, fill_gaps
+from gated_lift.occlusion import fill_gaps
 from gated_lift.skeleton import Skeleton
 from gated_lift.standardize import Standardize, statistics_of
+from gated_lift.window_lifter import WindowLifter, check_window
 
 FORGET_BIAS = 1.0
 
@@ -54,7 +54,7 @@ class NormalizedLSTM(nn.Module):
         return (hidden, memory), hidden
 
 
-class SequenceLifter(nn.Module):
+class SequenceLifter(WindowLifter, nn.Module):
     """Windows of keypoints to as many poses by an encoder and a decoder, each a Linear layer and a
     `NormalizedLSTM`.
 
@@ -73,27 +73,6 @@ class SequenceLifter(nn.Module):
     num_joints: int = 17
     dropout: float = 0.5
     dtype: DTypeLike | None = None
-
-    @property
-    def fill(self) -> Fill:
-        return "interpolate"
-
-    @property
-    def causal(self) -> bool:
-        return False
-
-    @property
-    def target(self) -> Target:
-        return "pose"
-
-    @property
-    def receptive_field(self) -> int:
-        return self.window
-
-    @property
-    def padding(self) -> tuple[int, int]:
-        """None: in training every frame of a window is an output."""
-        return 0, 0
 
     @property
     def flip_averaging(self) -> bool:
@@ -171,16 +150,6 @@ class SequenceLifter(nn.Module):
             poses.append(pose)
         joints = written.undo(jnp.stack(poses, axis=1).reshape(batch, self.window, numbers, 3))
         return jnp.concatenate([jnp.zeros_like(joints[:, :, :1]), joints], axis=2)
-
-
-def check_window(keypoints: Array, occluded: Array, num_joints: int, window: int) -> None:
-    """Raises ValueError unless the arrays are windows of that many frames (`check_keypoints` besides)."""
-    check_keypoints(keypoints, occluded, num_joints)
-    if keypoints.ndim != 4 or keypoints.shape[1] != window:
-        raise ValueError(
-            f"keypoints has shape {keypoints.shape}: the network takes (batch, {window} frames, joints, 2); "
-            "use lift_clip, which cuts clips into windows"
-        )
 
 
 def smoothness_weights(skeleton: Skeleton) -> jax.Array:
