@@ -97,7 +97,14 @@ class TrainConfig:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     body_spread: float = 0.0
     """How much the bodies of the windows differ from those captured: the relative standard deviation of the
-    lengths of thighs, shins, trunk and so on (`bodies.sample_proportions`)."""
+    lengths of thighs, shins, trunk and so on (`variation.sample_proportions`)."""
+    recombined_share: float = 0.0
+    """Share of the windows whose legs get the trunk, head and arms of another window
+    (`variation.exchange_upper_body`): movements that nobody made."""
+    turned_share: float = 0.0
+    """Share of the windows whose bones are turned, by the same angles on all frames."""
+    turn_spread: float = 0.2
+    """By how much, radians (`variation.sample_turns`)."""
     epochs: float = 80
     """An epoch is as many output frames as the training set has."""
     batch_frames: int = 1024

@@ -33,7 +33,6 @@ from experiments import recorded
 from experiments.configs import CONFIGS, TrainConfig, as_json
 from experiments.recorded import RecordedBank
 from gated_lift import captures, charts, checkpoints, generated, human36m
-from gated_lift.bodies import sample_proportions, scale_bones
 from gated_lift.cameras import normalize_screen, sample_static_camera
 from gated_lift.clips import MotionClip, concatenate_people
 from gated_lift.lifter import Lifter, TemporalLifter, mirror, mirror_mask, parameter_count
@@ -49,6 +48,13 @@ from gated_lift.occlusion import fill, gap_age, sample_training_masks
 from gated_lift.pipeline import screen_focal
 from gated_lift.sequence_lifter import smoothness_weights
 from gated_lift.skeleton import H36M_17 as SKELETON
+from gated_lift.variation import (
+    exchange_upper_body,
+    sample_proportions,
+    sample_turns,
+    scale_bones,
+    turn_bones,
+)
 from gated_lift.views import view
 from solvers import Camera
 
@@ -138,10 +144,12 @@ def read_bank(config: TrainConfig, clips: tuple[MotionClip, ...]) -> Bank:
         raise ValueError(
             f"keypoints_2d {config.keypoints_2d} are Human3.6M's: give human36m (data_3d_h36m.npz), no data"
         )
-    if config.body_spread:
-        raise ValueError(
-            f"body_spread is {config.body_spread}: recorded people (keypoints_2d) keep their bodies, give 0"
-        )
+    for name in ("recombined_share", "turned_share", "body_spread"):
+        if getattr(config, name):
+            raise ValueError(
+                f"{name} is {getattr(config, name)}: recorded people (keypoints_2d) keep their movements and "
+                "bodies, give 0"
+            )
     subjects = {clip.subject for clip in clips}
     takes = human36m.read_takes(
         config.human36m, config.keypoints_2d, config.cameras, config.allow_pickle, subjects
@@ -195,12 +203,7 @@ def draw_placed_batch(
     if isinstance(bank, RecordedBank):
         keypoints, missed, joints, camera = recorded.look_up(bank, frames, config.camera)
     else:
-        poses = bank.poses[frames]
-        if config.body_spread:
-            # A key of its own, so that everything else is drawn as without it.
-            body_keys = jax.random.split(jax.random.fold_in(key, 5), size)
-            bodies = jax.vmap(lambda key: sample_proportions(key, config.body_spread, SKELETON))(body_keys)
-            poses = scale_bones(poses, jnp.broadcast_to(bodies[:, None], poses.shape[:-1]), SKELETON)
+        poses = vary(key, bank.poses[frames], bank, times, config)
         keypoints, missed, joints, camera = jax.vmap(look)(
             jax.random.split(camera_key, size), jax.random.split(detector_key, size), poses
         )
@@ -222,6 +225,37 @@ def draw_placed_batch(
     # A mirrored person stands on the other side of the optical axis, which is the middle of the image.
     root = jnp.where(flip, root.at[..., 0].multiply(-1), root)
     return Batch(keypoints, occluded, age, target, weight), Placement(root, camera)
+
+
+def vary(
+    key: jax.Array, poses: jax.Array, bank: VirtualBank, times: np.ndarray, config: TrainConfig
+) -> jax.Array:
+    """What the configuration makes of the captured movements (B, T, J, 3): other halves, angles and bodies.
+
+    times: (T,) frames of a window. Each has a key of its own, so that everything else is drawn as without it.
+    """
+    size = len(poses)
+    body_key, half_key, turn_key = (jax.random.fold_in(key, number) for number in (5, 6, 7))
+    if config.recombined_share:
+        frame_key, mirror_key, share_key = jax.random.split(half_key, 3)
+        start = jax.random.randint(frame_key, (size,), 0, len(bank.first))
+        first, last = bank.first[start], bank.last[start]
+        other = bank.poses[jnp.clip(start[:, None] + times[None], first[:, None], last[:, None])]
+        mirrored = jax.random.bernoulli(mirror_key, 0.5, (size, 1, 1, 1))
+        other = jnp.where(mirrored, mirror(other, SKELETON), other)
+        chosen = jax.random.bernoulli(share_key, config.recombined_share, (size, 1, 1, 1))
+        poses = jnp.where(chosen, exchange_upper_body(poses, other, SKELETON), poses)
+    if config.turned_share:
+        angle_key, share_key = jax.random.split(turn_key)
+        keys = jax.random.split(angle_key, size)
+        turns = jax.vmap(lambda key: sample_turns(key, config.turn_spread, SKELETON))(keys)
+        chosen = jax.random.bernoulli(share_key, config.turned_share, (size, 1, 1))
+        poses = turn_bones(poses, jnp.where(chosen, turns, 0)[:, None], SKELETON)
+    if config.body_spread:
+        keys = jax.random.split(body_key, size)
+        factors = jax.vmap(lambda key: sample_proportions(key, config.body_spread, SKELETON))(keys)
+        poses = scale_bones(poses, jnp.broadcast_to(factors[:, None], poses.shape[:-1]), SKELETON)
+    return poses
 
 
 # ----------------------------------------------------------------------------------------------- model
@@ -533,6 +567,9 @@ def check_settings(config: TrainConfig, lifter: Lifter) -> None:
             f"loss is {config.loss} and network.target {lifter.target}: depth_weighted belongs to root, the "
             "other losses to pose"
         )
+    for name in ("recombined_share", "turned_share"):
+        if not 0 <= getattr(config, name) <= 1:
+            raise ValueError(f"{name} is {getattr(config, name)}: give a share from 0 to 1")
     if config.velocity_weight < 0:
         raise ValueError(f"velocity_weight is {config.velocity_weight}: give zero or more")
     consecutive = config.chunk_frames > 1 and config.chunk_stride == 1

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from gated_lift.skeleton import Skeleton
 
@@ -58,61 +58,6 @@ class Occlusion(NamedTuple):
 
     hidden: Array
     coverage: Array
-
-
-# What grows together: the bones that end in these joints share a factor, left and right alike.
-PROPORTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "hips": ("left_hip", "right_hip"),
-        "thighs": ("left_knee", "right_knee"),
-        "shins": ("left_ankle", "right_ankle"),
-        "trunk": ("spine", "thorax"),
-        "shoulders": ("left_shoulder", "right_shoulder"),
-        "upper arms": ("left_elbow", "right_elbow"),
-        "forearms": ("left_wrist", "right_wrist"),
-        "head": ("neck", "neck_base", "head"),
-    }
-)
-
-
-def scale_bones(
-    poses: Float[Array, "*batch joints 3"], factors: Float[Array, "*batch joints"], skeleton: Skeleton
-) -> Float[Array, "*batch joints 3"]:
-    """The same movement of another body: x'_j = x'_parent(j) + s_j (x_j − x_parent(j)), the root as it was.
-
-    factors: s_j of the bone that ends in joint j; those of joints without a parent are not used. Directions
-    of bones, and with them joint angles, stay. Raises ValueError when the joints do not match the skeleton.
-    """
-    if poses.shape[-2] != skeleton.num_joints or factors.shape != poses.shape[:-1]:
-        raise ValueError(
-            f"poses has shape {poses.shape} and factors {factors.shape}: pass {skeleton.num_joints} joints "
-            "and one factor a joint"
-        )
-    moved: dict[int, Array] = {}
-    # Parents first, whatever the order of the joints.
-    waiting = list(range(skeleton.num_joints))
-    while waiting:
-        joint = waiting.pop(0)
-        parent = skeleton.parents[joint]
-        if parent < 0:
-            moved[joint] = poses[..., joint, :]
-        elif parent in moved:
-            bone = poses[..., joint, :] - poses[..., parent, :]
-            moved[joint] = moved[parent] + factors[..., joint, None] * bone
-        else:
-            waiting.append(joint)
-    return jnp.stack([moved[joint] for joint in range(skeleton.num_joints)], axis=-2)
-
-
-def sample_proportions(key: PRNGKeyArray, spread: Number, skeleton: Skeleton) -> Float[Array, "joints"]:
-    """Factors for `scale_bones` of one body: exp(spread · n), n standard normal and cut at two deviations,
-    one for each of `PROPORTIONS`; 1 for all other joints.
-    """
-    drawn = jnp.exp(spread * jax.random.truncated_normal(key, -2.0, 2.0, (len(PROPORTIONS),)))
-    groups = {name: index for index, names in enumerate(PROPORTIONS.values()) for name in names}
-    return jnp.stack(
-        [drawn[groups[name]] if name in groups else jnp.ones_like(drawn[0]) for name in skeleton.names]
-    )
 
 
 def body_occlusion(

@@ -349,9 +349,10 @@ def test_training_flags_that_do_not_go_together_are_refused(folder):
     with pytest.raises(ValueError, match=r"keypoints_2d .* no data"):
         config = dataclasses.replace(TINY, keypoints_2d=keypoints, human36m=motion, data=(motion,))
         train.read_bank(config, ())
-    with pytest.raises(ValueError, match=r"body_spread is 0\.1: recorded people"):
-        config = dataclasses.replace(TINY, keypoints_2d=keypoints, human36m=motion, body_spread=0.1)
-        train.read_bank(config, ())
+    for name in ("recombined_share", "turned_share", "body_spread"):
+        with pytest.raises(ValueError, match=rf"{name} is 0\.1: recorded people"):
+            config = dataclasses.replace(TINY, keypoints_2d=keypoints, human36m=motion, **{name: 0.1})
+            train.read_bank(config, ())
     with pytest.raises(ValueError, match=r"cameras .* saw no keypoints"):
         train.read_bank(dataclasses.replace(TINY, human36m=motion, cameras=keypoints), ())
 

@@ -263,6 +263,7 @@ def test_a_rival_is_trained_and_loaded(motion, tmp_path, monkeypatch):
         ({"network": SequenceNetwork(), "chunk_frames": 4}, "chunk_frames is 4 and .* so give 5 and 1"),
         ({"loss": "depth_weighted"}, "loss is depth_weighted and network.target pose"),
         ({"network": Network(target="root")}, "loss is squared and network.target root"),
+        ({"turned_share": 30.0}, "turned_share is 30.0: give a share from 0 to 1"),
         ({"velocity_weight": -1.0}, "velocity_weight is -1.0: give zero or more"),
         ({"velocity_weight": 1.0, "chunk_frames": 1}, "velocity_weight is 1.0 and a window has 1 outputs"),
         (
@@ -349,11 +350,15 @@ def test_a_bank_bounds_every_persons_clip():
     np.testing.assert_array_equal(bank.poses[64:74], CLIP.poses[0, :10])
 
 
-def test_targets_are_what_the_keypoints_show():
-    """Keypoints are the projection of the targets, mirrored ones too: one root explains all of a frame, and
-    it is where the person is said to stand.
+VARIED = dataclasses.replace(CLEAN, recombined_share=0.25, turned_share=0.25, body_spread=0.1)
+
+
+@pytest.mark.parametrize("config", [CLEAN, VARIED])
+def test_targets_are_what_the_keypoints_show(config):
+    """Keypoints are the projection of the targets, mirrored and varied ones too: one root explains all of a
+    frame, and it is where the person is said to stand.
     """
-    batch, placement = draw_placed(CLEAN)
+    batch, placement = draw_placed(config)
     assert batch.keypoints.shape == (256, 24, 17, 2) and batch.occluded.shape == (256, 24, 17)
     assert batch.target.shape == (256, 16, 17, 3) and batch.weight.shape == (256, 16)
     np.testing.assert_array_equal(batch.target[:, :, 0], 0)
@@ -376,6 +381,25 @@ def test_targets_are_what_the_keypoints_show():
     assert hidden.mean() < 0.1
     np.testing.assert_allclose(placement.root[~hidden], roots, atol=5e-3)
     np.testing.assert_array_equal(placement.camera.focal, 1145.0)
+
+
+def test_the_asked_share_of_the_windows_is_varied():
+    """The others are drawn as without it; halves leave the legs alone, turns every bone's length."""
+    names = [name for name in H36M_17.names if name.endswith(("hip", "knee", "ankle"))]
+    legs = [H36M_17.names.index(name) for name in names]
+    plain = draw(CLEAN).target
+    halves = draw(dataclasses.replace(CLEAN, recombined_share=0.25)).target
+    differs = np.abs(halves - plain).max(axis=(1, 2, 3)) > 1e-4
+    assert 0.18 < differs.mean() < 0.32
+    np.testing.assert_allclose(halves[:, :, legs], plain[:, :, legs], atol=1e-5)
+    turned = draw(dataclasses.replace(CLEAN, turned_share=0.25)).target
+    differs = np.abs(turned - plain).max(axis=(1, 2, 3)) > 1e-4
+    assert 0.18 < differs.mean() < 0.32
+    lengths = [
+        np.linalg.norm(each[..., 1:, :] - each[..., H36M_17.parents[1:], :], axis=-1)
+        for each in (plain, turned)
+    ]
+    np.testing.assert_allclose(lengths[1], lengths[0], atol=1e-4)
 
 
 def test_half_of_the_windows_are_mirrored():

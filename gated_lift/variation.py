@@ -1,0 +1,165 @@
+"""Bodies and movements that nobody had: what training draws besides those that were captured."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from gated_lift.skeleton import Skeleton
+
+Number = float | int
+
+# What grows together: the bones that end in these joints share a factor, left and right alike.
+PROPORTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "hips": ("left_hip", "right_hip"),
+        "thighs": ("left_knee", "right_knee"),
+        "shins": ("left_ankle", "right_ankle"),
+        "trunk": ("spine", "thorax"),
+        "shoulders": ("left_shoulder", "right_shoulder"),
+        "upper arms": ("left_elbow", "right_elbow"),
+        "forearms": ("left_wrist", "right_wrist"),
+        "head": ("neck", "neck_base", "head"),
+    }
+)
+
+
+# How far the bones that end in these joints are turned, relative to each other: arms can go anywhere, a trunk
+# cannot. The root's is the whole person's.
+TURNS: Mapping[str, float] = MappingProxyType(
+    {"hip": 0.5, "spine": 0.5, "thorax": 0.5, "neck_base": 0.5, "neck": 0.5, "head": 0.5}
+    | {f"{side}_shoulder": 0.3 for side in ("left", "right")}
+    | {f"{side}_{joint}": 1.0 for side in ("left", "right") for joint in ("knee", "ankle")}
+    | {f"{side}_{joint}": 2.0 for side in ("left", "right") for joint in ("elbow", "wrist")}
+)
+
+
+def scale_bones(
+    poses: Float[Array, "*batch joints 3"], factors: Float[Array, "*batch joints"], skeleton: Skeleton
+) -> Float[Array, "*batch joints 3"]:
+    """The same movement of another body: x'_j = x'_parent(j) + s_j (x_j − x_parent(j)), the root as it was.
+
+    factors: s_j of the bone that ends in joint j; those of joints without a parent are not used. Directions
+    of bones, and with them joint angles, stay. Raises ValueError when the joints do not match the skeleton.
+    """
+    if poses.shape[-2] != skeleton.num_joints or factors.shape != poses.shape[:-1]:
+        raise ValueError(
+            f"poses has shape {poses.shape} and factors {factors.shape}: pass {skeleton.num_joints} joints "
+            "and one factor a joint"
+        )
+    moved: dict[int, Array] = {}
+    for joint in _parents_first(skeleton):
+        parent = skeleton.parents[joint]
+        if parent < 0:
+            moved[joint] = poses[..., joint, :]
+        else:
+            bone = poses[..., joint, :] - poses[..., parent, :]
+            moved[joint] = moved[parent] + factors[..., joint, None] * bone
+    return jnp.stack([moved[joint] for joint in range(skeleton.num_joints)], axis=-2)
+
+
+def _parents_first(skeleton: Skeleton) -> list[int]:
+    order: list[int] = []
+    waiting = list(range(skeleton.num_joints))
+    while waiting:
+        joint = waiting.pop(0)
+        (order if skeleton.parents[joint] in (-1, *order) else waiting).append(joint)
+    return order
+
+
+def sample_proportions(key: PRNGKeyArray, spread: Number, skeleton: Skeleton) -> Float[Array, "joints"]:
+    """Factors for `scale_bones` of one body: exp(spread · n), n standard normal and cut at two deviations,
+    one for each of `PROPORTIONS`; 1 for all other joints.
+    """
+    drawn = jnp.exp(spread * jax.random.truncated_normal(key, -2.0, 2.0, (len(PROPORTIONS),)))
+    groups = {name: index for index, names in enumerate(PROPORTIONS.values()) for name in names}
+    return jnp.stack(
+        [drawn[groups[name]] if name in groups else jnp.ones_like(drawn[0]) for name in skeleton.names]
+    )
+
+
+def turn_bones(
+    poses: Float[Array, "*batch joints 3"], turns: Float[Array, "*once joints 3"], skeleton: Skeleton
+) -> Float[Array, "*batch joints 3"]:
+    """The same body in another pose: every joint's bone is turned, and with it all that hangs from it.
+
+        x'_j = x'_parent(j) + Q_j (x_j − x_parent(j)),   Q_j = Q_parent(j) R(t_j),   Q_root = R(t_root)
+
+    R is the rotation by a vector (Rodrigues' formula). turns: t, rotation vectors in the axes of the poses,
+    radians, one a joint; leading axes broadcast against those of ``poses``, so that one set may turn a whole
+    movement. Bones keep their lengths, the root its place. Raises ValueError when the joints do not match the
+    skeleton.
+    """
+    if poses.shape[-2] != skeleton.num_joints or turns.shape[-2:] != poses.shape[-2:]:
+        raise ValueError(
+            f"poses has shape {poses.shape} and turns {turns.shape}: pass {skeleton.num_joints} joints and "
+            "one rotation vector a joint"
+        )
+    rotations = _rotation(turns)
+    moved: dict[int, Array] = {}
+    turned: dict[int, Array] = {}
+    for joint in _parents_first(skeleton):
+        parent = skeleton.parents[joint]
+        own = rotations[..., joint, :, :]
+        if parent < 0:
+            moved[joint], turned[joint] = poses[..., joint, :], own
+        else:
+            turned[joint] = turned[parent] @ own
+            bone = poses[..., joint, :] - poses[..., parent, :]
+            moved[joint] = moved[parent] + jnp.sum(turned[joint] * bone[..., None, :], axis=-1)
+    return jnp.stack([moved[joint] for joint in range(skeleton.num_joints)], axis=-2)
+
+
+def sample_turns(key: PRNGKeyArray, spread: Number, skeleton: Skeleton) -> Float[Array, "joints 3"]:
+    """Rotation vectors of one pose for `turn_bones`: spread · w_j · n, n standard normal for each axis and
+    cut at two deviations, w_j = `TURNS`; 0 for all other joints. spread: radians.
+    """
+    scale = jnp.array([TURNS.get(name, 0.0) for name in skeleton.names])
+    return spread * scale[:, None] * jax.random.truncated_normal(key, -2.0, 2.0, (skeleton.num_joints, 3))
+
+
+def _rotation(vector: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
+    angle = jnp.sqrt(jnp.sum(vector**2, axis=-1) + 1e-12)
+    x, y, z = jnp.moveaxis(vector / angle[..., None], -1, 0)
+    zero = jnp.zeros_like(x)
+    cross = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*angle.shape, 3, 3)
+    sine, cosine = jnp.sin(angle)[..., None, None], jnp.cos(angle)[..., None, None]
+    identity = jnp.expand_dims(jnp.eye(3, dtype=vector.dtype), range(angle.ndim))
+    return identity + sine * cross + (1 - cosine) * (cross @ cross)
+
+
+# What stays where it is when a body gets another one's trunk, head and arms.
+LOWER_BODY = ("hip", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle")
+
+
+def exchange_upper_body(
+    poses: Float[Array, "*batch joints 3"], other: Float[Array, "*batch joints 3"], skeleton: Skeleton
+) -> Float[Array, "*batch joints 3"]:
+    """The legs of ``poses`` under the trunk, head and arms of ``other``, frame by frame.
+
+    All joints but `LOWER_BODY` are those of ``other``, moved to the hip of ``poses`` and turned about the
+    vertical by the angle between their hip lines, so that the trunk keeps its lean and both halves face the
+    same way. Movements of two people (or of one at two times) make one that neither made. poses, other:
+    metres, z up. Raises ValueError when the joints do not match the skeleton or lack those of the legs.
+    """
+    missing = [name for name in LOWER_BODY if name not in skeleton.names]
+    if missing:
+        raise ValueError(f"skeleton {skeleton.name} lacks {missing}: pass one with a hip centre and legs")
+    if poses.shape != other.shape or poses.shape[-2] != skeleton.num_joints:
+        raise ValueError(
+            f"poses has shape {poses.shape} and other {other.shape}: pass {skeleton.num_joints} joints each"
+        )
+    hip, left, right = (skeleton.names.index(name) for name in LOWER_BODY[:3])
+    line, other_line = (people[..., left, :2] - people[..., right, :2] for people in (poses, other))
+    cosine = jnp.sum(line * other_line, axis=-1, keepdims=True)
+    sine = (line[..., 1] * other_line[..., 0] - line[..., 0] * other_line[..., 1])[..., None]
+    length = jnp.hypot(cosine, sine)
+    directed = length > 1e-6  # somebody who lies on their side has no heading: nothing is turned
+    length = jnp.where(directed, length, 1)
+    cosine, sine = jnp.where(directed, cosine / length, 1), jnp.where(directed, sine / length, 0)
+    x, y, z = jnp.moveaxis(other - other[..., hip, None, :], -1, 0)
+    turned = jnp.stack([cosine * x - sine * y, sine * x + cosine * y, z], axis=-1)
+    lower = jnp.array([name in LOWER_BODY for name in skeleton.names])[:, None]
+    return jnp.where(lower, poses, turned + poses[..., hip, None, :])

@@ -1,0 +1,146 @@
+"""Bodies and movements that nobody had: lengths, angles and halves against what must not change."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from gated_lift import generated, variation
+from gated_lift.skeleton import BODY_25, COCO_17, H36M_17, Skeleton
+
+CHILDREN, PARENTS = np.array([(child, parent) for parent, child in H36M_17.bones]).T
+
+
+def bones_of(poses):
+    return np.asarray(poses)[..., CHILDREN, :] - np.asarray(poses)[..., PARENTS, :]
+
+
+def lengths_of(poses):
+    return np.linalg.norm(bones_of(poses), axis=-1)
+
+
+def test_another_body_moves_alike():
+    """Bones are as long as asked, their directions and the root stay; undone by the inverse factors."""
+    rng = np.random.default_rng(4)
+    poses = jnp.asarray(rng.normal(size=(3, 5, 17, 3)), jnp.float32)
+    factors = jnp.asarray(rng.uniform(0.7, 1.4, size=(3, 5, 17)), jnp.float32)
+    moved = variation.scale_bones(poses, factors, H36M_17)
+    np.testing.assert_array_equal(moved[..., 0, :], poses[..., 0, :])
+    for parent, child in H36M_17.bones:
+        before, after = (np.asarray(each[..., child, :] - each[..., parent, :]) for each in (poses, moved))
+        np.testing.assert_allclose(after, np.asarray(factors)[..., child, None] * before, atol=1e-5)
+    np.testing.assert_allclose(variation.scale_bones(moved, 1 / factors, H36M_17), poses, atol=1e-5)
+    # A skeleton whose children come before their parents.
+    backwards = Skeleton(
+        "backwards",
+        H36M_17.names[::-1],
+        tuple(16 - parent if parent >= 0 else -1 for parent in H36M_17.parents[::-1]),
+        (),
+        (),
+    )
+    turned = variation.scale_bones(poses[..., ::-1, :], factors[..., ::-1], backwards)
+    np.testing.assert_allclose(turned[..., ::-1, :], moved, atol=1e-6)
+    with pytest.raises(ValueError, match="pass 17 joints and one factor a joint"):
+        variation.scale_bones(poses[..., :16, :], factors[..., :16], H36M_17)
+
+
+def test_proportions_are_symmetric_and_spread_as_asked():
+    keys = jax.random.split(jax.random.key(0), 2000)
+    drawn = jax.vmap(lambda key: variation.sample_proportions(key, 0.1, H36M_17))(keys)
+    np.testing.assert_array_equal(drawn[:, np.array(H36M_17.mirror)], drawn)
+    np.testing.assert_array_equal(drawn[:, 0], np.ones(2000))
+    logarithms = np.log(drawn[:, 1:])
+    # A normal cut at two deviations has 0.88 of its standard deviation.
+    np.testing.assert_allclose(logarithms.std(axis=0), 0.088, rtol=0.06)
+    assert np.abs(logarithms).max() <= 0.2 + 1e-6
+    thigh, shin = H36M_17.names.index("left_knee"), H36M_17.names.index("left_ankle")
+    assert abs(np.corrcoef(logarithms[:, thigh - 1], logarithms[:, shin - 1])[0, 1]) < 0.1
+    for skeleton in (COCO_17, BODY_25):
+        assert variation.sample_proportions(keys[0], 0.1, skeleton).shape == (skeleton.num_joints,)
+
+
+def test_turned_bones_keep_their_lengths_and_carry_what_hangs_from_them():
+    rng = np.random.default_rng(5)
+    poses = jnp.asarray(rng.normal(size=(3, 5, 17, 3)), jnp.float32)
+    turns = jnp.asarray(rng.normal(size=(3, 1, 17, 3)), jnp.float32)
+    turned = variation.turn_bones(poses, turns, H36M_17)
+    np.testing.assert_allclose(lengths_of(turned), lengths_of(poses), rtol=1e-5)
+    np.testing.assert_array_equal(turned[..., 0, :], poses[..., 0, :])
+    # The right forearm's rotation is that of everything from the hip to it, one after another.
+    names = ("hip", "spine", "thorax", "right_shoulder", "right_elbow", "right_wrist")
+    for window in range(3):
+        whole = Rotation.identity()
+        for name in names:
+            whole = whole * Rotation.from_rotvec(turns[window, 0, H36M_17.names.index(name)])
+        elbow, wrist = (H36M_17.names.index(name) for name in names[-2:])
+        before, after = (
+            np.asarray(each[window, :, wrist] - each[window, :, elbow]) for each in (poses, turned)
+        )
+        np.testing.assert_allclose(after, whole.apply(before), atol=1e-5)
+    still = variation.turn_bones(poses, jnp.zeros_like(turns), H36M_17)
+    np.testing.assert_allclose(still, poses, atol=1e-5)
+    with pytest.raises(ValueError, match="pass 17 joints and one rotation vector a joint"):
+        variation.turn_bones(poses[..., :16, :], turns[..., :16, :], H36M_17)
+
+
+def test_turns_spread_as_asked():
+    keys = jax.random.split(jax.random.key(0), 2000)
+    drawn = jax.vmap(lambda key: variation.sample_turns(key, 0.1, H36M_17))(keys)
+    deviation = np.asarray(drawn).std(axis=0)
+    weight = np.array([variation.TURNS.get(name, 0.0) for name in H36M_17.names])
+    np.testing.assert_allclose(deviation, 0.088 * np.broadcast_to(weight[:, None], (17, 3)), rtol=0.06)
+    assert set(np.flatnonzero(weight == 0)) == {
+        H36M_17.names.index(f"{side}_hip") for side in ("left", "right")
+    }
+    assert np.all(np.abs(drawn) <= 0.2 * weight[:, None] + 1e-6)
+    for skeleton in (COCO_17, BODY_25):
+        assert variation.sample_turns(keys[0], 0.1, skeleton).shape == (skeleton.num_joints, 3)
+
+
+def test_halves_of_two_people_make_one():
+    """Legs are the one's, bones above the other's, who faces wherever the legs do; their hip lines agree."""
+    one, other = (
+        jnp.asarray(pose, jnp.float32)
+        for pose in (
+            generated.walk(80, heading=0.3),
+            generated.stand(80, heading=2.0, gestures=(generated.Gesture("wave", "right", 0.0, 1.2),)),
+        )
+    )
+    made = variation.exchange_upper_body(one, other, H36M_17)
+    lower = np.array([name in variation.LOWER_BODY for name in H36M_17.names])
+    np.testing.assert_array_equal(made[:, lower], one[:, lower])
+    above = ~lower[CHILDREN]
+    np.testing.assert_allclose(lengths_of(made)[:, above], lengths_of(other)[:, above], rtol=1e-4)
+    np.testing.assert_allclose(bones_of(made)[:, above, 2], bones_of(other)[:, above, 2], atol=1e-5)
+
+    def heading_to(pose, joint):
+        """Horizontal angle from the hip line to the hip → joint line."""
+        line = pose[:, H36M_17.names.index("left_hip")] - pose[:, H36M_17.names.index("right_hip")]
+        away = pose[:, H36M_17.names.index(joint)] - pose[:, 0]
+        return np.angle(
+            np.exp(1j * (np.arctan2(away[:, 1], away[:, 0]) - np.arctan2(line[:, 1], line[:, 0])))
+        )
+
+    for joint in ("left_shoulder", "right_wrist"):
+        expected, found = (heading_to(np.asarray(pose), joint) for pose in (other, made))
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    # Where the other stands and faces does not matter, and a half of oneself changes nothing.
+    around = jnp.asarray(Rotation.from_euler("z", 1.1).as_matrix(), jnp.float32)
+    moved = variation.exchange_upper_body(one, other @ around.T + jnp.array([[[3.0, -2.0, 0.0]]]), H36M_17)
+    np.testing.assert_allclose(moved, made, atol=1e-5)
+    np.testing.assert_allclose(variation.exchange_upper_body(one, one, H36M_17), one, atol=1e-5)
+
+
+def test_halves_of_somebody_without_a_heading_are_finite():
+    lying = jnp.zeros((1, 17, 3)).at[:, :, 2].set(jnp.arange(17.0)[None])
+    made = variation.exchange_upper_body(lying, lying + 1, H36M_17)
+    np.testing.assert_allclose(made, lying, atol=1e-5)
+
+
+def test_halves_that_do_not_fit_are_refused():
+    poses = jnp.zeros((4, 17, 3))
+    with pytest.raises(ValueError, match="pass 17 joints each"):
+        variation.exchange_upper_body(poses[:, :16], poses[:, :16], H36M_17)
+    with pytest.raises(ValueError, match=r"coco_17 lacks \['hip'\]"):
+        variation.exchange_upper_body(poses, poses, COCO_17)
