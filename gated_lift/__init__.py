@@ -6,6 +6,7 @@ name.
 
 from gated_lift import metrics as metrics
 from gated_lift import occlusion as occlusion
+from gated_lift.attention_lifter import AttentionLifter as AttentionLifter
 from gated_lift.bodies import body_occlusion as body_occlusion
 from gated_lift.cameras import Extrinsics as Extrinsics
 from gated_lift.cameras import HandheldCamera as HandheldCamera

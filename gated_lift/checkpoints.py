@@ -14,11 +14,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
+from gated_lift.attention_lifter import AttentionLifter
 from gated_lift.factorized_lifter import FactorizedLifter
 from gated_lift.lifter import Lifter, TemporalLifter
 from gated_lift.sequence_lifter import SequenceLifter
 
-KINDS: tuple[type, ...] = (TemporalLifter, SequenceLifter, FactorizedLifter)
+KINDS: tuple[type, ...] = (TemporalLifter, SequenceLifter, FactorizedLifter, AttentionLifter)
 # How a network is run, not what it computes.
 RUN_SETTINGS = {"batch_norm_momentum", "axis_name", "dtype", "parent", "name"}
 # What checkpoints older than a setting mean.

@@ -25,7 +25,8 @@ TARGETS = get_args(Target)
 @runtime_checkable
 class Lifter(Protocol):
     """What `lift_clip` and training know of a network, a Linen module: `TemporalLifter`,
-    `sequence_lifter.SequenceLifter` or `factorized_lifter.FactorizedLifter`.
+    `sequence_lifter.SequenceLifter`, `factorized_lifter.FactorizedLifter` or
+    `attention_lifter.AttentionLifter`.
 
     ``module.apply(variables, keypoints, occluded, train=False, age=None)`` lifts windows, as
     `TemporalLifter.__call__` says.

@@ -1,4 +1,4 @@
-"""What the rivals that lift a window of fixed length have in common."""
+"""What the networks that lift a window of fixed length have in common."""
 
 from jaxtyping import Array
 

@@ -12,6 +12,7 @@ import pytest
 from lifter_oracle import random_variables
 
 from gated_lift import checkpoints
+from gated_lift.attention_lifter import AttentionLifter
 from gated_lift.factorized_lifter import FactorizedLifter
 from gated_lift.lifter import TemporalLifter
 from gated_lift.sequence_lifter import SequenceLifter
@@ -63,6 +64,7 @@ def test_weights_come_back_bit_for_bit(tmp_path):
     [
         SequenceLifter(channels=4, window=2, num_joints=5, dropout=0.3),
         FactorizedLifter(4, 2, 3, 5, slide=2, num_joints=5, feature_dropout=0.1, hidden_dropout=0.2),
+        AttentionLifter(4, 2, 6, heads=3, depth=1, dropout=0.1, slide=2, num_joints=5),
         LIFTER.clone(gating="none", target="root"),
     ],
     ids=lambda lifter: type(lifter).__name__,

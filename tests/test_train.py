@@ -281,7 +281,8 @@ def test_windows_and_losses_that_do_not_fit_are_refused(changes, match, tmp_path
 
 
 def test_configurations_describe_themselves():
-    assert set(CONFIGS) == {"smoke", "small", "ablation", "hossain", "lin", "trajectory", "paper"}
+    names = {"smoke", "small", "ablation", "hossain", "lin", "attention", "trajectory", "paper"}
+    assert set(CONFIGS) == names
     for words, config in CONFIGS.values():
         assert words and config.batch_frames % config.chunk_frames == 0
         train.check_settings(config, train.make_lifter(config))

@@ -1,0 +1,186 @@
+"""Attention over joints and frames, as the lifters from 2021 on have it, small enough for two cores."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, DTypeLike, Float
+
+from gated_lift.lifter import frame_person
+from gated_lift.occlusion import fill_gaps, gap_age
+from gated_lift.window_lifter import WindowLifter, check_window
+
+MLP_RATIO = 2
+
+
+class Attention(nn.Module):
+    """Self-attention of several heads among the patches of a joint or the joints of a patch:
+
+        softmax(Q Kᵀ / √d) V,   d = channels / heads
+
+    heads: they divide the channels. axis: along which tokens see each other: 1, time, or 2, joints. dtype:
+    type of the products; the softmax is in float32 whatever it is.
+    """
+
+    heads: int
+    axis: int
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, tokens: Float[Array, "B G J C"]) -> Float[Array, "B G J C"]:
+        channels = tokens.shape[-1]
+        parts = (*tokens.shape[:-1], self.heads, channels // self.heads)
+        query, key, value = (
+            nn.Dense(channels, dtype=self.dtype, name=name)(tokens).reshape(parts)
+            for name in ("query", "key", "value")
+        )
+        mine, others, pairs = ("bgqhd", "bgkhd", "bghqk") if self.axis == 2 else ("bqjhd", "bkjhd", "bjhqk")
+        scores = jnp.einsum(f"{mine},{others}->{pairs}", query, key).astype(jnp.float32)
+        shares = jax.nn.softmax(scores * (channels // self.heads) ** -0.5, axis=-1).astype(value.dtype)
+        found = jnp.einsum(f"{pairs},{others}->{mine}", shares, value)
+        return nn.Dense(channels, dtype=self.dtype, name="output")(found.reshape(tokens.shape))
+
+
+class AttentionLifter(WindowLifter, nn.Module):
+    """A window of keypoints to as many poses by attention over joints and over frames, in turn.
+
+    A rival of the years since the paper, in the spirit of MixSTE (Zhang et al. 2022), MotionBERT (Zhu et al.
+    2023) and MotionAGFormer (Mehraban et al. 2024): a token a joint and frame in, a joint and frame out. Here
+    a token holds ``patch`` frames of a joint, so that there are that many times fewer. It is a linear map of
+    the outlines' coordinates (`lifter.frame_person`) and the ages of gaps, in tens of frames, plus
+
+    - a mask token for every frame of the patch on which the joint is hidden, learnt for each joint and place
+      in the patch (so a bit among the coordinates would add nothing);
+    - a linear map of the person's place and size on these frames, the same for all joints;
+    - what is learnt for each joint and for each patch of the window.
+
+    Then ``depth`` blocks, each of attention among the joints of a patch, attention among the patches of a
+    joint and two layers with GELU between, all on layer-normed tokens and added to them; a last layer norm
+    and a linear head for all joints but the root, which is the origin.
+
+    window: frames F, a multiple of ``patch``. channels: of a token, a multiple of ``heads``. dropout: of
+    what is added to the tokens. slide: frames between the windows of a clip (`lift_frames`). dtype:
+    type of the linear maps and of attention; what they are added to, norms, parameters and poses stay
+    float32.
+    """
+
+    window: int = 27
+    patch: int = 3
+    channels: int = 64
+    heads: int = 4
+    depth: int = 4
+    dropout: float = 0.0
+    slide: int = 9
+    num_joints: int = 17
+    dtype: DTypeLike | None = None
+
+    @property
+    def flip_averaging(self) -> bool:
+        return True
+
+    def lift_frames(
+        self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
+    ) -> Float[Array, "B F J 3"]:
+        """Every frame as a weighted mean over the windows that hold it: one every ``slide`` frames, and one
+        that ends with the clip. Weights fall linearly from a window's middle to its ends, which know one
+        side of their surroundings only. A clip shorter than a window is continued by its last frame, and gaps
+        are filled over the whole clip.
+        """
+        if not 1 <= self.slide <= self.window:
+            raise ValueError(
+                f"slide is {self.slide}: windows begin one or more frames apart, at most their length of "
+                f"{self.window}"
+            )
+        frames = keypoints.shape[1]
+        length = max(frames, self.window)
+        index = np.minimum(np.arange(length), frames - 1)
+        filled = fill_gaps(keypoints, occluded)[:, index]
+        age, hidden = gap_age(occluded)[:, index], occluded[:, index]
+        starts = np.append(np.arange(0, length - self.window, self.slide), length - self.window)
+        weight = np.minimum(np.arange(1, self.window + 1), np.arange(self.window, 0, -1)).astype(np.float32)
+        shaped = jnp.asarray(weight)[None, :, None, None]
+
+        def add(total: Array, start: Array) -> tuple[Array, None]:
+            def cut(values: Array) -> Array:
+                return jax.lax.dynamic_slice_in_dim(values, start, self.window, axis=1)
+
+            poses = self.apply(variables, cut(filled), cut(hidden), age=cut(age))
+            return jax.lax.dynamic_update_slice_in_dim(
+                total, cut(total) + shaped * poses, start, axis=1
+            ), None
+
+        # One window at a time: a few windows of everybody fill a processor, all of them its memory.
+        total, _ = jax.lax.scan(add, jnp.zeros((*filled.shape[:-1], 3)), jnp.asarray(starts, jnp.int32))
+        weights = np.zeros(length, np.float32)
+        for start in starts:
+            weights[start : start + self.window] += weight
+        return (total / jnp.asarray(weights)[None, :, None, None])[:, :frames]
+
+    @nn.compact
+    def __call__(
+        self,
+        keypoints: Float[Array, "B T J 2"],
+        occluded: Bool[Array, "B T J"],
+        *,
+        train: bool = False,
+        age: Float[Array, "B T J"] | None = None,
+    ) -> Float[Array, "B T J 3"]:
+        """Lifts windows of exactly ``window`` frames to a pose a frame, metres in camera axes, root at 0.
+
+        keypoints: screen-normalised; hidden ones are never read and may be NaN, unless ``age``
+        (`occlusion.gap_age`) says that the caller has filled the gaps already. train: dropout (needs the
+        ``dropout`` rng). Raises ValueError for another joint count, for windows of another length and for
+        settings that do not divide each other.
+        """
+        self._check(keypoints, occluded)
+        if age is None:
+            age = gap_age(occluded)
+            keypoints = fill_gaps(keypoints, occluded)
+        outline, place = frame_person(keypoints, jnp.ones_like(occluded))
+        batch, patches = len(keypoints), self.window // self.patch
+
+        def merged(values: Array) -> Array:
+            """(B, F, J, C) to (B, F / patch, J, patch · C)."""
+            values = values.reshape(batch, patches, self.patch, *values.shape[2:]).swapaxes(2, 3)
+            return values.reshape(*values.shape[:3], -1)
+
+        def dense(width: int, name: str, **settings: Any) -> nn.Dense:
+            return nn.Dense(width, dtype=self.dtype, name=name, **settings)
+
+        def learnt(name: str, *shape: int) -> Array:
+            # As large as what they are added to, so that joints and times can be told apart from the start.
+            values = self.param(name, nn.initializers.normal(0.5), (*shape, self.channels))
+            return jnp.asarray(values, keypoints.dtype)
+
+        bits = occluded[..., None].astype(keypoints.dtype)
+        numbers = jnp.concatenate([outline, age[..., None] / 10], axis=-1)
+        tokens = dense(self.channels, "embed")(merged(numbers)).astype(keypoints.dtype)
+        tokens += dense(self.channels, "place")(merged(place[:, :, None])).astype(keypoints.dtype)
+        tokens += jnp.einsum("bgjp,jpc->bgjc", merged(bits), learnt("hidden", self.num_joints, self.patch))
+        tokens += learnt("joint", 1, 1, self.num_joints) + learnt("time", 1, patches, 1)
+
+        def dropped(values: Array) -> Array:
+            return nn.Dropout(self.dropout, deterministic=not train)(values).astype(keypoints.dtype)
+
+        for index in range(self.depth):
+            for name, axis in (("joints", 2), ("frames", 1)):
+                attention = Attention(self.heads, axis, self.dtype, name=f"block{index}_{name}")
+                tokens += dropped(attention(nn.LayerNorm(name=f"block{index}_{name}_norm")(tokens)))
+            normed = nn.LayerNorm(name=f"block{index}_norm")(tokens)
+            wide = nn.gelu(dense(MLP_RATIO * self.channels, f"block{index}_wide")(normed))
+            tokens += dropped(dense(self.channels, f"block{index}_narrow")(wide))
+        # A head of zeros starts from the root, as in `TemporalLifter`.
+        head = dense(3 * self.patch, "head", kernel_init=nn.initializers.zeros_init())
+        joints = head(nn.LayerNorm(name="norm")(tokens[:, :, 1:])).astype(jnp.float32)
+        joints = joints.reshape(batch, patches, -1, self.patch, 3).swapaxes(2, 3)
+        joints = joints.reshape(batch, self.window, -1, 3)
+        return jnp.concatenate([jnp.zeros_like(joints[:, :, :1]), joints], axis=2)
+
+    def _check(self, keypoints: Array, occluded: Array) -> None:
+        for name, part in (("window", "patch"), ("channels", "heads")):
+            whole, divisor = getattr(self, name), getattr(self, part)
+            if divisor < 1 or whole < 1 or whole % divisor:
+                raise ValueError(f"{part} is {divisor} and {name} {whole}: choose {part} to divide {name}")
+        check_window(keypoints, occluded, self.num_joints, self.window)
