@@ -288,18 +288,18 @@ LIN = TrainConfig(
     checkpoint_every=2000,
     output=Path("runs/lin"),
 )
-# Of the years since the paper: attention over joints and frames, in what a core does in about forty minutes.
+# Of the years since the paper: attention over joints and frames, in what a core does in about half an hour.
 # Adam from 1e-3, which falls to 3 % of that, epoch by epoch.
 ATTENTION = TrainConfig(
     network=AttentionNetwork(),
     loss="distance",
     optimizer="adam",
     epochs=40,
-    batch_frames=32 * 27,
+    batch_frames=16 * 27,
     chunk_frames=27,
     learning_rate=1e-3,
     learning_rate_decay=0.915,
-    checkpoint_every=2000,
+    checkpoint_every=5000,
     output=Path("runs/attention"),
 )
 # VideoPose3D trains its trajectory network beside the poses', with the same settings but 1/z in the loss.

@@ -15,34 +15,6 @@ from gated_lift.window_lifter import WindowLifter, check_window
 MLP_RATIO = 2
 
 
-class Attention(nn.Module):
-    """Self-attention of several heads among the patches of a joint or the joints of a patch:
-
-        softmax(Q Kᵀ / √d) V,   d = channels / heads
-
-    heads: they divide the channels. axis: along which tokens see each other: 1, time, or 2, joints. dtype:
-    type of the products; the softmax is in float32 whatever it is.
-    """
-
-    heads: int
-    axis: int
-    dtype: DTypeLike | None = None
-
-    @nn.compact
-    def __call__(self, tokens: Float[Array, "B G J C"]) -> Float[Array, "B G J C"]:
-        channels = tokens.shape[-1]
-        parts = (*tokens.shape[:-1], self.heads, channels // self.heads)
-        query, key, value = (
-            nn.Dense(channels, dtype=self.dtype, name=name)(tokens).reshape(parts)
-            for name in ("query", "key", "value")
-        )
-        mine, others, pairs = ("bgqhd", "bgkhd", "bghqk") if self.axis == 2 else ("bqjhd", "bkjhd", "bjhqk")
-        scores = jnp.einsum(f"{mine},{others}->{pairs}", query, key).astype(jnp.float32)
-        shares = jax.nn.softmax(scores * (channels // self.heads) ** -0.5, axis=-1).astype(value.dtype)
-        found = jnp.einsum(f"{pairs},{others}->{mine}", shares, value)
-        return nn.Dense(channels, dtype=self.dtype, name="output")(found.reshape(tokens.shape))
-
-
 class AttentionLifter(WindowLifter, nn.Module):
     """A window of keypoints to as many poses by attention over joints and over frames, in turn.
 
@@ -62,8 +34,8 @@ class AttentionLifter(WindowLifter, nn.Module):
 
     window: frames F, a multiple of ``patch``. channels: of a token, a multiple of ``heads``. dropout: of
     what is added to the tokens. slide: frames between the windows of a clip (`lift_frames`). dtype:
-    type of the linear maps and of attention; what they are added to, norms, parameters and poses stay
-    float32.
+    type of the linear maps and of attention, softmax included; what they are added to, norms, parameters
+    and poses stay float32.
     """
 
     window: int = 27
@@ -165,9 +137,17 @@ class AttentionLifter(WindowLifter, nn.Module):
             return nn.Dropout(self.dropout, deterministic=not train)(values).astype(keypoints.dtype)
 
         for index in range(self.depth):
-            for name, axis in (("joints", 2), ("frames", 1)):
-                attention = Attention(self.heads, axis, self.dtype, name=f"block{index}_{name}")
-                tokens += dropped(attention(nn.LayerNorm(name=f"block{index}_{name}_norm")(tokens)))
+            for name in ("joints", "frames"):
+                attention = nn.MultiHeadDotProductAttention(
+                    self.heads, dtype=self.dtype, name=f"block{index}_{name}"
+                )
+                normed = nn.LayerNorm(name=f"block{index}_{name}_norm")(tokens)
+                # Tokens see each other along the axis before the channels.
+                if name == "frames":
+                    found = attention(normed.swapaxes(1, 2)).swapaxes(1, 2)
+                else:
+                    found = attention(normed)
+                tokens += dropped(found)
             normed = nn.LayerNorm(name=f"block{index}_norm")(tokens)
             wide = nn.gelu(dense(MLP_RATIO * self.channels, f"block{index}_wide")(normed))
             tokens += dropped(dense(self.channels, f"block{index}_narrow")(wide))

@@ -58,13 +58,16 @@ def oracle(lifter, variables, keypoints, occluded, age):
         return scores * params[name]["scale"] + params[name]["bias"]
 
     def attend(sequence, part):
-        query, key, value = (dense(sequence, part[name]) for name in ("query", "key", "value"))
+        query, key, value = (
+            sequence @ part[name]["kernel"].reshape(lifter.channels, -1) + part[name]["bias"].ravel()
+            for name in ("query", "key", "value")
+        )
         found = np.zeros(sequence.shape)
         for head in range(lifter.heads):
             mine = slice(head * size, (head + 1) * size)
             shares = np.exp(query[:, mine] @ key[:, mine].T / np.sqrt(size))
             found[:, mine] = shares / shares.sum(-1, keepdims=True) @ value[:, mine]
-        return dense(found, part["output"])
+        return found @ part["out"]["kernel"].reshape(-1, lifter.channels) + part["out"]["bias"]
 
     poses = np.zeros((*keypoints.shape[:-1], 3))
     outlines = framed(np.asarray(keypoints), np.ones(occluded.shape, bool))
