@@ -3,13 +3,21 @@
 import csv
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from experiments.tables import layouts, networks, paper
-from experiments.tables.networks import ABLATIONS, CONTESTANTS, Laboratory, stretches_of
+from experiments.tables.networks import (
+    ABLATIONS,
+    CONTESTANTS,
+    Human36mFiles,
+    Laboratory,
+    contestants_on,
+    stretches_of,
+)
 from experiments.totals import METRICS, RUNS, Condition, Label, Totals
 from gated_lift import generated
 from gated_lift.moving_pairs import MovingPair
@@ -106,6 +114,19 @@ def test_the_fair_rivals_differ_from_the_papers_by_their_masks_alone():
         as_in_paper, on_masks = CONTESTANTS[name].config, CONTESTANTS[f"{name}_masks"].config
         assert as_in_paper.masks.masked_share == 0 < on_masks.masks.masked_share
         assert as_in_paper.network == on_masks.network and as_in_paper.epochs == on_masks.epochs
+
+
+def test_names_tell_networks_apart():
+    """Both kinds are asked for by name, and a run folder is a name."""
+    assert not set(CONTESTANTS) & set(ABLATIONS)
+    assert len({layouts.label(name) for name in CONTESTANTS}) == len(CONTESTANTS)
+    assert len({title for title, _ in ABLATIONS.values()}) == len(ABLATIONS)
+
+
+def test_recorded_people_are_not_varied():
+    recorded = contestants_on(Human36mFiles(positions_3d=Path("data_3d_h36m.npz")))
+    assert set(CONTESTANTS) - set(recorded) == {"varied"}
+    assert contestants_on(Human36mFiles()) == list(CONTESTANTS)
 
 
 def scene_of(frames, kind, sources, value):

@@ -20,7 +20,14 @@ import tyro
 from rich.console import Console
 
 from experiments.tables import figures, layouts
-from experiments.tables.networks import ABLATIONS, CONTESTANTS, TRAJECTORIES, Human36mFiles, Laboratory
+from experiments.tables.networks import (
+    ABLATIONS,
+    CONTESTANTS,
+    TRAJECTORIES,
+    Human36mFiles,
+    Laboratory,
+    contestants_on,
+)
 
 Name = Literal["II", "III", "IV", "V", "runs", "kernels", "ablations", "4", "5"]
 
@@ -81,10 +88,13 @@ def make(table: Name, config: TablesConfig, console: Console) -> None:
             found["Proposed (solve with learned weights)"] = laboratory.totals(
                 "proposed", console, "learned solve"
             )
+            found["Proposed (varied movements, trajectory solve)"] = laboratory.totals("varied", console)
         for kernel in config.kernel_frames:
             layouts.write(layouts.table_iv(found, kernel), config.output, console)
     else:
-        found = {layouts.label(name): laboratory.totals(name, console) for name in CONTESTANTS}
+        found = {
+            layouts.label(name): laboratory.totals(name, console) for name in contestants_on(config.human36m)
+        }
         sheets = {
             "II": lambda: [layouts.table_ii(found, kernel) for kernel in config.kernel_frames],
             "III": lambda: [layouts.table_iii(found, kernel) for kernel in config.kernel_frames],

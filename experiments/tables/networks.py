@@ -11,7 +11,19 @@ import numpy as np
 from rich.console import Console
 
 from experiments import evaluate, human36m
-from experiments.configs import ABLATION, HOSSAIN, LIN, SMALL, TRAJECTORY, Network, TrainConfig, as_json
+from experiments.configs import (
+    ABLATION,
+    AS_WRITTEN,
+    ATTENTION,
+    HOSSAIN,
+    LIN,
+    SMALL,
+    TRAJECTORY,
+    VARIED,
+    Network,
+    TrainConfig,
+    as_json,
+)
 from experiments.evaluate import EvaluateConfig, Stretches
 from experiments.human36m import Human36mConfig
 from experiments.totals import Label, Totals, load_totals, save_totals
@@ -37,9 +49,11 @@ def _unmasked(config: TrainConfig) -> TrainConfig:
     return replace(config, masks=config.masks._replace(masked_share=0.0))
 
 
-_PLAIN = replace(SMALL, network=Network(gating="none"))
+_PLAIN = replace(SMALL, network=Network(gating="none"), loss="distance")
 
-# The rivals as the paper feeds them (trained without occlusion, gaps interpolated), and trained on our masks.
+# The rivals as the paper feeds them (trained without occlusion, gaps interpolated), and trained on our masks;
+# a rival that is younger than the paper; the paper's network, with what it reads as written and as we feed
+# it, and that on varied movements.
 CONTESTANTS = {
     "hossain": Contestant("Hossain et al.", "as in the paper", _unmasked(HOSSAIN)),
     "hossain_masks": Contestant("Hossain et al.", "trained on masks", HOSSAIN),
@@ -47,7 +61,12 @@ CONTESTANTS = {
     "pavllo_masks": Contestant("Pavllo et al.", "trained on masks", _PLAIN),
     "lin": Contestant("Lin et al.", "as in the paper", _unmasked(LIN)),
     "lin_masks": Contestant("Lin et al.", "trained on masks", LIN),
+    "attention_masks": Contestant("Attention", "trained on masks", ATTENTION),
+    "as_written": Contestant(
+        "Proposed", "zeros and bits, as written", replace(SMALL, network=AS_WRITTEN, context_frames=0)
+    ),
     "proposed": Contestant("Proposed", "gaps filled, with their age", SMALL),
+    "varied": Contestant("Proposed", "and on varied movements", VARIED),
 }
 # VideoPose3D's second network, which places what the first one lifts, in the same two versions.
 TRAJECTORIES = {
@@ -82,6 +101,16 @@ ABLATIONS = {
     "ratio_50": ("masks of 2-50 % only", _masked(ratio=(0.02, 0.5))),
     "kernel_25": ("masks of K = 25 only", _masked(kernel_frames=(25,))),
     "kernel_150": ("masks of K = 150 only", _masked(kernel_frames=(150,))),
+    "halves": ("halves of two movements", replace(_LONGER, recombined_share=0.5)),
+    "turned": ("bones turned", replace(_LONGER, turned_share=0.5)),
+    "halves_turned": ("halves and turns", replace(_LONGER, recombined_share=0.5, turned_share=0.5)),
+    "plain_halves_turned": (
+        "no mask, halves and turns",
+        replace(
+            _LONGER, network=Network(channels=128, gating="none"), recombined_share=0.5, turned_share=0.5
+        ),
+    ),
+    "distance": ("a distance for a loss", replace(_LONGER, loss="distance")),
     "body_05": ("bodies varied by 5 %", replace(_LONGER, body_spread=0.05)),
     "body_10": ("bodies varied by 10 %", replace(_LONGER, body_spread=0.1)),
     "neighbours": ("neighbouring outputs, no velocity term", replace(_LONGER, chunk_stride=1)),
@@ -104,6 +133,13 @@ class Human36mFiles(NamedTuple):
     keypoints_2d: Path | None = None
     cameras: Path | None = None
     allow_pickle: bool = False
+
+
+def contestants_on(files: Human36mFiles) -> list[str]:
+    """Those that can be trained: recorded people keep their movements."""
+    return [
+        name for name, who in CONTESTANTS.items() if not (files.positions_3d and who.config.recombined_share)
+    ]
 
 
 def on_human36m(config: TrainConfig, files: Human36mFiles) -> TrainConfig:
