@@ -20,7 +20,7 @@ import optax
 from rich.console import Console
 from rich.table import Table
 
-from experiments import train
+from experiments import batches, train
 from experiments.commands import run_command
 from experiments.configs import Network, TrainConfig
 from experiments.reporting import markdown
@@ -362,8 +362,8 @@ class TrainingBenchmark:
 
 def run_training(config: TrainingBenchmark) -> list[list[str]]:
     """Times the step of `experiments.train` on generated motion, and the drawing of its batch alone."""
-    clips = train.read_motion(TrainConfig())
-    bank = train.make_bank(clips)
+    clips = batches.read_motion(TrainConfig())
+    bank = batches.make_bank(clips)
     columns = [
         "gating",
         "outputs a window",
@@ -407,14 +407,14 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
     return rows
 
 
-def _time_training(settings: TrainConfig, bank: train.Bank, steps: int) -> tuple[float, float]:
+def _time_training(settings: TrainConfig, bank: batches.Bank, steps: int) -> tuple[float, float]:
     """Median seconds of a whole step and of drawing its batch."""
     lifter = train.make_lifter(settings)
     _, _, learning_rate, batch_norm_rate = train.make_schedules(settings, len(bank.first))
     optimizer = optax.amsgrad(learning_rate)
     step = jax.jit(train.make_step(settings, lifter, optimizer, batch_norm_rate))
     size = settings.batch_frames // settings.chunk_frames
-    draw = jax.jit(lambda key: train.draw_batch(key, bank, lifter, settings, size))
+    draw = jax.jit(lambda key: batches.draw_batch(key, bank, lifter, settings, size))
     state = train.init_state(settings, lifter, optimizer)
 
     def median(run: Callable[[int], object]) -> float:

@@ -32,21 +32,20 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.configs import PathConfig, as_json
-from experiments.train import (
+from experiments.batches import (
     SKELETON,
     Bank,
     Batch,
-    NonFiniteLossError,
     Placement,
-    State,
-    check_finite,
     draw_placed_batch,
     make_bank,
     read_motion,
+    seen_outputs,
 )
+from experiments.configs import PathConfig, as_json
+from experiments.train import NonFiniteLossError, State, check_finite
 from gated_lift import charts, checkpoints, pipeline, weights
-from gated_lift.cameras import VirtualCamera, denormalize_screen
+from gated_lift.cameras import VirtualCamera
 from gated_lift.lifter import TemporalLifter
 from gated_lift.losses import squared_joint_error
 from gated_lift.metrics import mpjpe, root_error
@@ -103,9 +102,7 @@ def place(
     people without an answer: those have no gradient, and finite joints. Frames beyond the end of a clip
     (weight 0) are hidden from the solve.
     """
-    window = slice(before, before + poses.shape[1])
-    keypoints = denormalize_screen(batch.keypoints[:, window], camera.width, camera.height)
-    occluded = batch.occluded[:, window] | (batch.weight == 0)[..., None]
+    keypoints, occluded = seen_outputs(batch, before, camera)
 
     def solve(poses: jax.Array) -> tuple[jax.Array, jax.Array]:
         found = solve_trajectory(poses, keypoints, occluded, placement.camera, trajectory)

@@ -28,18 +28,19 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.configs import PathConfig, as_json
-from experiments.train import (
+from experiments.batches import (
     SKELETON,
     Batch,
-    NonFiniteLossError,
     Placement,
     draw_placed_batch,
     make_bank,
     read_motion,
+    seen_outputs,
 )
+from experiments.configs import PathConfig, as_json
+from experiments.train import NonFiniteLossError
 from gated_lift import checkpoints, pipeline, weights
-from gated_lift.cameras import VirtualCamera, denormalize_screen
+from gated_lift.cameras import VirtualCamera
 from gated_lift.metrics import root_error
 from solvers import TrajectoryConfig, solve_trajectory
 
@@ -100,9 +101,7 @@ def placed_error(
 
     poses: (B, n, J, 3) lifted, metres. before: frames of the batch's windows before their first output.
     """
-    window = slice(before, before + poses.shape[1])
-    keypoints = denormalize_screen(batch.keypoints[:, window], camera.width, camera.height)
-    occluded = batch.occluded[:, window] | (batch.weight == 0)[..., None]
+    keypoints, occluded = seen_outputs(batch, before, camera)
     # Somebody who is never seen has no path, and 0 · NaN for a gradient: they are solved as if they were seen
     # and count for nothing.
     unseen = occluded.all(axis=(1, 2))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import train
+from experiments import batches, train
 from gated_lift import generated
 from gated_lift.pipeline import screen_focal
 
@@ -15,7 +15,7 @@ CLIPS = 8
 
 
 def eight_clips(lifter, outputs):
-    """A `train.Batch` of clips of two walking people, seen without noise or gaps from about five metres."""
+    """A `batches.Batch` of clips of two walking people, seen without noise or gaps from about five metres."""
     before, after = lifter.padding
     frames = before + outputs + after
     poses = generated.crossing_pair(frames=4 * frames, fps=50.0, seed=0).poses
@@ -28,7 +28,7 @@ def eight_clips(lifter, outputs):
     seen = np.zeros(keypoints.shape[:-1], bool)
     answers = root[:, :, None] if lifter.target == "root" else relative
     answers = answers[:, before : before + outputs]
-    return train.Batch(
+    return batches.Batch(
         jnp.asarray(keypoints, jnp.float32),
         jnp.asarray(seen),
         jnp.zeros(seen.shape),

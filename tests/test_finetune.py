@@ -13,8 +13,8 @@ from lifter_oracle import random_variables
 from rich.console import Console
 
 from experiments import finetune
+from experiments.batches import Batch, Placement
 from experiments.finetune import FinetuneConfig
-from experiments.train import Batch, Placement
 from gated_lift import checkpoints, generated
 from gated_lift.cameras import normalize_screen
 from gated_lift.lifter import TemporalLifter

@@ -15,8 +15,8 @@ from lifter_oracle import random_variables
 from rich.console import Console
 from scipy.spatial.transform import Rotation
 
+from experiments import batches, recorded, train
 from experiments import human36m as evaluation
-from experiments import recorded, train
 from experiments.configs import SMOKE, Network
 from experiments.human36m import AVERAGE, Human36mConfig, join_views
 from gated_lift import checkpoints
@@ -290,7 +290,7 @@ def test_a_window_is_a_stretch_of_a_recorded_take(takes):
     config = dataclasses.replace(TINY, masks=MaskDistribution(0.0, (0.0, 0.0), (1,), 0.0))
     lifter = train.make_lifter(config)
     bank = recorded.make_bank(takes, config.camera)
-    draw = jax.jit(lambda key, bank: train.draw_placed_batch(key, bank, lifter, config, 256))
+    draw = jax.jit(lambda key, bank: batches.draw_placed_batch(key, bank, lifter, config, 256))
     batch, placement = jax.tree.map(np.asarray, draw(jax.random.key(0), bank))
     assert batch.keypoints.shape == (256, 16, 17, 2) and batch.target.shape == (256, 8, 17, 3)
     # Without noise the camera that goes with a window sees the targets where the keypoints are.
@@ -336,32 +336,32 @@ def test_training_takes_steps_on_recorded_keypoints(folder, tmp_path):
 
 def test_motion_of_human36m_may_be_seen_by_virtual_cameras(folder):
     config = dataclasses.replace(TINY, human36m=folder / "data_3d_h36m.npz")
-    clips = train.read_motion(config)
+    clips = batches.read_motion(config)
     assert [clip.subject for clip in clips] == [subject for subject in TRAINING_SUBJECTS for _ in range(3)]
-    bank = train.read_bank(config, clips)
-    assert isinstance(bank, train.VirtualBank) and len(bank.poses) == 15 * files.FRAMES
+    bank = batches.read_bank(config, clips)
+    assert isinstance(bank, batches.VirtualBank) and len(bank.poses) == 15 * files.FRAMES
 
 
 def test_training_flags_that_do_not_go_together_are_refused(folder):
     keypoints, motion = folder / "data_2d_h36m_cpn.npz", folder / "data_3d_h36m.npz"
     with pytest.raises(ValueError, match=r"keypoints_2d .* give human36m"):
-        train.read_bank(dataclasses.replace(TINY, keypoints_2d=keypoints), ())
+        batches.read_bank(dataclasses.replace(TINY, keypoints_2d=keypoints), ())
     with pytest.raises(ValueError, match=r"keypoints_2d .* no data"):
         config = dataclasses.replace(TINY, keypoints_2d=keypoints, human36m=motion, data=(motion,))
-        train.read_bank(config, ())
+        batches.read_bank(config, ())
     for name in ("recombined_share", "turned_share", "body_spread"):
         with pytest.raises(ValueError, match=rf"{name} is 0\.1: recorded people"):
             config = dataclasses.replace(TINY, keypoints_2d=keypoints, human36m=motion, **{name: 0.1})
-            train.read_bank(config, ())
+            batches.read_bank(config, ())
     with pytest.raises(ValueError, match=r"cameras .* saw no keypoints"):
-        train.read_bank(dataclasses.replace(TINY, human36m=motion, cameras=keypoints), ())
+        batches.read_bank(dataclasses.replace(TINY, human36m=motion, cameras=keypoints), ())
 
 
 def test_subjects_are_kept_out_of_training(folder):
     config = dataclasses.replace(
         TINY, human36m=folder / "data_3d_h36m.npz", exclude_subjects=("S1", "S5", "S6", "S7")
     )
-    clips = train.read_motion(config)
+    clips = batches.read_motion(config)
     assert {clip.subject for clip in clips} == {"S8"}
 
 

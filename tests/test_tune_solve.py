@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.batches import Batch, Placement
 from experiments.evaluate import EvaluateConfig
-from experiments.train import Batch, Placement
 from experiments.tune_solve import (
     Logarithms,
     Solve,

@@ -1,0 +1,229 @@
+"""What a training step draws: captured movements before new cameras, new detectors and new masks."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from experiments import recorded
+from experiments.configs import TrainConfig
+from experiments.recorded import RecordedBank
+from gated_lift import captures, generated, human36m
+from gated_lift.cameras import VirtualCamera, denormalize_screen, normalize_screen, sample_static_camera
+from gated_lift.clips import MotionClip, concatenate_people
+from gated_lift.lifter import Lifter, mirror, mirror_mask
+from gated_lift.occlusion import fill, gap_age, sample_training_masks
+from gated_lift.pipeline import screen_focal
+from gated_lift.skeleton import H36M_17 as SKELETON
+from gated_lift.variation import (
+    exchange_upper_body,
+    sample_proportions,
+    sample_turns,
+    scale_bones,
+    turn_bones,
+)
+from gated_lift.views import view
+from solvers import Camera
+
+FPS = 50.0
+
+
+class VirtualBank(NamedTuple):
+    """poses: (N, J, 3) world metres. first, last: (N,) bounds of the stretch that each frame belongs to."""
+
+    poses: jax.Array
+    first: jax.Array
+    last: jax.Array
+
+
+Bank = VirtualBank | RecordedBank
+
+
+class Batch(NamedTuple):
+    """keypoints: (B, T, J, 2) screen-normalised, gaps filled. occluded: (B, T, J).
+    age: (B, T, J) frames to the nearest visible one, also beyond the window.
+    target: (B, n, J, 3) root-relative metres, or (B, n, 1, 3) roots. weight: (B, n), zero for frames beyond
+    the end of a clip.
+    """
+
+    keypoints: jax.Array
+    occluded: jax.Array
+    age: jax.Array
+    target: jax.Array
+    weight: jax.Array
+
+
+class Placement(NamedTuple):
+    """Where the people of a batch stand. root: (B, n, 3) camera-space metres. camera: one a window."""
+
+    root: jax.Array
+    camera: Camera
+
+
+def read_motion(config: TrainConfig) -> tuple[MotionClip, ...]:
+    """Training clips: the training split of every file, or generated motion where there is none."""
+    if not config.data and config.human36m is None:
+        return tuple(generated.crossing_pair(frames=300, fps=FPS, seed=seed) for seed in range(4))
+    clips = [clip for path in config.data for clip in captures.read_captures(path)]
+    training, _ = captures.split(clips)
+    if config.human36m is not None:
+        training += human36m.read_training(config.human36m, config.allow_pickle)
+    excluded = set(config.exclude_subjects)
+    kept = tuple(clip for clip in training if not excluded & set(clip.subject.split("+")))
+    if not kept:
+        raise ValueError(
+            f"data {', '.join(map(str, config.data))} leaves no training clip: all are in the validation "
+            f"split or in exclude_subjects {config.exclude_subjects}"
+        )
+    wrong = {clip.fps for clip in kept} - {FPS}
+    if wrong:
+        raise ValueError(
+            f"data holds clips at {sorted(wrong)} frames/s, training runs at {FPS:g}: use clips.resample"
+        )
+    return kept
+
+
+def make_bank(clips: tuple[MotionClip, ...]) -> VirtualBank:
+    stretches = concatenate_people(clips)
+    first = np.repeat(stretches.start, stretches.length).astype(np.int32)
+    last = np.repeat(stretches.start + stretches.length - 1, stretches.length).astype(np.int32)
+    return VirtualBank(jnp.asarray(stretches.poses), jnp.asarray(first), jnp.asarray(last))
+
+
+def read_bank(config: TrainConfig, clips: tuple[MotionClip, ...]) -> Bank:
+    """What the steps draw from: the clips' motion, or the keypoints that were recorded of it."""
+    if config.keypoints_2d is None:
+        if config.cameras is not None:
+            raise ValueError(f"cameras {config.cameras} saw no keypoints: give keypoints_2d too, or neither")
+        return make_bank(clips)
+    if config.data or config.human36m is None:
+        raise ValueError(
+            f"keypoints_2d {config.keypoints_2d} are Human3.6M's: give human36m (data_3d_h36m.npz), no data"
+        )
+    for name in ("recombined_share", "turned_share", "body_spread"):
+        if getattr(config, name):
+            raise ValueError(
+                f"{name} is {getattr(config, name)}: recorded people (keypoints_2d) keep their movements and "
+                "bodies, give 0"
+            )
+    subjects = {clip.subject for clip in clips}
+    takes = human36m.read_takes(
+        config.human36m, config.keypoints_2d, config.cameras, config.allow_pickle, subjects
+    )
+    return recorded.make_bank(takes, config.camera)
+
+
+def draw_batch(key: jax.Array, bank: Bank, lifter: Lifter, config: TrainConfig, size: int) -> Batch:
+    """``size`` windows at random frames, each with a mask of its own, and unless it is recorded with a camera
+    and a detector of its own.
+    """
+    batch, placement = draw_placed_batch(key, bank, lifter, config, size)
+    if lifter.target == "root":
+        # Size tells depth only where the focal length is known: as in `pipeline.lift`, all cameras' keypoints
+        # become those of one.
+        focal = placement.camera.focal * (2 / config.camera.width)
+        scale = screen_focal(config.camera) / focal[:, None, None]
+        return batch._replace(keypoints=batch.keypoints * scale, target=placement.root[..., None, :])
+    return batch
+
+
+def draw_placed_batch(
+    key: jax.Array, bank: Bank, lifter: Lifter, config: TrainConfig, size: int
+) -> tuple[Batch, Placement]:
+    """Windows with poses for targets, as in `draw_batch`, and where the people stand before their cameras."""
+    frame_key, camera_key, detector_key, mask_key, flip_key = jax.random.split(key, 5)
+    outputs = np.arange(config.chunk_frames, dtype=np.int32) * config.chunk_stride
+    before, after = lifter.padding
+    window = np.arange(-before, outputs[-1] + after + 1, dtype=np.int32)
+    # Gaps are filled from frames beyond the window too, a few of them: the network reads none of these.
+    margin = (
+        np.arange(1, config.context_frames // config.context_stride + 1, dtype=np.int32)
+        * config.context_stride
+    )
+    times = np.concatenate([window[0] - margin[::-1], window, window[-1] + margin])
+    inside = slice(len(margin), len(margin) + len(window))
+
+    frame = jax.random.randint(frame_key, (size,), 0, len(bank.first))
+    first, last = bank.first[frame], bank.last[frame]
+    # A chunk starts inside its clip and stays there where the clip is long enough.
+    start = jnp.clip(frame - outputs[-1] // 2, first, jnp.maximum(first, last - outputs[-1]))
+    frames = jnp.clip(start[:, None] + times[None], first[:, None], last[:, None])
+    weight = (start[:, None] + outputs[None] <= last[:, None]).astype(jnp.float32)
+
+    def look(camera_key: jax.Array, detector_key: jax.Array, poses: jax.Array) -> tuple[Any, ...]:
+        camera, extrinsics = sample_static_camera(camera_key, poses[len(poses) // 2, 0], config.camera)
+        seen = view(detector_key, poses, camera, extrinsics, config.detector, FPS, SKELETON)
+        keypoints = normalize_screen(seen.keypoints, config.camera.width, config.camera.height)
+        return keypoints, seen.occluded, seen.joints, camera
+
+    if isinstance(bank, RecordedBank):
+        keypoints, missed, joints, camera = recorded.look_up(bank, frames, config.camera)
+    else:
+        poses = vary(key, bank.poses[frames], bank, times, config)
+        keypoints, missed, joints, camera = jax.vmap(look)(
+            jax.random.split(camera_key, size), jax.random.split(detector_key, size), poses
+        )
+    shape = (size, int(times[-1] - times[0]) + 1, SKELETON.num_joints)
+    occluded = missed | sample_training_masks(mask_key, shape, config.masks)[:, times - times[0]]
+    stamps = jnp.asarray(times)
+    keypoints = fill(keypoints, occluded, lifter.fill, lifter.causal, stamps)[:, inside]
+    age = gap_age(occluded, lifter.causal, stamps)[:, inside]
+    occluded = occluded[:, inside]
+    target = joints[:, inside][:, before + outputs]
+    root = target[..., 0, :]
+    target = target - root[..., None, :]
+
+    flip = jax.random.bernoulli(flip_key, 0.5, (size,))[:, None, None]
+    keypoints = jnp.where(flip[..., None], mirror(keypoints, SKELETON), keypoints)
+    occluded = jnp.where(flip, mirror_mask(occluded, SKELETON), occluded)
+    age = jnp.where(flip, mirror_mask(age, SKELETON), age)
+    target = jnp.where(flip[..., None], mirror(target, SKELETON), target)
+    # A mirrored person stands on the other side of the optical axis, which is the middle of the image.
+    root = jnp.where(flip, root.at[..., 0].multiply(-1), root)
+    return Batch(keypoints, occluded, age, target, weight), Placement(root, camera)
+
+
+def vary(
+    key: jax.Array, poses: jax.Array, bank: VirtualBank, times: np.ndarray, config: TrainConfig
+) -> jax.Array:
+    """What the configuration makes of the captured movements (B, T, J, 3): other halves, angles and bodies.
+
+    times: (T,) frames of a window. Each has a key of its own, so that everything else is drawn as without it.
+    """
+    size = len(poses)
+    body_key, half_key, turn_key = (jax.random.fold_in(key, number) for number in (5, 6, 7))
+    if config.recombined_share:
+        frame_key, mirror_key, share_key = jax.random.split(half_key, 3)
+        start = jax.random.randint(frame_key, (size,), 0, len(bank.first))
+        first, last = bank.first[start], bank.last[start]
+        other = bank.poses[jnp.clip(start[:, None] + times[None], first[:, None], last[:, None])]
+        mirrored = jax.random.bernoulli(mirror_key, 0.5, (size, 1, 1, 1))
+        other = jnp.where(mirrored, mirror(other, SKELETON), other)
+        chosen = jax.random.bernoulli(share_key, config.recombined_share, (size, 1, 1, 1))
+        poses = jnp.where(chosen, exchange_upper_body(poses, other, SKELETON), poses)
+    if config.turned_share:
+        angle_key, share_key = jax.random.split(turn_key)
+        keys = jax.random.split(angle_key, size)
+        turns = jax.vmap(lambda key: sample_turns(key, config.turn_spread, SKELETON))(keys)
+        chosen = jax.random.bernoulli(share_key, config.turned_share, (size, 1, 1))
+        poses = turn_bones(poses, jnp.where(chosen, turns, 0)[:, None], SKELETON)
+    if config.body_spread:
+        keys = jax.random.split(body_key, size)
+        factors = jax.vmap(lambda key: sample_proportions(key, config.body_spread, SKELETON))(keys)
+        poses = scale_bones(poses, jnp.broadcast_to(factors[:, None], poses.shape[:-1]), SKELETON)
+    return poses
+
+
+def seen_outputs(
+    batch: Batch, before: int, camera: VirtualCamera
+) -> tuple[Float[Array, "B n J 2"], Bool[Array, "B n J"]]:
+    """Keypoints in pixels and masks of a window's consecutive outputs, as the trajectory solve takes them.
+
+    before: frames of the windows before their first output. Frames beyond the end of a clip (weight 0) are
+    hidden.
+    """
+    window = slice(before, before + batch.target.shape[1])
+    keypoints = denormalize_screen(batch.keypoints[:, window], camera.width, camera.height)
+    return keypoints, batch.occluded[:, window] | (batch.weight == 0)[..., None]
