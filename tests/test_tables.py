@@ -26,6 +26,7 @@ from solvers import Camera
 CONDITIONS = (
     Condition("joints", 0.0, 25),
     *(Condition("joints", ratio, kernel) for kernel in (25, 75, 150) for ratio in (0.25, 0.5, 0.75)),
+    *(Condition("body", 0.5, kernel) for kernel in (25, 75, 150)),
 )
 LABELS = (
     Label("60", "salsa dance", "60_11"),
@@ -81,6 +82,23 @@ def test_runs_and_kernels_have_a_column_each():
     assert len(layouts.by_kernel(results).columns) == 9
     assert "visible 16.7 %" in layouts.by_run(results, 25).notes[0]
     assert len(layouts.ablations({"two_stream": totals_of(1.0)}).rows[ABLATIONS["two_stream"][0]]) == 6
+
+
+def test_ours_stand_in_per_cent_of_the_best_rival():
+    """A rival's network that is best in one column may not be in the next."""
+    results = {
+        "Pavllo et al.": totals_of(2.0),
+        "Lin et al.": totals_of(4.0),
+        "Proposed (ours)": totals_of(1.0),
+    }
+    pairs = {
+        "Pavllo et al.": totals_of(3.0),
+        "Lin et al.": totals_of(2.0),
+        "Proposed (ours)": totals_of(3.0),
+    }
+    sheet = layouts.beyond(results, pairs)
+    assert list(sheet.rows) == ["Proposed (ours)"] and sheet.columns[-1] == "moving-pairs-v1"
+    np.testing.assert_allclose(sheet.rows["Proposed (ours)"], [50.0] * (len(sheet.columns) - 1) + [150.0])
 
 
 def test_a_sheet_is_written_in_three_forms(tmp_path):

@@ -29,7 +29,7 @@ from experiments.tables.networks import (
     contestants_on,
 )
 
-Name = Literal["II", "III", "IV", "V", "runs", "kernels", "ablations", "4", "5"]
+Name = Literal["II", "III", "IV", "V", "runs", "kernels", "beyond", "ablations", "4", "5"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,8 @@ class TablesConfig:
     S1, S5, S6, S7, S8 and judging on S9, S11. Give it a ``--runs`` folder of its own."""
     table: Name | Literal["all"] = "all"
     """II, III, IV, V: the paper's. runs, kernels: errors by the length of the hidden run, and by K.
-    ablations: what the paper asserts. 4, 5: its figures."""
+    beyond: our networks against the best rival, condition by condition. ablations: what the paper asserts.
+    4, 5: its figures."""
     runs: Path = Path("runs/tables")
     """A run folder a network."""
     choose_subjects: tuple[str, ...] = ("35", "135")
@@ -81,6 +82,10 @@ def make(table: Name, config: TablesConfig, console: Console) -> None:
         found = {layouts.label(name): laboratory.on_moving_pairs(name, console) for name in CONTESTANTS}
         for sheet in layouts.table_v(found):
             layouts.write(sheet, config.output, console)
+    elif table == "beyond":
+        found = {layouts.label(name): laboratory.totals(name, console) for name in CONTESTANTS}
+        pairs = {layouts.label(name): laboratory.on_moving_pairs(name, console) for name in CONTESTANTS}
+        layouts.write(layouts.beyond(found, pairs), config.output, console)
     elif table == "IV":
         found = {layouts.label(name): laboratory.totals(name, console, "network") for name in TRAJECTORIES}
         found["Proposed (trajectory solve)"] = laboratory.totals("proposed", console)
