@@ -10,8 +10,9 @@ python -m experiments.benchmark training --channels 128
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ from experiments.commands import run_command
 from experiments.configs import Network, TrainConfig
 from experiments.reporting import markdown
 from experiments.rivals import CENTER, CONTESTANTS, FOCAL, JOINTS, OURS, cost_of, walking_people
+from gated_lift.lifter import TemporalLifter
 from solvers import Camera, TrajectoryConfig, feed, solve_trajectory, start_stream
 from solvers.block_banded import (
     NESTED_LENGTH,
@@ -355,13 +357,21 @@ class TrainingBenchmark:
     chunks: tuple[tuple[int, int], ...] = ((1, 1), (8, 1), (8, 9), (32, 1))
     """Output frames a window, and frames between them."""
     batch_frames: int = 256
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    peak_tflops: float | None = None
+    """What the chip can do in that type, 10¹² operations a second, for the model-FLOP utilisation: 989 for an
+    H100 in bfloat16, say."""
     steps: int = 10
     output: Path | None = None
     """Also write the table as Markdown."""
 
 
 def run_training(config: TrainingBenchmark) -> list[list[str]]:
-    """Times the step of `experiments.train` on generated motion, and the drawing of its batch alone."""
+    """Times the step of `experiments.train` on generated motion, and the drawing of its batch alone.
+
+    A sample is an output frame. Its model FLOPs are three times those of the network's forward pass, as XLA
+    counts them: the backward pass is two more of the same size.
+    """
     clips = batches.read_motion(TrainConfig())
     bank = batches.make_bank(clips)
     columns = [
@@ -372,6 +382,9 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
         "against plain",
         "step",
         "of it drawing the batch",
+        "GFLOP a sample",
+        "GFLOP/s",
+        "of the peak",
     ]
     rows = []
     console = Console()
@@ -380,12 +393,18 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
         for gating in ("none", "single_stream", "two_stream"):
             network = Network(gating=gating, channels=config.channels, filter_widths=config.filter_widths)
             settings = TrainConfig(
-                network=network, chunk_frames=chunk, chunk_stride=stride, batch_frames=config.batch_frames
+                network=network,
+                chunk_frames=chunk,
+                chunk_stride=stride,
+                batch_frames=config.batch_frames,
+                compute_dtype=config.compute_dtype,
             )
             console.print(f"{gating}, {chunk} outputs a window, {stride} frames apart", style="dim")
             step, drawing = _time_training(settings, bank, config.steps)
             rate = config.batch_frames / step
             plain = plain or rate
+            cost = 3 * forward_flops(train.make_lifter(settings), chunk, stride) / chunk
+            share = "–" if config.peak_tflops is None else f"{rate * cost / config.peak_tflops / 1e12:.1%}"
             rows.append(
                 [
                     gating,
@@ -395,16 +414,37 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
                     f"{rate / plain:.2f} x",
                     f"{1e3 * step:.0f} ms",
                     f"{1e3 * drawing:.0f} ms",
+                    f"{cost / 1e9:.3f}",
+                    f"{rate * cost / 1e9:,.0f}",
+                    share,
                 ]
             )
     table = Table(
-        *columns, title=f"Training, {config.channels} channels, widths {config.filter_widths}, median step"
+        *columns,
+        title=f"Training, {config.channels} channels, widths {config.filter_widths}, {config.compute_dtype}, "
+        f"{jax.default_backend()}, median step",
     )
     for row in rows:
         table.add_row(*row, end_section=row[0] == "two_stream")
     console.print(table)
     _write_markdown(config.output, columns, rows)
     return rows
+
+
+def forward_flops(lifter: TemporalLifter, outputs: int, stride: int) -> float:
+    """Floating-point operations of one window's forward pass, as XLA counts them before it fuses anything.
+
+    outputs: how many the window has. stride: frames between them; a single one takes the strided form.
+    """
+    stride = lifter.receptive_field if outputs == 1 else stride
+    frames = lifter.receptive_field + (outputs - 1) * stride
+    keypoints = jax.ShapeDtypeStruct((1, frames, lifter.num_joints, 2), jnp.float32)
+    occluded = jax.ShapeDtypeStruct(keypoints.shape[:-1], jnp.bool_)
+    age = jax.ShapeDtypeStruct(occluded.shape, jnp.float32)
+    variables = jax.eval_shape(lifter.init, jax.random.key(0), keypoints, occluded)
+    forward = jax.jit(partial(lifter.apply, output_stride=stride))
+    counted: Any = forward.lower(variables, keypoints, occluded, age=age).cost_analysis()
+    return counted["flops"]
 
 
 def _time_training(settings: TrainConfig, bank: batches.Bank, steps: int) -> tuple[float, float]:
