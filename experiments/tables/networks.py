@@ -92,7 +92,6 @@ ABLATIONS = {
     "mask_input": ("the mask as further input channels", _changed(gating="mask_input")),
     "plain": ("no mask", _changed(gating="none")),
     "zeros": ("zeros for hidden keypoints", _changed(fill="zero")),
-    "field_9": ("receptive field 9", _changed(filter_widths=(3, 3))),
     "field_81": ("receptive field 81", _changed(filter_widths=(3, 3, 3, 3))),
     "field_243": ("receptive field 243", _changed(filter_widths=(3, 3, 3, 3, 3))),
     "single_stream_81": ("one stream, 81", _changed(gating="single_stream", filter_widths=(3, 3, 3, 3))),
@@ -101,8 +100,6 @@ ABLATIONS = {
     "ratio_50": ("masks of 2-50 % only", _masked(ratio=(0.02, 0.5))),
     "kernel_25": ("masks of K = 25 only", _masked(kernel_frames=(25,))),
     "kernel_150": ("masks of K = 150 only", _masked(kernel_frames=(150,))),
-    "halves": ("halves of two movements", replace(_LONGER, recombined_share=0.5)),
-    "turned": ("bones turned", replace(_LONGER, turned_share=0.5)),
     "halves_turned": ("halves and turns", replace(_LONGER, recombined_share=0.5, turned_share=0.5)),
     "plain_halves_turned": (
         "no mask, halves and turns",
