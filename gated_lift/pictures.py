@@ -5,6 +5,7 @@ replaced by NaN before anything is drawn: whatever a detector guessed there is n
 solve failed (NaN joints) are absent from the picture and named as not recovered in its legend.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -354,7 +355,7 @@ def draw_sequences(
                 axes.set_title(title, fontsize=TEXT)
         box = grid[row, 0].get_position(figure)
         who = people_names[person] if people_names else f"person {person + 1}"
-        words = name if people == 1 else f"{who}: {name}"
+        words = textwrap.fill(name if people == 1 else f"{who}: {name}", 36)  # as wide as a row is high
         figure.text(0.012, (box.y0 + box.y1) / 2, words, rotation=90, va="center", fontsize=SMALL)
     return save(figure, path)
 

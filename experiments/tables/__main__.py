@@ -63,7 +63,7 @@ def make(table: Name, config: TablesConfig, console: Console) -> None:
     if table == "4":
         console.print(f"wrote {figures.masks(config.kernel_frames, config.output / 'figure_4.png')}")
     elif table == "5":
-        names = ("proposed", "pavllo")
+        names = ("varied", "pavllo")
         lifters = {layouts.label(name): laboratory.lifter(name, console) for name in names}
         path = figures.out_of_occlusion(
             laboratory.moving_pairs(console), lifters, config.output / "figure_5.png"
