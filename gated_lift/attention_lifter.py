@@ -3,14 +3,13 @@
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, DTypeLike, Float
 
 from gated_lift.lifter import frame_person
 from gated_lift.occlusion import fill_gaps, gap_age
-from gated_lift.window_lifter import WindowLifter, check_window
+from gated_lift.window_lifter import WindowLifter, average_windows, check_window
 
 MLP_RATIO = 2
 
@@ -55,40 +54,15 @@ class AttentionLifter(WindowLifter, nn.Module):
     def lift_frames(
         self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
     ) -> Float[Array, "B F J 3"]:
-        """Every frame as a weighted mean over the windows that hold it: one every ``slide`` frames, and one
-        that ends with the clip. Weights fall linearly from a window's middle to its ends, which know one
-        side of their surroundings only. A clip shorter than a window is continued by its last frame, and gaps
-        are filled over the whole clip.
+        """Every frame as a mean over the windows that hold it (`window_lifter.average_windows`). Weights fall
+        linearly from a window's middle to its ends, which know one side of their surroundings only.
         """
-        if not 1 <= self.slide <= self.window:
-            raise ValueError(
-                f"slide is {self.slide}: windows begin one or more frames apart, at most their length of "
-                f"{self.window}"
-            )
-        frames = keypoints.shape[1]
-        length = max(frames, self.window)
-        index = np.minimum(np.arange(length), frames - 1)
-        filled = fill_gaps(keypoints, occluded)[:, index]
-        age, hidden = gap_age(occluded)[:, index], occluded[:, index]
-        starts = np.append(np.arange(0, length - self.window, self.slide), length - self.window)
-        weight = np.minimum(np.arange(1, self.window + 1), np.arange(self.window, 0, -1)).astype(np.float32)
-        shaped = jnp.asarray(weight)[None, :, None, None]
 
-        def add(total: Array, start: Array) -> tuple[Array, None]:
-            def cut(values: Array) -> Array:
-                return jax.lax.dynamic_slice_in_dim(values, start, self.window, axis=1)
+        def lift(keypoints: Array, occluded: Array, age: Array) -> Array:
+            return self.apply(variables, keypoints, occluded, age=age)
 
-            poses = self.apply(variables, cut(filled), cut(hidden), age=cut(age))
-            return jax.lax.dynamic_update_slice_in_dim(
-                total, cut(total) + shaped * poses, start, axis=1
-            ), None
-
-        # One window at a time: a few windows of everybody fill a processor, all of them its memory.
-        total, _ = jax.lax.scan(add, jnp.zeros((*filled.shape[:-1], 3)), jnp.asarray(starts, jnp.int32))
-        weights = np.zeros(length, np.float32)
-        for start in starts:
-            weights[start : start + self.window] += weight
-        return (total / jnp.asarray(weights)[None, :, None, None])[:, :frames]
+        rising = np.arange(1, self.window + 1, dtype=np.float32)
+        return average_windows(lift, keypoints, occluded, self.slide, np.minimum(rising, rising[::-1]))
 
     @nn.compact
     def __call__(

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, DTypeLike, Float
 
 from gated_lift.occlusion import fill_gaps
 from gated_lift.standardize import Standardize, statistics_of
-from gated_lift.window_lifter import WindowLifter, check_window
+from gated_lift.window_lifter import WindowLifter, average_windows, check_window
 
 POOL = 5  # frames
 CONVOLUTIONS = 5
@@ -81,30 +81,12 @@ class FactorizedLifter(WindowLifter, nn.Module):
     def lift_frames(
         self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
     ) -> Float[Array, "B F J 3"]:
-        """Every frame as the mean over the windows that hold it: one every ``slide`` frames, and one that
-        ends with the clip. A clip shorter than a window is continued by its last frame, and gaps are filled
-        over the whole clip.
-        """
-        if self.slide < 1:
-            raise ValueError(f"slide is {self.slide}: windows begin one or more frames apart")
-        frames = keypoints.shape[1]
-        length = max(frames, self.window)
-        seen = jnp.zeros((len(keypoints), self.window, self.num_joints), bool)
-        filled = fill_gaps(keypoints, occluded)[:, np.minimum(np.arange(length), frames - 1)]
-        starts = np.append(np.arange(0, length - self.window, self.slide), length - self.window)
+        """Every frame as the plain mean over the windows that hold it (`window_lifter.average_windows`)."""
 
-        def add(total: Array, start: Array) -> tuple[Array, None]:
-            window = jax.lax.dynamic_slice_in_dim(filled, start, self.window, axis=1)
-            poses = self.apply(variables, window, seen, age=jnp.zeros(seen.shape))
-            held = jax.lax.dynamic_slice_in_dim(total, start, self.window, axis=1)
-            return jax.lax.dynamic_update_slice_in_dim(total, held + poses, start, axis=1), None
+        def lift(keypoints: Array, occluded: Array, age: Array) -> Array:
+            return self.apply(variables, keypoints, occluded, age=age)
 
-        # One window at a time: a few windows of everybody fill a processor, all of them its memory.
-        total, _ = jax.lax.scan(add, jnp.zeros((*filled.shape[:-1], 3)), jnp.asarray(starts, jnp.int32))
-        count = np.zeros(length, np.float32)
-        for start in starts:
-            count[start : start + self.window] += 1
-        return (total / jnp.asarray(count)[None, :, None, None])[:, :frames]
+        return average_windows(lift, keypoints, occluded, self.slide, np.ones(self.window, np.float32))
 
     @nn.compact
     def __call__(

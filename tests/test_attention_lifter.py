@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from lifter_oracle import ages, framed, random_variables
 from overfit import learn
+from window_clips import abstract, clip
 
 from experiments.configs import ATTENTION, AttentionNetwork
 from gated_lift.attention_lifter import AttentionLifter
@@ -22,19 +23,6 @@ WEIGHT = np.array([1, 2, 3, 4, 5, 6, 6, 5, 4, 3, 2, 1.0])
 
 apply = jax.jit(LIFTER.apply)
 lift = jax.jit(lift_clip, static_argnames=("lifter", "skeleton", "flip"))
-
-
-def clip(frames, seed=0, batch=2, hidden=0.3):
-    rng = np.random.default_rng(seed)
-    keypoints = rng.uniform(-1, 1, (batch, frames, 17, 2)).astype(np.float32)
-    return jnp.asarray(keypoints), jnp.asarray(rng.random((batch, frames, 17)) < hidden)
-
-
-def abstract(lifter):
-    shape = (1, lifter.window, 17)
-    return jax.eval_shape(
-        lambda: lifter.init(jax.random.key(0), jnp.zeros((*shape, 2)), jnp.zeros(shape, bool))
-    )
 
 
 VARIABLES = random_variables(abstract(LIFTER), 0)

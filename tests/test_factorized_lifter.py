@@ -11,6 +11,7 @@ import pytest
 import scipy.fft
 from lifter_oracle import EPSILON, random_variables
 from overfit import learn
+from window_clips import abstract, clip
 
 from experiments.configs import LIN, FactorizedNetwork
 from gated_lift.factorized_lifter import FactorizedLifter, cosine_bases
@@ -23,19 +24,6 @@ WINDOW = LIFTER.window
 
 apply = jax.jit(LIFTER.apply)
 lift = jax.jit(lift_clip, static_argnames=("lifter", "skeleton", "flip"))
-
-
-def clip(frames, seed=0, batch=2, hidden=0.3):
-    rng = np.random.default_rng(seed)
-    keypoints = rng.uniform(-1, 1, (batch, frames, 17, 2)).astype(np.float32)
-    return jnp.asarray(keypoints), jnp.asarray(rng.random((batch, frames, 17)) < hidden)
-
-
-def abstract(lifter):
-    shape = (1, lifter.window, 17)
-    return jax.eval_shape(
-        lambda: lifter.init(jax.random.key(0), jnp.zeros((*shape, 2)), jnp.zeros(shape, bool))
-    )
 
 
 VARIABLES = random_variables(abstract(LIFTER), 0)
