@@ -162,6 +162,24 @@ def _check_image(width: Number, height: Number) -> None:
         )
 
 
+def rotation_matrix(vector: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
+    """The rotation by |v| radians about v (Rodrigues' formula), the identity for v = 0.
+
+    1 + sin|v| / |v| [v]× + (1 − cos|v|) / |v|² [v]×²
+    """
+    angle = jnp.linalg.norm(vector, axis=-1)[..., None, None]
+    x, y, z = jnp.moveaxis(vector, -1, 0)
+    zero = jnp.zeros_like(x)
+    cross = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
+    identity = jnp.expand_dims(jnp.eye(3, dtype=vector.dtype), range(x.ndim))
+    # sinc is sin(pi x) / (pi x).
+    return (
+        identity
+        + jnp.sinc(angle / math.pi) * cross
+        + jnp.sinc(angle / (2 * math.pi)) ** 2 / 2 * (cross @ cross)
+    )
+
+
 def look_at(
     position: Float[Array, "*batch 3"], target: Float[Array, "*batch 3"], roll: Float[Array, "*batch"]
 ) -> Float[Array, "*batch 3 3"]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from gated_lift.cameras import rotation_matrix
 from gated_lift.skeleton import Skeleton
 
 Number = float | int
@@ -87,7 +88,7 @@ def turn_bones(
 
         x'_j = x'_parent(j) + Q_j (x_j − x_parent(j)),   Q_j = Q_parent(j) R(t_j),   Q_root = R(t_root)
 
-    R is the rotation by a vector (Rodrigues' formula). turns: t, rotation vectors in the axes of the poses,
+    R is `cameras.rotation_matrix`. turns: t, rotation vectors in the axes of the poses,
     radians, one a joint; leading axes broadcast against those of ``poses``, so that one set may turn a whole
     movement. Bones keep their lengths, the root its place. Raises ValueError when the joints do not match the
     skeleton.
@@ -97,7 +98,7 @@ def turn_bones(
             f"poses has shape {poses.shape} and turns {turns.shape}: pass {skeleton.num_joints} joints and "
             "one rotation vector a joint"
         )
-    rotations = _rotation(turns)
+    rotations = rotation_matrix(turns)
     moved: dict[int, Array] = {}
     turned: dict[int, Array] = {}
     for joint in _parents_first(skeleton):
@@ -118,16 +119,6 @@ def sample_turns(key: PRNGKeyArray, spread: Number, skeleton: Skeleton) -> Float
     """
     scale = jnp.array([TURNS.get(name, 0.0) for name in skeleton.names])
     return spread * scale[:, None] * jax.random.truncated_normal(key, -2.0, 2.0, (skeleton.num_joints, 3))
-
-
-def _rotation(vector: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
-    angle = jnp.sqrt(jnp.sum(vector**2, axis=-1) + 1e-12)
-    x, y, z = jnp.moveaxis(vector / angle[..., None], -1, 0)
-    zero = jnp.zeros_like(x)
-    cross = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*angle.shape, 3, 3)
-    sine, cosine = jnp.sin(angle)[..., None, None], jnp.cos(angle)[..., None, None]
-    identity = jnp.expand_dims(jnp.eye(3, dtype=vector.dtype), range(angle.ndim))
-    return identity + sine * cross + (1 - cosine) * (cross @ cross)
 
 
 # What stays where it is when a body gets another one's trunk, head and arms.

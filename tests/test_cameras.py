@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from gated_lift.cameras import (
     Extrinsics,
@@ -16,6 +17,7 @@ from gated_lift.cameras import (
     denormalize_screen,
     look_at,
     normalize_screen,
+    rotation_matrix,
     sample_handheld_camera,
     sample_static_camera,
     wander,
@@ -377,3 +379,10 @@ def test_handheld_refuses_no_frames_and_no_frame_rate():
         sample_handheld_camera(jax.random.key(0), jnp.zeros((0, 3)), 50.0, HandheldCamera())
     with pytest.raises(ValueError, match="fps is 0"):
         sample_handheld_camera(jax.random.key(0), jnp.zeros((3, 3)), 0, HandheldCamera())
+
+
+def test_rotation_vectors_become_matrices():
+    vectors = np.random.default_rng(6).normal(size=(4, 5, 3)).astype(np.float32)
+    vectors[0, 0] = 0
+    expected = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(4, 5, 3, 3)
+    np.testing.assert_allclose(rotation_matrix(jnp.asarray(vectors)), expected, atol=1e-6)

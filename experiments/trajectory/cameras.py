@@ -12,7 +12,7 @@ from experiments.reporting import report
 from experiments.trajectory.film import film_both
 from experiments.trajectory.noise import FitConfig, fit_noise, solve
 from gated_lift import charts
-from gated_lift.cameras import Extrinsics, Wander, wander, world_to_camera
+from gated_lift.cameras import Extrinsics, Wander, rotation_matrix, wander, world_to_camera
 from solvers import TrajectorySolution
 
 
@@ -34,17 +34,7 @@ def mistake(key: jax.Array, extrinsics: Extrinsics, degrees: float, fps: float) 
         return wander(key, times, wanders, 3)
 
     turn, shift = jnp.moveaxis(jax.vmap(drift)(jax.random.split(key, len(extrinsics.position))), 1, 0)
-    angle = jnp.linalg.norm(turn, axis=-1, keepdims=True)[..., None]
-    x, y, z = jnp.moveaxis(turn, -1, 0)
-    zero = jnp.zeros_like(x)
-    cross = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
-    # Rodrigues' formula; sinc is sin(pi x) / (pi x).
-    error = (
-        jnp.eye(3)[None, None]
-        + jnp.sinc(angle / math.pi) * cross
-        + jnp.sinc(angle / (2 * math.pi)) ** 2 / 2 * (cross @ cross)
-    )
-    return Extrinsics(error @ extrinsics.rotation, extrinsics.position + shift)
+    return Extrinsics(rotation_matrix(turn) @ extrinsics.rotation, extrinsics.position + shift)
 
 
 def run_cameras(config: CamerasConfig) -> list[tuple[str, float, float]]:
