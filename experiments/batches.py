@@ -10,21 +10,22 @@ from jaxtyping import Array, Bool, Float
 from experiments import recorded
 from experiments.configs import TrainConfig
 from experiments.recorded import RecordedBank
-from gated_lift import captures, generated, human36m
 from gated_lift.cameras import VirtualCamera, denormalize_screen, normalize_screen, sample_static_camera
 from gated_lift.clips import MotionClip, concatenate_people
-from gated_lift.lifter import Lifter, mirror, mirror_mask
+from gated_lift.networks.protocol import Lifter, mirror, mirror_mask
 from gated_lift.occlusion import fill, gap_age, sample_training_masks
 from gated_lift.pipeline import screen_focal
+from gated_lift.readers import captures, human36m
 from gated_lift.skeleton import H36M_17 as SKELETON
-from gated_lift.variation import (
+from gated_lift.synthetic import generated
+from gated_lift.synthetic.variation import (
     exchange_upper_body,
     sample_proportions,
     sample_turns,
     scale_bones,
     turn_bones,
 )
-from gated_lift.views import view
+from gated_lift.synthetic.views import view
 from solvers import Camera
 
 FPS = 50.0

@@ -26,7 +26,7 @@ from experiments.commands import run_command
 from experiments.configs import Network, TrainConfig
 from experiments.reporting import markdown
 from experiments.rivals import CENTER, CONTESTANTS, FOCAL, JOINTS, OURS, cost_of, walking_people
-from gated_lift.lifter import TemporalLifter
+from gated_lift.networks.temporal import TemporalLifter
 from solvers import Camera, TrajectoryConfig, feed, solve_trajectory, start_stream
 from solvers.block_banded import (
     NESTED_LENGTH,

@@ -6,14 +6,15 @@ from typing import Any, Literal
 
 from tyro.conf import AvoidSubcommands
 
-from gated_lift.attention_lifter import AttentionLifter
 from gated_lift.cameras import VirtualCamera
-from gated_lift.detector import DetectorConfig
-from gated_lift.factorized_lifter import FactorizedLifter
-from gated_lift.layers import Gating, MaskChannels
-from gated_lift.lifter import Framing, Target, TemporalLifter
+from gated_lift.networks.attention import AttentionLifter
+from gated_lift.networks.factorized import FactorizedLifter
+from gated_lift.networks.layers import Gating, MaskChannels
+from gated_lift.networks.protocol import Target
+from gated_lift.networks.sequence import SequenceLifter
+from gated_lift.networks.temporal import Framing, TemporalLifter
 from gated_lift.occlusion import Fill, MaskDistribution
-from gated_lift.sequence_lifter import SequenceLifter
+from gated_lift.synthetic.detector import DetectorConfig
 
 Loss = Literal["squared", "distance", "sequence", "absolute", "depth_weighted"]
 
@@ -40,7 +41,7 @@ class Network:
 
 @dataclass(frozen=True)
 class SequenceNetwork:
-    """Settings of `gated_lift.sequence_lifter.SequenceLifter`; its authors' by default."""
+    """Settings of `gated_lift.networks.sequence.SequenceLifter`; its authors' by default."""
 
     channels: int = 1024
     window: int = 5
@@ -53,7 +54,7 @@ class SequenceNetwork:
 
 @dataclass(frozen=True)
 class FactorizedNetwork:
-    """Settings of `gated_lift.factorized_lifter.FactorizedLifter`; its authors' by default."""
+    """Settings of `gated_lift.networks.factorized.FactorizedLifter`; its authors' by default."""
 
     window: int = 50
     bases: int = 8
@@ -69,7 +70,7 @@ class FactorizedNetwork:
 
 @dataclass(frozen=True)
 class AttentionNetwork:
-    """Settings of `gated_lift.attention_lifter.AttentionLifter`."""
+    """Settings of `gated_lift.networks.attention.AttentionLifter`."""
 
     window: int = 27
     patch: int = 3

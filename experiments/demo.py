@@ -2,12 +2,11 @@
 
     python -m experiments.demo
 
-Needs no data and no network: the people are generated (`gated_lift.generated`), the weights ship with the
-project. Hidden joints follow from the bodies (limbs as capsules between the joint and the camera), detections
-from a detector model, and a person of whom the detector sees less than half is lost altogether. The
-two-stream gated network, and its rival (a plain convolution trained without occlusion and fed interpolated
-gaps), lift the same keypoints; the same solve places both.
-"""
+Needs no data and no network: the people are generated (`gated_lift.synthetic.generated`), the weights ship
+with the project. Hidden joints follow from the bodies (limbs as capsules between the joint and the camera),
+detections from a detector model, and a person of whom the detector sees less than half is lost altogether.
+The two-stream gated network, and its rival (a plain convolution trained without occlusion and fed
+interpolated gaps), lift the same keypoints; the same solve places both."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,17 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from gated_lift import checkpoints, generated, metrics, pictures, player, weights
-from gated_lift.bodies import body_occlusion
+from gated_lift import metrics
 from gated_lift.cameras import HandheldCamera, VirtualCamera, sample_handheld_camera, world_to_camera
-from gated_lift.detector import DetectorConfig
+from gated_lift.drawing import pictures, player
+from gated_lift.drawing.scene import Scene as DrawnScene
+from gated_lift.networks import checkpoints, weights
 from gated_lift.pipeline import Recovery, recover, solved
-from gated_lift.scene import Scene as DrawnScene
 from gated_lift.skeleton import H36M_17 as SKELETON
-from gated_lift.views import View, view
+from gated_lift.synthetic import generated
+from gated_lift.synthetic.bodies import body_occlusion
+from gated_lift.synthetic.detector import DetectorConfig
+from gated_lift.synthetic.views import View, view
 from solvers import Camera, Status, describe_status
 
 VIEW = VirtualCamera(distance=(4.5, 5.5), elevation=(1.3, 1.6), aim_jitter=(0.1, 0.05))

@@ -37,13 +37,16 @@ from experiments.totals import (
     mean_error,
 )
 from experiments.tune_solve import load_solve
-from gated_lift import captures, charts, checkpoints, metrics, pipeline
+from gated_lift import metrics, pipeline
 from gated_lift.cameras import VirtualCamera, sample_static_camera
 from gated_lift.clips import MotionClip
-from gated_lift.detector import DetectorConfig
+from gated_lift.drawing import charts
+from gated_lift.networks import checkpoints
 from gated_lift.occlusion import run_length, sample_mask
+from gated_lift.readers import captures
 from gated_lift.skeleton import H36M_17 as SKELETON
-from gated_lift.views import view
+from gated_lift.synthetic.detector import DetectorConfig
+from gated_lift.synthetic.views import view
 from solvers import Camera, TrajectoryConfig, solve_trajectory
 
 # Few lengths, because every length is compiled anew.

@@ -44,11 +44,13 @@ from experiments.batches import (
 )
 from experiments.configs import PathConfig, as_json
 from experiments.train import NonFiniteLossError, State, check_finite
-from gated_lift import charts, checkpoints, pipeline, weights
+from gated_lift import pipeline
 from gated_lift.cameras import VirtualCamera
-from gated_lift.lifter import TemporalLifter
+from gated_lift.drawing import charts
 from gated_lift.losses import squared_joint_error
 from gated_lift.metrics import mpjpe, root_error
+from gated_lift.networks import checkpoints, weights
+from gated_lift.networks.temporal import TemporalLifter
 from solvers import TrajectoryConfig, solve_trajectory
 
 

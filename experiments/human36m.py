@@ -27,11 +27,11 @@ from rich.progress import track
 from experiments.evaluate import ask, judge, mask_key, network_names
 from experiments.reporting import report
 from experiments.totals import METRICS, Label, Totals, condition_grid, mean_error
-from gated_lift import checkpoints
-from gated_lift.human36m import TEST_SUBJECTS, RecordedTake, read_takes, write_cameras
+from gated_lift.networks import checkpoints
 from gated_lift.occlusion import sample_mask
 from gated_lift.pipeline import screen_focal
-from gated_lift.videopose3d import FPS
+from gated_lift.readers.human36m import TEST_SUBJECTS, RecordedTake, read_takes, write_cameras
+from gated_lift.readers.videopose3d import FPS
 from solvers import Camera, TrajectoryConfig
 
 AVERAGE = "average"

@@ -12,9 +12,9 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from gated_lift import checkpoints
-from gated_lift.lifter import parameter_count
-from gated_lift.pytorch import import_videopose3d
+from gated_lift.networks import checkpoints
+from gated_lift.networks.protocol import parameter_count
+from gated_lift.networks.pytorch import import_videopose3d
 
 
 @dataclasses.dataclass(frozen=True)

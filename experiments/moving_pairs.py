@@ -22,14 +22,16 @@ from matplotlib.lines import Line2D
 from rich.console import Console
 
 from experiments.reporting import markdown, report, show
-from gated_lift import captures, moving_pairs, pictures
 from gated_lift.cameras import camera_to_world
-from gated_lift.figures import DPI, SMALL, TEXT, TITLE, color_of, save, tidy
-from gated_lift.moving_pairs import EVALUATION, EVALUATION_NAME, MovingPair
+from gated_lift.drawing import pictures
+from gated_lift.drawing.figures import DPI, SMALL, TEXT, TITLE, color_of, save, tidy
+from gated_lift.drawing.scene import Scene, hidden_stretch, runs
 from gated_lift.occlusion import sample_mask
-from gated_lift.placing import KINDS, nearest_joints
-from gated_lift.scene import Scene, hidden_stretch, runs
+from gated_lift.readers import captures
 from gated_lift.skeleton import H36M_17 as SKELETON
+from gated_lift.synthetic import moving_pairs
+from gated_lift.synthetic.moving_pairs import EVALUATION, EVALUATION_NAME, MovingPair
+from gated_lift.synthetic.placing import KINDS, nearest_joints
 from solvers import Extrinsics, project
 
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gated_lift.cameras import VirtualCamera
-from gated_lift.human36m import RecordedTake
 from gated_lift.pipeline import screen_focal
+from gated_lift.readers.human36m import RecordedTake
 from solvers import Camera, normalize
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gated_lift.npz import read_npz
+from gated_lift.readers.npz import read_npz
 
 COLUMNS = {
     "hidden": ("hidden %", 100.0),

@@ -31,8 +31,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from experiments.batches import SKELETON, Bank, Batch, draw_batch, read_bank, read_motion
 from experiments.configs import CONFIGS, TrainConfig, as_json
-from gated_lift import charts, checkpoints
-from gated_lift.lifter import Lifter, TemporalLifter, parameter_count
+from gated_lift.drawing import charts
 from gated_lift.losses import (
     absolute_coordinate_error,
     depth_weighted_distance,
@@ -41,7 +40,10 @@ from gated_lift.losses import (
     squared_velocity_error,
 )
 from gated_lift.metrics import mpjpe
-from gated_lift.sequence_lifter import smoothness_weights
+from gated_lift.networks import checkpoints
+from gated_lift.networks.protocol import Lifter, parameter_count
+from gated_lift.networks.sequence import smoothness_weights
+from gated_lift.networks.temporal import TemporalLifter
 
 # Windows whose statistics stand for the training set's.
 STATISTICS_WINDOWS = 1024

@@ -39,9 +39,10 @@ from experiments.batches import (
 )
 from experiments.configs import PathConfig, as_json
 from experiments.train import NonFiniteLossError
-from gated_lift import checkpoints, pipeline, weights
+from gated_lift import pipeline
 from gated_lift.cameras import VirtualCamera
 from gated_lift.metrics import root_error
+from gated_lift.networks import checkpoints, weights
 from solvers import TrajectoryConfig, solve_trajectory
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gated_lift.cameras import VirtualCamera
-from gated_lift.lifter import Lifter, check_keypoints, lift_clip
+from gated_lift.networks.protocol import Lifter, check_keypoints, lift_clip
 from gated_lift.skeleton import H36M_17, Skeleton
 from solvers import Camera, Status, TrajectoryConfig, normalize, solve_trajectory
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from experiments import batches, train
 from experiments.configs import SMOKE, Network
-from gated_lift import generated
 from gated_lift.occlusion import MaskDistribution
 from gated_lift.skeleton import H36M_17
+from gated_lift.synthetic import generated
 
 UNMASKED = MaskDistribution(masked_share=0.0, kernel_frames=(1,))
 TINY = dataclasses.replace(

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from gated_lift import generated
-from gated_lift.human36m import RESOLUTIONS, TEST_SUBJECTS, TRAINING_SUBJECTS
-from gated_lift.videopose3d import KEPT_JOINTS
+from gated_lift.readers.human36m import RESOLUTIONS, TEST_SUBJECTS, TRAINING_SUBJECTS
+from gated_lift.readers.videopose3d import KEPT_JOINTS
+from gated_lift.synthetic import generated
 
 SUBJECTS = (*TRAINING_SUBJECTS, *TEST_SUBJECTS)
 TAKES = ("Directions", "Directions 1", "Walking")

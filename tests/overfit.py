@@ -8,8 +8,8 @@ import numpy as np
 import optax
 
 from experiments import batches, train
-from gated_lift import generated
 from gated_lift.pipeline import screen_focal
+from gated_lift.synthetic import generated
 
 CLIPS = 8
 

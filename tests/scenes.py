@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from gated_lift.scene import Scene
+from gated_lift.drawing.scene import Scene
 from gated_lift.skeleton import COCO_17, H36M_17
 
 WIDTH, HEIGHT, FOCAL = 1920, 1080, 1145.0

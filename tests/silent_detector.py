@@ -1,6 +1,6 @@
 """A detector without errors: every joint is found where it is, and is sure of it."""
 
-from gated_lift.detector import DetectorConfig
+from gated_lift.synthetic.detector import DetectorConfig
 
 SILENT = DetectorConfig(
     noise=0.0,

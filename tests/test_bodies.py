@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gated_lift import bodies
-from gated_lift.bodies import BONE_RADII, body_occlusion
 from gated_lift.cameras import Extrinsics, look_at, world_to_camera
 from gated_lift.skeleton import BODY_25, COCO_17, H36M_17, Skeleton
+from gated_lift.synthetic import bodies
+from gated_lift.synthetic.bodies import BONE_RADII, body_occlusion
 
 FIXTURE = Path(__file__).parents[2] / "shared" / "data" / "cmu_tiny_pairs.npz"
 

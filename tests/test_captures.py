@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gated_lift.captures import JOINT_NAMES, is_validation, read_captures, split
 from gated_lift.clips import MotionClip, bone_lengths
+from gated_lift.readers.captures import JOINT_NAMES, is_validation, read_captures, split
 from gated_lift.skeleton import H36M_17
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

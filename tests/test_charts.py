@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from gated_lift.charts import (
+from gated_lift.drawing.charts import (
     ErrorRow,
     draw_bars,
     draw_curves,

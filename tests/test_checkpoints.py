@@ -11,12 +11,12 @@ import orbax.checkpoint as ocp
 import pytest
 from lifter_oracle import random_variables
 
-from gated_lift import checkpoints
-from gated_lift.attention_lifter import AttentionLifter
-from gated_lift.factorized_lifter import FactorizedLifter
-from gated_lift.lifter import TemporalLifter
-from gated_lift.sequence_lifter import SequenceLifter
-from gated_lift.weights import PLAIN
+from gated_lift.networks import checkpoints
+from gated_lift.networks.attention import AttentionLifter
+from gated_lift.networks.factorized import FactorizedLifter
+from gated_lift.networks.sequence import SequenceLifter
+from gated_lift.networks.temporal import TemporalLifter
+from gated_lift.networks.weights import PLAIN
 
 LIFTER = TemporalLifter("two_stream", 8, (3,), num_joints=5, dropout=0.1, fill="zero")
 KEYPOINTS, OCCLUDED = jnp.ones((1, 3, 5, 2)), jnp.zeros((1, 3, 5), bool)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from experiments import demo
-from gated_lift import checkpoints, metrics, weights
+from gated_lift import metrics
+from gated_lift.networks import checkpoints, weights
 from gated_lift.pipeline import recover, solved
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gated_lift.detector import DetectorConfig, detect, hidden_by_confidence
 from gated_lift.skeleton import H36M_17
+from gated_lift.synthetic.detector import DetectorConfig, detect, hidden_by_confidence
 
 DEFAULT = DetectorConfig()
 NOISE_ONLY = DetectorConfig(outlier_rate=0.0, hidden_outlier_rate=0.0, swap_rate=0.0)

@@ -17,10 +17,11 @@ from silent_detector import SILENT
 from experiments import evaluate as evaluation
 from experiments.evaluate import EvaluateConfig, Row, conditions, cut, pivot, read_people, see
 from experiments.totals import COLUMNS, METRICS, RUNS
-from gated_lift import checkpoints, generated
-from gated_lift.captures import JOINT_NAMES
-from gated_lift.lifter import TemporalLifter
+from gated_lift.networks import checkpoints
+from gated_lift.networks.temporal import TemporalLifter
+from gated_lift.readers.captures import JOINT_NAMES
 from gated_lift.skeleton import H36M_17
+from gated_lift.synthetic import generated
 from solvers import TrajectoryConfig
 
 LIFTER = TemporalLifter("two_stream", 8, (3, 3))

@@ -15,9 +15,10 @@ from rich.console import Console
 from experiments import finetune
 from experiments.batches import Batch, Placement
 from experiments.finetune import FinetuneConfig
-from gated_lift import checkpoints, generated
 from gated_lift.cameras import normalize_screen
-from gated_lift.lifter import TemporalLifter
+from gated_lift.networks import checkpoints
+from gated_lift.networks.temporal import TemporalLifter
+from gated_lift.synthetic import generated
 from solvers import Camera, project
 
 PEOPLE, FRAMES = 4, 8

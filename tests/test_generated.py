@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 
 from gated_lift.clips import bone_lengths, validate
-from gated_lift.generated import SPEEDS, Gesture, Proportions, circling_pair, crossing_pair, stand, walk
 from gated_lift.skeleton import H36M_17
+from gated_lift.synthetic.generated import (
+    SPEEDS,
+    Gesture,
+    Proportions,
+    circling_pair,
+    crossing_pair,
+    stand,
+    walk,
+)
 
 RIGHT_ANKLE, LEFT_ANKLE, RIGHT_WRIST, LEFT_WRIST = 3, 6, 16, 13
 FIGURE = Proportions()

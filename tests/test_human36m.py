@@ -19,9 +19,11 @@ from experiments import batches, recorded, train
 from experiments import human36m as evaluation
 from experiments.configs import SMOKE, Network
 from experiments.human36m import AVERAGE, Human36mConfig, join_views
-from gated_lift import checkpoints
 from gated_lift.cameras import VirtualCamera, normalize_screen
-from gated_lift.human36m import (
+from gated_lift.networks import checkpoints
+from gated_lift.networks.temporal import TemporalLifter
+from gated_lift.occlusion import MaskDistribution
+from gated_lift.readers.human36m import (
     RESOLUTIONS,
     TRAINING_SUBJECTS,
     action_of,
@@ -31,10 +33,8 @@ from gated_lift.human36m import (
     resect_cameras,
     write_cameras,
 )
-from gated_lift.lifter import TemporalLifter
-from gated_lift.occlusion import MaskDistribution
+from gated_lift.readers.videopose3d import KEPT_JOINTS, read_positions_2d, read_positions_3d
 from gated_lift.skeleton import COCO_17, H36M_17, convert
-from gated_lift.videopose3d import KEPT_JOINTS, read_positions_2d, read_positions_3d
 from solvers import TrajectoryConfig, normalize, project
 
 # With the weights of the paper, short paths are drawn together by some centimetres. One for all tests: each

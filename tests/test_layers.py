@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from lifter_oracle import convolve_norm, layer, random_variables
 
-from gated_lift.layers import ConvolutionNorm, TemporalLayer, mask_channels
+from gated_lift.networks.layers import ConvolutionNorm, TemporalLayer, mask_channels
 
 GATINGS = ("none", "mask_input", "single_stream", "two_stream")
 

@@ -9,12 +9,14 @@ import pytest
 from matplotlib.image import imread
 
 from experiments.moving_pairs import draw, measure, random_masks, row, table_one
-from gated_lift import captures, moving_pairs
 from gated_lift.cameras import camera_to_world
 from gated_lift.clips import MotionClip, bone_lengths
-from gated_lift.generated import crossing_pair, stand, walk
-from gated_lift.moving_pairs import Recipe, film_pair, fingerprint, read_pairs, write_pairs
-from gated_lift.placing import (
+from gated_lift.readers import captures
+from gated_lift.skeleton import H36M_17
+from gated_lift.synthetic import moving_pairs
+from gated_lift.synthetic.generated import crossing_pair, stand, walk
+from gated_lift.synthetic.moving_pairs import Recipe, film_pair, fingerprint, read_pairs, write_pairs
+from gated_lift.synthetic.placing import (
     JOINT_CLEARANCE,
     KINDS,
     MEETING_GAP,
@@ -26,7 +28,6 @@ from gated_lift.placing import (
     place_pairs,
     walk_around,
 )
-from gated_lift.skeleton import H36M_17
 from solvers import Extrinsics, project
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

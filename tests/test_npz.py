@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from gated_lift.npz import read_npz
+from gated_lift.readers.npz import read_npz
 
 
 class Hostile:

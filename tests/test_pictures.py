@@ -5,8 +5,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from scenes import WIDTH, crossing_scene, odd_scenes
 
-from gated_lift.figures import COLORS, TRUTH_COLOR
-from gated_lift.pictures import (
+from gated_lift.drawing.figures import COLORS, TRUTH_COLOR
+from gated_lift.drawing.pictures import (
     draw_demo,
     draw_mask,
     draw_sequences,
@@ -15,7 +15,7 @@ from gated_lift.pictures import (
     plot_paths,
     plot_pose,
 )
-from gated_lift.scene import Scene, hidden_stretch
+from gated_lift.drawing.scene import Scene, hidden_stretch
 from gated_lift.skeleton import H36M_17
 
 

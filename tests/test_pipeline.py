@@ -5,7 +5,7 @@ import pytest
 
 from gated_lift import pipeline
 from gated_lift.cameras import VirtualCamera
-from gated_lift.lifter import TemporalLifter
+from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.pipeline import lift, recover, screen_focal, solved
 from solvers import Camera, Status, TrajectorySolution, project
 

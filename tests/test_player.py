@@ -7,8 +7,8 @@ import pytest
 from plotly.offline import get_plotlyjs
 from scenes import crossing_scene, odd_scenes
 
-from gated_lift.player import player_figure, write_player
-from gated_lift.scene import hidden_stretch
+from gated_lift.drawing.player import player_figure, write_player
+from gated_lift.drawing.scene import hidden_stretch
 
 
 def points(trace):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from experiments import import_videopose3d as command
-from gated_lift import checkpoints
-from gated_lift.lifter import TemporalLifter
-from gated_lift.pytorch import convert_videopose3d, import_videopose3d
+from gated_lift.networks import checkpoints
+from gated_lift.networks.pytorch import convert_videopose3d, import_videopose3d
+from gated_lift.networks.temporal import TemporalLifter
 
 
 def random_weights(channels=6, widths=(3, 5, 3), joints=17, seed=0, prefix=""):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from gated_lift import generated
+from gated_lift.synthetic import generated
 from solvers import resect
 
 FOCAL, CENTER = np.array([1145.3, 1143.1]), np.array([512.5, 515.4])

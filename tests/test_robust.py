@@ -9,7 +9,7 @@ import pytest
 import scipy.optimize
 import trajectory_oracle as oracle
 
-from gated_lift.detector import DetectorConfig, detect
+from gated_lift.synthetic.detector import DetectorConfig, detect
 from solvers import Camera, Status, TrajectoryConfig, solve_trajectory
 from solvers.gauss_newton import _conjugate_gradients
 from solvers.joints import lay_out

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scenes import crossing_scene
 
-from gated_lift.pictures import draw_demo
-from gated_lift.scene import hidden_stretch, mostly_hidden, prepare_scene
+from gated_lift.drawing.pictures import draw_demo
+from gated_lift.drawing.scene import hidden_stretch, mostly_hidden, prepare_scene
 
 
 def test_prepared_scene_holds_no_hidden_or_non_finite_keypoint():

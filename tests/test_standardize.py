@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gated_lift.standardize import Standardize, statistics_of
+from gated_lift.networks.standardize import Standardize, statistics_of
 
 SAMPLE = np.random.default_rng(0).normal([3.0, -2.0], [0.5, 4.0], (200, 5, 2))
 

@@ -19,8 +19,8 @@ from experiments.tables.networks import (
     stretches_of,
 )
 from experiments.totals import METRICS, RUNS, Condition, Label, Totals
-from gated_lift import generated
-from gated_lift.moving_pairs import MovingPair
+from gated_lift.synthetic import generated
+from gated_lift.synthetic.moving_pairs import MovingPair
 from solvers import Camera
 
 CONDITIONS = (

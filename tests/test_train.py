@@ -20,7 +20,7 @@ from rich.console import Console
 
 from experiments import batches, train
 from experiments.configs import CONFIGS, Network, SequenceNetwork
-from gated_lift import checkpoints
+from gated_lift.networks import checkpoints
 from gated_lift.skeleton import H36M_17
 
 STEPS = 12

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from gated_lift import generated, variation
 from gated_lift.skeleton import BODY_25, COCO_17, H36M_17, Skeleton
+from gated_lift.synthetic import generated, variation
 
 CHILDREN, PARENTS = np.array([(child, parent) for parent, child in H36M_17.bones]).T
 

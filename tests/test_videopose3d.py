@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from gated_lift.readers.videopose3d import KEPT_JOINTS, match_captures, read_positions_2d, read_positions_3d
 from gated_lift.skeleton import COCO_17, H36M_17
-from gated_lift.videopose3d import KEPT_JOINTS, match_captures, read_positions_2d, read_positions_3d
 
 H36M_SYMMETRY = [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]
 COCO_SYMMETRY = [[1, 3, 5, 7, 9, 11, 13, 15], [2, 4, 6, 8, 10, 12, 14, 16]]

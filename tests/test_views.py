@@ -7,9 +7,9 @@ import pytest
 from silent_detector import SILENT
 
 from gated_lift.cameras import Extrinsics, look_at
-from gated_lift.detector import DetectorConfig
 from gated_lift.skeleton import H36M_17
-from gated_lift.views import FARTHEST_OFF, NEAREST, view
+from gated_lift.synthetic.detector import DetectorConfig
+from gated_lift.synthetic.views import FARTHEST_OFF, NEAREST, view
 from solvers import Camera
 
 JOINTS, FRAMES = H36M_17.num_joints, 6

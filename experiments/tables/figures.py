@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gated_lift import charts, checkpoints, metrics, pictures, pipeline
-from gated_lift.moving_pairs import MovingPair
+from gated_lift import metrics, pipeline
+from gated_lift.drawing import charts, pictures
+from gated_lift.drawing.scene import Scene, runs
+from gated_lift.networks import checkpoints
 from gated_lift.occlusion import sample_mask
-from gated_lift.scene import Scene, runs
 from gated_lift.skeleton import H36M_17 as SKELETON
+from gated_lift.synthetic.moving_pairs import MovingPair
 
 # Kinds of scenes in Fig. 5, and its frames: how far from the last one on which nobody saw the person.
 KINDS = ("around", "beside", "dance")

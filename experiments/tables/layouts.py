@@ -13,7 +13,8 @@ from experiments.reporting import markdown, report, show
 from experiments.tables import paper
 from experiments.tables.networks import ABLATIONS, CONTESTANTS
 from experiments.totals import METRICS, RUNS, Condition, Totals, interval, mean_error
-from gated_lift import charts, moving_pairs
+from gated_lift.drawing import charts
+from gated_lift.synthetic import moving_pairs
 
 # The captures' actions in groups, by the first of these words that the action's name holds.
 ACTIONS = {

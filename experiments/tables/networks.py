@@ -29,8 +29,10 @@ from experiments.human36m import Human36mConfig
 from experiments.totals import Label, Totals, load_totals, save_totals
 from experiments.train import train
 from experiments.tune_solve import TuneConfig, tune
-from gated_lift import captures, checkpoints, moving_pairs
-from gated_lift.human36m import read_takes
+from gated_lift.networks import checkpoints
+from gated_lift.readers import captures
+from gated_lift.readers.human36m import read_takes
+from gated_lift.synthetic import moving_pairs
 
 # What places the lifted poses: Eq. 9, Eq. 9 with weights learned for the network, or the contestant's own
 # trajectory network.

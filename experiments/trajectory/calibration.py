@@ -21,7 +21,7 @@ from experiments.trajectory.noise import (
     squared_distance,
     truth,
 )
-from gated_lift import charts
+from gated_lift.drawing import charts
 from solvers import TrajectoryConfig, TrajectorySolution
 
 LEVELS = (0.5, 0.9, 0.95)

@@ -11,8 +11,8 @@ from rich.console import Console
 from experiments.reporting import report
 from experiments.trajectory.film import film_both
 from experiments.trajectory.noise import FitConfig, fit_noise, solve
-from gated_lift import charts
 from gated_lift.cameras import Extrinsics, Wander, rotation_matrix, wander, world_to_camera
+from gated_lift.drawing import charts
 from solvers import TrajectorySolution
 
 

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gated_lift import bodies, captures
 from gated_lift.cameras import (
     Extrinsics,
     HandheldCamera,
@@ -19,9 +18,11 @@ from gated_lift.cameras import (
     world_to_camera,
 )
 from gated_lift.clips import MotionClip
-from gated_lift.detector import DetectorConfig
+from gated_lift.readers import captures
 from gated_lift.skeleton import H36M_17 as SKELETON
-from gated_lift.views import view
+from gated_lift.synthetic import bodies
+from gated_lift.synthetic.detector import DetectorConfig
+from gated_lift.synthetic.views import view
 from solvers import Camera
 
 

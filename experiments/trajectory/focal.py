@@ -13,10 +13,12 @@ from rich.progress import track
 from experiments.reporting import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from experiments.trajectory.noise import FITTED, Noise, noise_config
-from gated_lift import charts, checkpoints, pipeline
-from gated_lift.lifter import TemporalLifter
+from gated_lift import pipeline
+from gated_lift.drawing import charts
+from gated_lift.networks import checkpoints
+from gated_lift.networks.temporal import TemporalLifter
+from gated_lift.networks.weights import TWO_STREAM
 from gated_lift.skeleton import H36M_17 as SKELETON
-from gated_lift.weights import TWO_STREAM
 from solvers import Camera, FocalSolution, Status, TrajectoryConfig, solve_focal
 
 

@@ -11,8 +11,8 @@ from rich.progress import track
 from experiments.reporting import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from experiments.trajectory.noise import FITTED, Noise, noise_config, solve, truth
-from gated_lift import charts
 from gated_lift.cameras import Extrinsics
+from gated_lift.drawing import charts
 from solvers import TrajectoryConfig, feed, start_stream
 
 # What `calibration` fits on the training split in world axes: docs/trajectory.md, section 2.

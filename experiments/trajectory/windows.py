@@ -11,8 +11,9 @@ from rich.console import Console
 from experiments.reporting import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from experiments.trajectory.noise import FITTED, Noise, solve
-from gated_lift import charts, metrics
+from gated_lift import metrics
 from gated_lift.cameras import world_to_camera
+from gated_lift.drawing import charts
 from solvers import TrajectoryConfig, solve_trajectory
 
 

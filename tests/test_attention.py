@@ -11,8 +11,8 @@ from overfit import learn
 from window_clips import abstract, clip
 
 from experiments.configs import ATTENTION, AttentionNetwork
-from gated_lift.attention_lifter import AttentionLifter
-from gated_lift.lifter import Lifter, lift_clip, mirror, mirror_mask, parameter_count
+from gated_lift.networks.attention import AttentionLifter
+from gated_lift.networks.protocol import Lifter, lift_clip, mirror, mirror_mask, parameter_count
 from gated_lift.occlusion import fill_gaps, gap_age
 from gated_lift.skeleton import H36M_17
 

@@ -20,9 +20,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
 
-from gated_lift.figures import DPI, SMALL, TEXT, TITLE, TRUTH_COLOR, color_of, fit, save, tidy
-from gated_lift.occlusion import fill_gaps
-from gated_lift.scene import (
+from gated_lift.drawing.figures import DPI, SMALL, TEXT, TITLE, TRUTH_COLOR, color_of, fit, save, tidy
+from gated_lift.drawing.scene import (
     MOSTLY_HIDDEN,
     Scene,
     check_frame,
@@ -35,6 +34,7 @@ from gated_lift.scene import (
     upright,
     view_box,
 )
+from gated_lift.occlusion import fill_gaps
 from gated_lift.skeleton import Skeleton
 
 # Panels

@@ -12,9 +12,9 @@ from window_clips import abstract, clip
 
 from experiments.configs import HOSSAIN, SequenceNetwork
 from gated_lift import pipeline
-from gated_lift.lifter import lift_clip, parameter_count
+from gated_lift.networks.protocol import lift_clip, parameter_count
+from gated_lift.networks.sequence import NormalizedLSTM, SequenceLifter, smoothness_weights
 from gated_lift.occlusion import fill_gaps
-from gated_lift.sequence_lifter import NormalizedLSTM, SequenceLifter, smoothness_weights
 from gated_lift.skeleton import H36M_17
 from solvers import Camera
 

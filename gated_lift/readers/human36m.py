@@ -18,14 +18,14 @@ from jaxtyping import Bool, Float32
 from scipy.spatial.transform import Rotation
 
 from gated_lift.clips import MotionClip
-from gated_lift.skeleton import H36M_17, convert
-from gated_lift.videopose3d import (
+from gated_lift.readers.videopose3d import (
     KeypointFile,
     KeypointView,
     match_captures,
     read_positions_2d,
     read_positions_3d,
 )
+from gated_lift.skeleton import H36M_17, convert
 from solvers import Camera, Extrinsics, resect
 
 # The split that results on Human3.6M are reported with.

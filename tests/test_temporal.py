@@ -10,17 +10,15 @@ from lifter_oracle import lift, random_variables
 from overfit import learn
 
 from experiments.configs import TRAJECTORY, Network
-from gated_lift.lifter import (
-    GATINGS,
-    TemporalLifter,
+from gated_lift.networks.protocol import (
     check_keypoints,
     check_values,
-    frame_person,
     lift_clip,
     mirror,
     mirror_mask,
     parameter_count,
 )
+from gated_lift.networks.temporal import GATINGS, TemporalLifter, frame_person
 from gated_lift.occlusion import fill, gap_age
 from gated_lift.skeleton import H36M_17
 

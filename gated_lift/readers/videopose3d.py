@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from gated_lift.clips import MotionClip, validate
-from gated_lift.npz import MAX_BYTES, read_npz
+from gated_lift.readers.npz import MAX_BYTES, read_npz
 from gated_lift.skeleton import COCO_17, H36M_17, Skeleton
 
 FPS = 50.0  # Human3.6M's

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, DTypeLike, Float
 
+from gated_lift.networks.standardize import Standardize, statistics_of
+from gated_lift.networks.windows import WindowLifter, average_windows, check_window
 from gated_lift.occlusion import fill_gaps
-from gated_lift.standardize import Standardize, statistics_of
-from gated_lift.window_lifter import WindowLifter, average_windows, check_window
 
 POOL = 5  # frames
 CONVOLUTIONS = 5
@@ -81,7 +81,7 @@ class FactorizedLifter(WindowLifter, nn.Module):
     def lift_frames(
         self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
     ) -> Float[Array, "B F J 3"]:
-        """Every frame as the plain mean over the windows that hold it (`window_lifter.average_windows`)."""
+        """Every frame as the plain mean over the windows that hold it (`windows.average_windows`)."""
 
         def lift(keypoints: Array, occluded: Array, age: Array) -> Array:
             return self.apply(variables, keypoints, occluded, age=age)

@@ -14,10 +14,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from gated_lift.attention_lifter import AttentionLifter
-from gated_lift.factorized_lifter import FactorizedLifter
-from gated_lift.lifter import Lifter, TemporalLifter
-from gated_lift.sequence_lifter import SequenceLifter
+from gated_lift.networks.attention import AttentionLifter
+from gated_lift.networks.factorized import FactorizedLifter
+from gated_lift.networks.protocol import Lifter
+from gated_lift.networks.sequence import SequenceLifter
+from gated_lift.networks.temporal import TemporalLifter
 
 KINDS: tuple[type, ...] = (TemporalLifter, SequenceLifter, FactorizedLifter, AttentionLifter)
 # How a network is run, not what it computes.
@@ -31,7 +32,7 @@ class LoadedLifter(NamedTuple):
     training, licence).
     """
 
-    lifter: Any  # a `lifter.Lifter`
+    lifter: Any  # a `protocol.Lifter`
     variables: dict[str, Any]
     description: dict[str, Any]
 
@@ -123,7 +124,7 @@ def _clear_interrupted(directory: Path) -> None:
             else:
                 path.unlink()
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("gated_lift.checkpoints: interrupted steps cleared")
+        multihost_utils.sync_global_devices("gated_lift.networks.checkpoints: interrupted steps cleared")
 
 
 def verify(directory: Path, step: int) -> None:

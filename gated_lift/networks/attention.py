@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, DTypeLike, Float
 
-from gated_lift.lifter import frame_person
+from gated_lift.networks.temporal import frame_person
+from gated_lift.networks.windows import WindowLifter, average_windows, check_window
 from gated_lift.occlusion import fill_gaps, gap_age
-from gated_lift.window_lifter import WindowLifter, average_windows, check_window
 
 MLP_RATIO = 2
 
@@ -20,7 +20,7 @@ class AttentionLifter(WindowLifter, nn.Module):
     A rival of the years since the paper, in the spirit of MixSTE (Zhang et al. 2022), MotionBERT (Zhu et al.
     2023) and MotionAGFormer (Mehraban et al. 2024): a token a joint and frame in, a joint and frame out. Here
     a token holds ``patch`` frames of a joint, so that there are that many times fewer. It is a linear map of
-    the outlines' coordinates (`lifter.frame_person`) and the ages of gaps, in tens of frames, plus
+    the outlines' coordinates (`temporal.frame_person`) and the ages of gaps, in tens of frames, plus
 
     - a mask token for every frame of the patch on which the joint is hidden, learnt for each joint and place
       in the patch (so a bit among the coordinates would add nothing);
@@ -54,7 +54,7 @@ class AttentionLifter(WindowLifter, nn.Module):
     def lift_frames(
         self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
     ) -> Float[Array, "B F J 3"]:
-        """Every frame as a mean over the windows that hold it (`window_lifter.average_windows`). Weights fall
+        """Every frame as a mean over the windows that hold it (`windows.average_windows`). Weights fall
         linearly from a window's middle to its ends, which know one side of their surroundings only.
         """
 

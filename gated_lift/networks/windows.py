@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from gated_lift.lifter import Target, check_keypoints
+from gated_lift.networks.protocol import Target, check_keypoints
 from gated_lift.occlusion import Fill, fill_gaps, gap_age
 
 
 class WindowLifter:
-    """The part of `lifter.Lifter` that follows from this: ``window`` frames of filled keypoints go in, and as
-    many root-relative poses come out.
+    """The part of `protocol.Lifter` that follows from this: ``window`` frames of filled keypoints go in, and
+    as many root-relative poses come out.
     """
 
     window: int

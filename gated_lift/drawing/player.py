@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from plotly.offline import get_plotlyjs
 
-from gated_lift.figures import TRUTH_COLOR, color_of
-from gated_lift.scene import (
+from gated_lift.drawing.figures import TRUTH_COLOR, color_of
+from gated_lift.drawing.scene import (
     Scene,
     mostly_hidden,
     path_joint,

@@ -1,7 +1,7 @@
 """Pairs of people who hide each other before a hand-held camera: a generator, and a frozen set to judge on.
 
-People are placed by `gated_lift.placing`; a hand-held camera follows them, bodies hide bodies, and a
-simulated detector reports what it finds. Everything follows from the clips and a `Recipe`. Cameras and
+People are placed by `gated_lift.synthetic.placing`; a hand-held camera follows them, bodies hide bodies, and
+a simulated detector reports what it finds. Everything follows from the clips and a `Recipe`. Cameras and
 detections are computed in float64 on the CPU, and every number is stored as a multiple of a unit far coarser
 than float64's rounding, so that other machines get the same integers and the same hash.
 """
@@ -17,8 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32
 
-from gated_lift import captures
-from gated_lift.bodies import body_occlusion
 from gated_lift.cameras import (
     Extrinsics,
     HandheldCamera,
@@ -28,11 +26,13 @@ from gated_lift.cameras import (
     world_to_camera,
 )
 from gated_lift.clips import MotionClip
-from gated_lift.detector import DetectorConfig
-from gated_lift.npz import read_npz
-from gated_lift.placing import KINDS, Kind, Part, PlacedPair, place_pairs
+from gated_lift.readers import captures
+from gated_lift.readers.npz import read_npz
 from gated_lift.skeleton import H36M_17 as SKELETON
-from gated_lift.views import view
+from gated_lift.synthetic.bodies import body_occlusion
+from gated_lift.synthetic.detector import DetectorConfig
+from gated_lift.synthetic.placing import KINDS, Kind, Part, PlacedPair, place_pairs
+from gated_lift.synthetic.views import view
 from solvers import Camera, project
 
 # Cameras are compared by every fifth frame. A joint should be hidden for at most so many seconds, and not

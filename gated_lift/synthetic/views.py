@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gated_lift.cameras import Extrinsics, world_to_camera
-from gated_lift.detector import DetectorConfig, detect, hidden_by_confidence
 from gated_lift.skeleton import Skeleton
+from gated_lift.synthetic.detector import DetectorConfig, detect, hidden_by_confidence
 from solvers import Camera, project
 
 # A joint is not detected nearer than this (metres), nor farther from the image's centre than this many half

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gated_lift.checkpoints import LoadedLifter, describe_lifter
-from gated_lift.lifter import TemporalLifter
+from gated_lift.networks.checkpoints import LoadedLifter, describe_lifter
+from gated_lift.networks.temporal import TemporalLifter
 
 LICENCE = "Terms of the imported checkpoint; VideoPose3D's published ones: CC BY-NC"
 # A training state also holds NumPy's random generator and its arrays. They are not needed, and nothing of

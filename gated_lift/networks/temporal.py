@@ -1,67 +1,21 @@
-"""The lifter: windows of 2D keypoints and their occlusion mask to root-relative 3D joints."""
+"""The paper's network: dilated temporal convolutions, plain or gated."""
 
 import math
-from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, NamedTuple, get_args
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, DTypeLike, Float, Shaped
+from jaxtyping import Array, Bool, DTypeLike, Float
 
-from gated_lift.layers import Gating, MaskChannels, TemporalLayer, mask_channels
+from gated_lift.networks.layers import Gating, MaskChannels, TemporalLayer, mask_channels
+from gated_lift.networks.protocol import TARGETS, Target, check_keypoints
 from gated_lift.occlusion import Fill, fill, gap_age, joint_mean
-from gated_lift.skeleton import Skeleton
 
 GATINGS = get_args(Gating)
 FILLS = get_args(Fill)
 Framing = Literal["screen", "person"]
 FRAMINGS = get_args(Framing)
 MASK_CHANNELS = get_args(MaskChannels)
-Target = Literal["pose", "root"]
-TARGETS = get_args(Target)
-
-
-@runtime_checkable
-class Lifter(Protocol):
-    """What `lift_clip` and training know of a network, a Linen module: `TemporalLifter`,
-    `sequence_lifter.SequenceLifter`, `factorized_lifter.FactorizedLifter` or
-    `attention_lifter.AttentionLifter`.
-
-    ``module.apply(variables, keypoints, occluded, train=False, age=None)`` lifts windows, as
-    `TemporalLifter.__call__` says.
-
-    num_joints: joints that come in. fill, causal: what stands for hidden ones (`occlusion.fill`).
-    target: whether root-relative poses come out or the root's place in camera space.
-    receptive_field: frames of the shortest window. padding: of those, the ones before the first output and
-    after the last. flip_averaging: whether its authors average over each clip and its mirror image.
-    """
-
-    num_joints: int
-
-    @property
-    def fill(self) -> Fill: ...
-
-    @property
-    def causal(self) -> bool: ...
-
-    @property
-    def target(self) -> Target: ...
-
-    @property
-    def receptive_field(self) -> int: ...
-
-    @property
-    def padding(self) -> tuple[int, int]: ...
-
-    @property
-    def flip_averaging(self) -> bool: ...
-
-    def lift_frames(
-        self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
-    ) -> Float[Array, "B F N 3"]:
-        """One answer for every frame of clips of any length, in metres; hidden keypoints may be NaN."""
-        ...
 
 
 class Strides(NamedTuple):
@@ -304,124 +258,3 @@ def frame_person(keypoints: Float[Array, "*batch J 2"], known: Bool[Array, "*bat
     size = jnp.sqrt(square + 1e-6)
     place = jnp.concatenate([2 * center[..., 0, :], jnp.log(size[..., 0, :]) + 1.5], axis=-1)
     return FramedPerson(offset / size, place)
-
-
-def check_keypoints(keypoints: Array, occluded: Array, num_joints: int) -> None:
-    """Raises ValueError, naming the argument and the mend, unless shapes and dtypes fit.
-
-    keypoints: (..., T, J, 2) floats, J = ``num_joints``, nothing empty. occluded: (..., T, J) booleans.
-    """
-    if keypoints.ndim < 3 or keypoints.shape[-1] != 2:
-        raise ValueError(
-            f"keypoints has shape {keypoints.shape}: give (..., frames, joints, 2); confidences go apart"
-        )
-    if keypoints.shape[-2] != num_joints:
-        raise ValueError(
-            f"keypoints has {keypoints.shape[-2]} joints, the lifter was built for {num_joints}: convert "
-            "them by name with skeleton.convert(keypoints, occluded, BODY_25, H36M_17), say"
-        )
-    if not jnp.issubdtype(keypoints.dtype, jnp.floating):
-        raise ValueError(
-            f"keypoints has dtype {keypoints.dtype}: give floating-point numbers, such as float32"
-        )
-    if occluded.dtype != jnp.bool_:
-        raise ValueError(
-            f"occluded has dtype {occluded.dtype}: give booleans, True where hidden (confidence < 0.3, say)"
-        )
-    if occluded.shape != keypoints.shape[:-1]:
-        raise ValueError(
-            f"occluded has shape {occluded.shape}, keypoints {keypoints.shape}: give one boolean a keypoint, "
-            f"{keypoints.shape[:-1]}"
-        )
-    if 0 in keypoints.shape:
-        raise ValueError(
-            f"keypoints has shape {keypoints.shape}: it is empty; give at least one frame of one person"
-        )
-
-
-def check_values(keypoints: Array | np.ndarray, occluded: Array | np.ndarray) -> None:
-    """Raises ValueError for visible keypoints that are not finite, and for a person who is never visible.
-
-    keypoints: (..., T, J, 2), in any unit; hidden ones may be anything. occluded: (..., T, J), True = hidden.
-    The message names the first such person (an index into the leading axes) and frame, and the mend. It reads
-    values, so it runs before `jax.jit`, not inside; a lifter that is given such values nevertheless returns
-    NaN within a receptive field of a bad keypoint, and poses without meaning for a person never seen.
-    """
-    values, hidden = np.asarray(keypoints), np.asarray(occluded)
-    broken = ~np.isfinite(values).all(axis=-1) & ~hidden
-    if broken.any():
-        *person, frame, joint = (int(index) for index in np.argwhere(broken)[0])
-        raise ValueError(
-            f"keypoints of {_person(person)} are not finite at frame {frame}, joint {joint} "
-            f"({int(broken.sum())} visible joints in all), {values[(*person, frame, joint)].tolist()}: "
-            "mark what the detector missed as hidden, occluded | ~isfinite(keypoints).all(-1)"
-        )
-    unseen = hidden.all(axis=(-2, -1))
-    if unseen.any():
-        person = [int(index) for index in np.argwhere(unseen)[0]]
-        raise ValueError(
-            f"occluded hides every joint of {_person(person)} on all {hidden.shape[-2]} frames: leave this "
-            "person out, or lower the confidence below which a joint counts as hidden"
-        )
-
-
-def _person(index: list[int]) -> str:
-    return f"person {', '.join(map(str, index))}" if index else "the person"
-
-
-def mirror(keypoints_or_poses: Float[Array, "*batch J D"], skeleton: Skeleton) -> Float[Array, "*batch J D"]:
-    """Mirror image: x is negated and left and right joints change places. Its own inverse.
-
-    Keypoints must be screen-normalised, so that x = 0 is the middle of the image.
-    """
-    flipped = keypoints_or_poses[..., jnp.array(skeleton.mirror), :]
-    return flipped.at[..., 0].multiply(-1)
-
-
-def mirror_mask(occluded: Shaped[Array, "*batch J"], skeleton: Skeleton) -> Shaped[Array, "*batch J"]:
-    """The mask (or the age of its gaps) of a mirror image: left and right joints change places."""
-    return occluded[..., jnp.array(skeleton.mirror)]
-
-
-def lift_clip(
-    lifter: Lifter,
-    variables: Any,
-    keypoints: Float[Array, "*batch F J 2"],
-    occluded: Bool[Array, "*batch F J"],
-    skeleton: Skeleton,
-    flip: bool = True,
-) -> Float[Array, "*batch F N 3"]:
-    """One root-relative pose for every frame of a clip of any length, metres in camera axes; from a network
-    whose ``target`` is the root, one root (N = 1).
-
-    How windows are laid and short clips are padded is each network's own matter (its ``lift_frames``); gaps
-    are filled over the whole clip. With ``flip`` the poses are the mean over the clip and its mirror image
-    (test-time averaging), unless the network's authors do not average (its ``flip_averaging``).
-
-    keypoints: screen-normalised, hidden ones may be NaN. Raises ValueError as `check_keypoints` does;
-    values are not looked at (`check_values` does): where a visible keypoint is NaN or infinite, so are the
-    poses that see it, of that person only.
-    """
-    check_keypoints(keypoints, occluded, lifter.num_joints)
-    *batch, frames, joints, _ = keypoints.shape
-    people = keypoints.reshape(-1, frames, joints, 2)
-    masks = occluded.reshape(-1, frames, joints)
-    poses = lifter.lift_frames(variables, people, masks)
-    if flip and lifter.flip_averaging:
-        mirrored = lifter.lift_frames(variables, mirror(people, skeleton), mirror_mask(masks, skeleton))
-        poses = (poses + mirror_target(mirrored, lifter.target, skeleton)) / 2
-    return poses.reshape(*batch, frames, *poses.shape[-2:])
-
-
-def mirror_target(
-    answers: Float[Array, "*batch N 3"], target: Target, skeleton: Skeleton
-) -> Float[Array, "*batch N 3"]:
-    """`mirror` of what a network with this ``target`` answers: a root has no left and right to swap, and
-    x = 0 is the optical axis, the middle of the image.
-    """
-    return mirror(answers, skeleton) if target == "pose" else answers.at[..., 0].multiply(-1)
-
-
-def parameter_count(variables: Any) -> int:
-    """Number of trained weights, batch-norm scales and offsets included, running statistics not."""
-    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

@@ -14,8 +14,8 @@ from overfit import learn
 from window_clips import abstract, clip
 
 from experiments.configs import LIN, FactorizedNetwork
-from gated_lift.factorized_lifter import FactorizedLifter, cosine_bases
-from gated_lift.lifter import lift_clip, mirror, mirror_mask, parameter_count
+from gated_lift.networks.factorized import FactorizedLifter, cosine_bases
+from gated_lift.networks.protocol import lift_clip, mirror, mirror_mask, parameter_count
 from gated_lift.occlusion import fill_gaps
 from gated_lift.skeleton import H36M_17
 

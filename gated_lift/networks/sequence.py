@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, DTypeLike, Float
 
+from gated_lift.networks.standardize import Standardize, statistics_of
+from gated_lift.networks.windows import WindowLifter, check_window
 from gated_lift.occlusion import fill_gaps
 from gated_lift.skeleton import Skeleton
-from gated_lift.standardize import Standardize, statistics_of
-from gated_lift.window_lifter import WindowLifter, check_window
 
 FORGET_BIAS = 1.0
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gated_lift.clips import MotionClip, validate
-from gated_lift.npz import MAX_BYTES, read_npz
+from gated_lift.readers.npz import MAX_BYTES, read_npz
 from gated_lift.skeleton import H36M_17
 
 # The file's own words for the joints of `H36M_17`, in its order.
@@ -129,7 +129,7 @@ def _people(subject: str) -> set[str]:
 
 def _check_layout(path: str | Path, arrays: dict[str, Any]) -> None:
     def fail(what: str) -> None:
-        raise ValueError(f"{path}: {what}; write the file again in the layout of gated_lift.captures")
+        raise ValueError(f"{path}: {what}; write the file again in the layout of gated_lift.readers.captures")
 
     poses = arrays["poses"]
     if poses.dtype.kind not in "if":

@@ -10,7 +10,7 @@ from jaxtyping import Array
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gated_lift.figures import COLORS, DPI, SMALL, TEXT, TITLE, color_of, save, tidy
+from gated_lift.drawing.figures import COLORS, DPI, SMALL, TEXT, TITLE, color_of, save, tidy
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _DASHES = ("-", "--", "-.", ":")

@@ -1,0 +1,1 @@
+"""Scenes, pictures, charts and the 3D player."""

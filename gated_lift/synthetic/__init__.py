@@ -1,0 +1,1 @@
+"""Motion, bodies, cameras' views and detectors that are made rather than recorded."""
