@@ -31,7 +31,7 @@ class Network:
     fill: Fill = "interpolate"
     framing: Framing = "person"
     mask_channels: MaskChannels = "age"
-    fade_frames: tuple[float, ...] = (4.0, 16.0)
+    fade_seconds: tuple[float, ...] = (0.08, 0.32)
     gate_residual: bool = False
     target: Target = "pose"
 
@@ -252,7 +252,7 @@ VARIED = replace(
     output=Path("runs/varied"),
 )
 # What the network reads as the paper writes it: zeros and bits, on the screen.
-AS_WRITTEN = Network(fill="zero", framing="screen", mask_channels="coordinate", fade_frames=())
+AS_WRITTEN = Network(fill="zero", framing="screen", mask_channels="coordinate", fade_seconds=())
 PAPER = TrainConfig(
     network=replace(AS_WRITTEN, channels=1024, filter_widths=(3, 3, 3, 3, 3), dropout=0.25),
     context_frames=0,
@@ -311,7 +311,7 @@ ATTENTION = TrainConfig(
 # VideoPose3D trains its trajectory network beside the poses', with the same settings but 1/z in the loss.
 TRAJECTORY = replace(
     SMALL,
-    network=Network(gating="none", framing="screen", fade_frames=(), target="root"),
+    network=Network(gating="none", framing="screen", fade_seconds=(), target="root"),
     loss="depth_weighted",
     output=Path("runs/trajectory_network"),
 )

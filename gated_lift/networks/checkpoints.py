@@ -24,7 +24,7 @@ KINDS: tuple[type, ...] = (TemporalLifter, SequenceLifter, FactorizedLifter, Att
 # How a network is run, not what it computes.
 RUN_SETTINGS = {"batch_norm_momentum", "axis_name", "dtype", "parent", "name"}
 # What checkpoints older than a setting mean.
-EARLIER = {"kind": TemporalLifter.__name__, "target": "pose"}
+EARLIER = {"kind": TemporalLifter.__name__, "target": "pose", "fps": 50.0}
 
 
 class LoadedLifter(NamedTuple):
@@ -183,7 +183,7 @@ def restore_training(directory: Path, lifter: Lifter, optimizer: Any) -> tuple[i
     """
     directory, step = _locate(directory, None)
     loaded = load_lifter(directory, step)
-    wanted, found = describe_lifter(lifter), EARLIER | loaded.description["network"]
+    wanted, found = describe_lifter(lifter), _in_todays_terms(loaded.description["network"])
     differing = [
         f"{name} is {found.get(name)!r} there and {wanted[name]!r} here"
         for name in wanted
@@ -269,7 +269,7 @@ def _hash_files(folder: Path) -> dict[str, str]:
 def _build(description: Any, directory: Path) -> tuple[Any, dict[str, Any]]:
     """The lifter that a description names, with the shapes of its variables."""
     try:
-        described = EARLIER | description["network"]
+        described = _in_todays_terms(description["network"])
         kind = {kind.__name__: kind for kind in KINDS}[described["kind"]]
         settings = {name: described[name] for name in _settings(kind)}
         lifter = kind(
@@ -281,6 +281,14 @@ def _build(description: Any, directory: Path) -> tuple[Any, dict[str, Any]]:
             f"checkpoint {directory} does not describe a lifter that is known here ({error!r}): it was "
             "written by other software or another version; export it again"
         ) from error
+
+
+def _in_todays_terms(described: dict[str, Any]) -> dict[str, Any]:
+    """A network's description with the settings that older checkpoints lack or had in other units."""
+    described = EARLIER | described
+    if "fade_frames" in described:  # until 0.2 fades were frames of 50 a second
+        described["fade_seconds"] = [frames / 50 for frames in described.pop("fade_frames")]
+    return described
 
 
 def _abstract_variables(lifter: Any) -> dict[str, Any]:
