@@ -18,9 +18,6 @@ as they are, and no dropout is applied: the network that is trained is the one t
 """
 
 import dataclasses
-import json
-import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -30,9 +27,9 @@ import jax.numpy as jnp
 import optax
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.batches import (
+from experiments import runs
+from experiments.training.batches import (
     SKELETON,
     Bank,
     Batch,
@@ -42,8 +39,8 @@ from experiments.batches import (
     read_motion,
     seen_outputs,
 )
-from experiments.configs import PathConfig, as_json
-from experiments.train import NonFiniteLossError, State, check_finite
+from experiments.training.configs import PathConfig
+from experiments.training.loop import State
 from gated_lift import pipeline
 from gated_lift.cameras import VirtualCamera
 from gated_lift.drawing import charts
@@ -196,17 +193,15 @@ def make_step(
 def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
     """Runs a configuration to its end and returns its checkpoint folder.
 
-    Raises ValueError where the output folder holds a run already, and NonFiniteLossError.
+    Raises ValueError where the output folder holds a run already, and `runs.NonFiniteLossError`.
     """
     console = console or Console()
     folder = config.output / "checkpoints"
-    if checkpoints.newest_step(folder) is not None:
-        raise ValueError(f"output {config.output} holds a run already: choose another folder")
+    runs.check_unused(config.output, "choose another folder")
     lifter, variables, origin = checkpoints.load_lifter(config.checkpoint)
     clips = read_motion(config.as_training())
-    config.output.mkdir(parents=True, exist_ok=True)
-    described = as_json(config)
-    (config.output / "config.json").write_text(json.dumps(described, indent=1) + "\n")
+    described = runs.as_json(config)
+    runs.write_config(config.output, described)
     description = {
         "network": checkpoints.describe_lifter(lifter),
         "skeleton": SKELETON.name,
@@ -228,18 +223,8 @@ def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
         f"{len(clips)} clips, {len(bank.poses):,} frames; {config.steps:,} steps of {config.windows} windows "
         f"of {config.frames} frames, loss: {config.loss}"
     )
-    columns = (
-        TextColumn("fine-tuning"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]} steps/s, {task.fields[error]} mm absolute"),
-        TimeRemainingColumn(),
-    )
-    log_path = config.output / "metrics.jsonl"
     gathered: list[dict[str, jax.Array]] = []
-    with Progress(*columns, console=console) as progress, log_path.open("w") as log:
-        task = progress.add_task("fine-tune", total=config.steps, rate="–", error="–")
-        mark = time.perf_counter()
+    with runs.follow(config.output, console, "fine-tuning", config.steps) as tell:
         for done in range(1, config.steps + 1):
             state, metrics = step(state, bank)
             gathered.append(metrics)
@@ -247,34 +232,23 @@ def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
                 continue
             # Few windows a step: a line tells the mean since the last one.
             values = {name: float(sum(entry[name] for entry in gathered)) / len(gathered) for name in metrics}
-            if not math.isfinite(values["loss"]):
-                raise NonFiniteLossError(
-                    f"the loss is {values['loss']} by step {done}: the data or the learning rate "
-                    f"({config.learning_rate:g}) is at fault; choose a smaller one"
-                )
-            now = time.perf_counter()
-            rate = len(gathered) / (now - mark)
-            mark, gathered = now, []
-            line = {"step": done, **values, "steps_per_second": rate, "time": time.time()}
-            log.write(json.dumps(line) + "\n")
-            log.flush()
-            progress.update(
-                task, completed=done, rate=f"{rate:.1f}", error=f"{1000 * values['train_absolute_m']:.0f}"
-            )
+            gathered = []
+            runs.check_loss(values["loss"], done, config.learning_rate)
+            tell(done, values, f"{1000 * values['train_absolute_m']:.0f} mm absolute")
             if done % config.checkpoint_every == 0 or done == config.steps:
-                check_finite(state, folder)
+                runs.check_finite(state.variables, done)
                 checkpoints.save(folder, done, state.variables, description, state.optimizer)
-    draw_curves(log_path, config.output / "curves.png")
-    console.print(f"wrote {folder}, {log_path} and {config.output / 'curves.png'}")
+    curves = draw_curves(config.output)
+    console.print(f"wrote {folder}, {config.output / runs.LOG} and {curves}")
     return folder
 
 
-def draw_curves(log_path: Path, path: Path) -> None:
-    lines = [json.loads(line) for line in log_path.read_text().splitlines()]
+def draw_curves(output: Path) -> Path:
+    lines = runs.read_log(output / runs.LOG)
     steps = [line["step"] for line in lines]
     names = {"train_absolute_m": "absolute", "train_root_m": "root", "train_mpjpe_m": "root-relative"}
     curves = {title: (steps, [1000 * line[name] for line in lines]) for name, title in names.items()}
-    charts.draw_curves(curves, path, xlabel="step", ylabel="training error (mm)")
+    return charts.draw_curves(curves, output / "curves.png", xlabel="step", ylabel="training error (mm)")
 
 
 def main() -> None:

@@ -321,5 +321,9 @@ def run(config: MovingPairsConfig) -> Sequence[MovingPair]:
     return pairs
 
 
-if __name__ == "__main__":
+def main() -> None:
     run(tyro.cli(MovingPairsConfig, description=__doc__))
+
+
+if __name__ == "__main__":
+    main()

@@ -6,8 +6,8 @@ import functools
 import jax
 import numpy as np
 
-from experiments import batches, train
-from experiments.configs import SMOKE, Network
+from experiments.training import batches, loop
+from experiments.training.configs import SMOKE, Network
 from gated_lift.occlusion import MaskDistribution
 from gated_lift.skeleton import H36M_17
 from gated_lift.synthetic import generated
@@ -38,7 +38,7 @@ def make_bank():
 @functools.cache
 def draw_placed(config=TINY, seed=0):
     """256 windows and where their people stand, in NumPy."""
-    lifter = train.make_lifter(config)
+    lifter = loop.make_lifter(config)
     run = jax.jit(lambda key, bank: batches.draw_placed_batch(key, bank, lifter, config, 256))
     return jax.tree.map(np.asarray, run(jax.random.key(seed), make_bank()))
 

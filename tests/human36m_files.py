@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gated_lift.readers.human36m import RESOLUTIONS, TEST_SUBJECTS, TRAINING_SUBJECTS
+from gated_lift.readers.human36m import RESOLUTIONS, TEST_SUBJECTS, TRAINING_SUBJECTS, read_takes
 from gated_lift.readers.videopose3d import KEPT_JOINTS
 from gated_lift.synthetic import generated
 
@@ -108,3 +108,8 @@ def camera_file(views=None):
         ]
         for subject, by_view in (views or cameras()).items()
     }
+
+
+def read(folder, keypoints, cameras, subjects):
+    cameras = cameras and folder / cameras
+    return read_takes(folder / "data_3d_h36m.npz", folder / keypoints, cameras, True, subjects)

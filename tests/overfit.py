@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import batches, train
+from experiments.training import batches, loop
 from gated_lift.pipeline import screen_focal
 from gated_lift.synthetic import generated
 
@@ -40,13 +40,13 @@ def eight_clips(lifter, outputs):
 def learn(config, steps, rate, monkeypatch):
     """Errors in metres at the first and after the last of some training steps on eight clips."""
     config = dataclasses.replace(config, batch_frames=CLIPS * config.chunk_frames)
-    lifter = train.make_lifter(config)
+    lifter = loop.make_lifter(config)
     batch = eight_clips(lifter, config.chunk_frames)
-    monkeypatch.setattr(train, "draw_batch", lambda *_: batch)
+    monkeypatch.setattr(loop, "draw_batch", lambda *_: batch)
     with jax.numpy_dtype_promotion("standard"):  # Optax mixes dtypes itself
-        optimizer = train.OPTIMIZERS[config.optimizer](optax.constant_schedule(rate))
-        state = train.set_statistics(train.init_state(config, lifter, optimizer), config, lifter, None)
-        step = jax.jit(train.make_step(config, lifter, optimizer, lambda step: 0.1 + 0.0 * step))
+        optimizer = loop.OPTIMIZERS[config.optimizer](optax.constant_schedule(rate))
+        state = loop.set_statistics(loop.init_state(config, lifter, optimizer), config, lifter, None)
+        step = jax.jit(loop.make_step(config, lifter, optimizer, lambda step: 0.1 + 0.0 * step))
         errors = []
         for _ in range(steps):
             state, metrics = step(state, None)

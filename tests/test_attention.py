@@ -10,7 +10,7 @@ from lifter_oracle import ages, framed, random_variables
 from overfit import learn
 from window_clips import abstract, clip
 
-from experiments.configs import ATTENTION, AttentionNetwork
+from experiments.training.configs import ATTENTION, AttentionNetwork
 from gated_lift.networks.attention import AttentionLifter
 from gated_lift.networks.protocol import Lifter, lift_clip, mirror, mirror_mask, parameter_count
 from gated_lift.occlusion import fill_gaps, frame_times, gap_age

@@ -10,8 +10,8 @@ import pytest
 from drawn import CLIP, TINY, UNMASKED, draw, draw_placed
 from silent_detector import SILENT
 
-from experiments import batches, train
-from experiments.configs import Network
+from experiments.training import batches, loop
+from experiments.training.configs import Network
 from gated_lift.cameras import VirtualCamera
 from gated_lift.occlusion import gap_age
 from gated_lift.skeleton import H36M_17
@@ -42,7 +42,7 @@ def test_targets_are_what_the_keypoints_show(config):
     assert batch.keypoints.shape == (256, 24, 17, 2) and batch.occluded.shape == (256, 24, 17)
     assert batch.target.shape == (256, 16, 17, 3) and batch.weight.shape == (256, 16)
     np.testing.assert_array_equal(batch.target[:, :, 0], 0)
-    before = train.make_lifter(CLEAN).padding[0]
+    before = loop.make_lifter(CLEAN).padding[0]
     keypoints = np.asarray(batch.keypoints, np.float64)[:, before : before + 16]
     hidden = np.asarray(batch.occluded)[:, before : before + 16].any(-1)
     target, focal = np.asarray(batch.target, np.float64), 2 * 1145 / 1000
@@ -155,7 +155,7 @@ def test_roots_are_seen_by_one_focal_length(monkeypatch):
     )
     camera = VirtualCamera(focal=(800.0, 1600.0))
     config = dataclasses.replace(CLEAN, network=Network(target="root"), camera=camera)
-    batch = batches.draw_batch(None, None, train.make_lifter(config), config, 256)
+    batch = batches.draw_batch(None, None, loop.make_lifter(config), config, 256)
     np.testing.assert_allclose(batch.keypoints, placed[0].keypoints * (1200 / 1145), rtol=1e-5)
     np.testing.assert_array_equal(batch.target, placed[1].root[:, :, None])
 

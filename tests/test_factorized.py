@@ -13,7 +13,7 @@ from lifter_oracle import EPSILON, random_variables
 from overfit import learn
 from window_clips import abstract, clip
 
-from experiments.configs import LIN, FactorizedNetwork
+from experiments.training.configs import LIN, FactorizedNetwork
 from gated_lift.networks.factorized import FactorizedLifter, cosine_bases
 from gated_lift.networks.protocol import lift_clip, mirror, mirror_mask, parameter_count
 from gated_lift.occlusion import fill_gaps

@@ -13,8 +13,8 @@ from lifter_oracle import random_variables
 from rich.console import Console
 
 from experiments import finetune
-from experiments.batches import Batch, Placement
 from experiments.finetune import FinetuneConfig
+from experiments.training.batches import Batch, Placement
 from gated_lift.cameras import normalize_screen
 from gated_lift.networks import checkpoints
 from gated_lift.networks.temporal import TemporalLifter
@@ -123,5 +123,5 @@ def test_a_run_writes_what_evaluate_reads(surroundings, tmp_path):
     assert checkpoints.newest_step(folder) == 4 and lifter.channels == 8 and "free" in told["licences"]
     jax.tree.map(np.testing.assert_array_equal, trained["batch_stats"], variables["batch_stats"])
     assert not np.array_equal(trained["params"]["head"]["bias"], variables["params"]["head"]["bias"])
-    with pytest.raises(ValueError, match="holds a run already: choose another folder"):
+    with pytest.raises(ValueError, match="holds a finished or stopped run: choose another folder"):
         finetune.finetune(config, console)

@@ -10,7 +10,7 @@ from lifter_oracle import random_variables, sigmoid
 from overfit import learn
 from window_clips import abstract, clip
 
-from experiments.configs import HOSSAIN, SequenceNetwork
+from experiments.training.configs import HOSSAIN, SequenceNetwork
 from gated_lift import pipeline
 from gated_lift.networks.protocol import lift_clip, parameter_count
 from gated_lift.networks.sequence import NormalizedLSTM, SequenceLifter, smoothness_weights

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from experiments.judging.totals import METRICS, RUNS, Condition, Label, Totals
 from experiments.tables import layouts, networks, paper
 from experiments.tables.networks import (
     ABLATIONS,
@@ -18,7 +19,6 @@ from experiments.tables.networks import (
     contestants_on,
     stretches_of,
 )
-from experiments.totals import METRICS, RUNS, Condition, Label, Totals
 from gated_lift.synthetic import generated
 from gated_lift.synthetic.moving_pairs import MovingPair
 from solvers import Camera
@@ -241,10 +241,12 @@ def test_errors_are_measured_once_for_the_same_networks_and_settings(tmp_path, m
         measured.append((name, loaded, root_network))
         return totals_of(1.0)
 
-    monkeypatch.setattr(networks.evaluate, "measure", measure)
+    monkeypatch.setattr(networks.stretches, "measure", measure)
     monkeypatch.setattr(networks.checkpoints, "newest_step", lambda folder: 7)
     monkeypatch.setattr(networks.checkpoints, "load_lifter", lambda folder: folder.name)
-    monkeypatch.setattr(networks.evaluate, "read_people", lambda config: [generated.crossing_pair(frames=30)])
+    monkeypatch.setattr(
+        networks.stretches, "read_people", lambda config: [generated.crossing_pair(frames=30)]
+    )
     monkeypatch.setattr(networks, "ensure_trained", lambda config, folder, *rest: made(folder))
 
     def made(folder):
@@ -282,8 +284,8 @@ def test_on_human36m_networks_are_trained_and_judged_on_its_files(tmp_path, monk
 
     monkeypatch.setattr(networks, "ensure_trained", ensure_trained)
     monkeypatch.setattr(networks, "read_takes", lambda *arguments: arguments)
-    monkeypatch.setattr(networks.human36m, "join_views", lambda takes: takes)
-    monkeypatch.setattr(networks.human36m, "measure", measure)
+    monkeypatch.setattr(networks.takes, "join_views", lambda takes: takes)
+    monkeypatch.setattr(networks.takes, "measure", measure)
     monkeypatch.setattr(networks.checkpoints, "newest_step", lambda folder: 7)
     monkeypatch.setattr(networks.checkpoints, "load_lifter", lambda folder: folder)
     files = networks.Human36mFiles(

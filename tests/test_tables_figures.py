@@ -32,7 +32,7 @@ def test_who_is_hidden_for_longest_is_shown():
 def test_curves_are_drawn_from_the_logs(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        lines = [{"epoch": index / 10, "train_mpjpe_m": 0.1 / (1 + index)} for index in range(45)]
+        lines = [{"step": n, "epoch": n / 10, "train_mpjpe_m": 0.1 / (1 + n)} for n in range(45)]
         (tmp_path / name / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
     folders = {name: tmp_path / name for name in ("a", "b")}
     path = figures.training_curves(folders, tmp_path / "curves.png")

@@ -9,7 +9,7 @@ import pytest
 from lifter_oracle import lift, random_variables
 from overfit import learn
 
-from experiments.configs import TRAJECTORY, Network
+from experiments.training.configs import TRAJECTORY, Network
 from gated_lift.networks.protocol import (
     check_keypoints,
     check_values,

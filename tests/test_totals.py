@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.totals import (
+from experiments.judging.totals import (
     METRICS,
     Condition,
     Label,

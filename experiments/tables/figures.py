@@ -1,6 +1,5 @@
 """The paper's figures that show data: masks (Fig. 4), and poses at the end of an occlusion (Fig. 5)."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import runs as run_folders
 from gated_lift import metrics, pipeline
 from gated_lift.drawing import charts, pictures
 from gated_lift.drawing.scene import Scene, runs
@@ -91,7 +91,7 @@ def training_curves(folders: Mapping[str, Path], path: Path, smooth: int = 20) -
     """Training MPJPE of runs against their epochs, each point the mean of ``smooth`` lines of the log."""
     curves = {}
     for name, folder in folders.items():
-        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        lines = run_folders.read_log(folder / run_folders.LOG)
         count = len(lines) // smooth * smooth
         epochs, errors = (
             np.array([line[key] for line in lines[:count]]).reshape(-1, smooth).mean(axis=1)

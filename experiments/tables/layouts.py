@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
+from experiments.judging.totals import METRICS, RUNS, Condition, Totals, interval, mean_error
 from experiments.reporting import markdown, report, show
 from experiments.tables import paper
 from experiments.tables.networks import ABLATIONS, CONTESTANTS
-from experiments.totals import METRICS, RUNS, Condition, Totals, interval, mean_error
 from gated_lift.drawing import charts
 from gated_lift.synthetic import moving_pairs
 

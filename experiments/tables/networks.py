@@ -10,8 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments import evaluate, human36m
-from experiments.configs import (
+from experiments.judging import stretches, takes
+from experiments.judging.stretches import EvaluateConfig, Stretches
+from experiments.judging.takes import Human36mConfig
+from experiments.judging.totals import Label, Totals, load_totals, save_totals
+from experiments.runs import as_json
+from experiments.solve_weights import TuneConfig, tune
+from experiments.training.configs import (
     ABLATION,
     AS_WRITTEN,
     ATTENTION,
@@ -22,13 +27,8 @@ from experiments.configs import (
     VARIED,
     Network,
     TrainConfig,
-    as_json,
 )
-from experiments.evaluate import EvaluateConfig, Stretches
-from experiments.human36m import Human36mConfig
-from experiments.totals import Label, Totals, load_totals, save_totals
-from experiments.train import train
-from experiments.tune_solve import TuneConfig, tune
+from experiments.training.loop import train
 from gated_lift.networks import checkpoints
 from gated_lift.readers import captures
 from gated_lift.readers.human36m import read_takes
@@ -196,12 +196,12 @@ class Laboratory(NamedTuple):
         )
 
         def measure(networks: list[checkpoints.LoadedLifter]) -> Totals:
-            clips = evaluate.read_people(config)
+            clips = stretches.read_people(config)
             fps = clips[0].fps
-            cut = evaluate.cut(clips)
-            seen = {length: evaluate.see(config, length, people, fps) for length, people in cut.items()}
+            cut = stretches.cut(clips)
+            seen = {length: stretches.see(config, length, people, fps) for length, people in cut.items()}
             loaded, *others = networks
-            return evaluate.measure(config, name, loaded, seen, fps, console, *others)
+            return stretches.measure(config, name, loaded, seen, fps, console, *others)
 
         return _judged(config, config.root_network, _file_of(placed_by), measure)
 
@@ -217,9 +217,9 @@ class Laboratory(NamedTuple):
         )
 
         def measure(networks: list[checkpoints.LoadedLifter]) -> Totals:
-            takes = read_takes(positions_3d, keypoints_2d, cameras, allow_pickle, config.subjects)
+            views = read_takes(positions_3d, keypoints_2d, cameras, allow_pickle, config.subjects)
             loaded, *others = networks
-            return human36m.measure(config, name, loaded, human36m.join_views(takes), console, *others)
+            return takes.measure(config, name, loaded, takes.join_views(views), console, *others)
 
         return _judged(config, root_network, _file_of(placed_by), measure)
 
@@ -232,7 +232,7 @@ class Laboratory(NamedTuple):
         def measure(networks: list[checkpoints.LoadedLifter]) -> Totals:
             pairs = self.moving_pairs(console)
             (loaded,) = networks
-            return evaluate.measure(config, name, loaded, stretches_of(pairs), pairs[0].fps, console)
+            return stretches.measure(config, name, loaded, stretches_of(pairs), pairs[0].fps, console)
 
         return _judged(config, None, moving_pairs.EVALUATION_NAME, measure)
 

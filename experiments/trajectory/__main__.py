@@ -40,5 +40,9 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
 }
 
 
-if __name__ == "__main__":
+def main() -> None:
     run_command("trajectory", "studies", __doc__, COMMANDS)
+
+
+if __name__ == "__main__":
+    main()

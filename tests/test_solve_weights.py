@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.batches import Batch, Placement
-from experiments.evaluate import EvaluateConfig
-from experiments.tune_solve import (
+from experiments.judging.stretches import EvaluateConfig
+from experiments.solve_weights import (
     Logarithms,
     Solve,
     TuneConfig,
@@ -19,6 +18,7 @@ from experiments.tune_solve import (
     solve_of,
     tune,
 )
+from experiments.training.batches import Batch, Placement
 from gated_lift.cameras import VirtualCamera, normalize_screen
 from gated_lift.skeleton import H36M_17
 from solvers import Camera, TrajectoryConfig, project

@@ -18,8 +18,9 @@ from drawn import CLIP, TINY, draw, make_bank
 from lifter_oracle import random_variables
 from rich.console import Console
 
-from experiments import batches, train
-from experiments.configs import CONFIGS, Network, SequenceNetwork
+from experiments import runs
+from experiments.training import batches, loop
+from experiments.training.configs import CONFIGS, Network, SequenceNetwork
 from gated_lift.networks import checkpoints
 from gated_lift.skeleton import H36M_17
 
@@ -47,7 +48,7 @@ def surroundings(tmp_path_factory):
 @pytest.fixture
 def motion(monkeypatch):
     """Two people over 32 frames: one step of 64 frames is an epoch."""
-    monkeypatch.setattr(train, "read_motion", lambda config: (CLIP,))
+    monkeypatch.setattr(loop, "read_motion", lambda config: (CLIP,))
 
 
 def silent():
@@ -64,8 +65,8 @@ def same(first, second):
 
 
 def read(output, config):
-    lifter = train.make_lifter(config)
-    state = train.init_state(config, lifter, optax.amsgrad(lambda step: 1e-3))
+    lifter = loop.make_lifter(config)
+    state = loop.init_state(config, lifter, optax.amsgrad(lambda step: 1e-3))
     return checkpoints.restore_training(output / "checkpoints", lifter, state.optimizer)
 
 
@@ -79,8 +80,8 @@ def finished(tmp_path_factory):
     config = dataclasses.replace(TINY, output=output)
     console = silent()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "read_motion", lambda config: (CLIP,))
-        train.train(config, console)
+        patch.setattr(loop, "read_motion", lambda config: (CLIP,))
+        loop.train(config, console)
     return config, output, console.file.getvalue()
 
 
@@ -112,12 +113,12 @@ def test_a_resumed_run_equals_a_straight_one_bit_for_bit(finished, motion, tmp_p
 
     monkeypatch.setattr(checkpoints, "save", stop)
     with pytest.raises(KeyboardInterrupt):
-        train.train(config, silent())
+        loop.train(config, silent())
     monkeypatch.setattr(checkpoints, "save", save)
     # As a kill leaves it: later lines of the log that have no checkpoint, the last one cut.
     with (config.output / "metrics.jsonl").open("a") as log:
         log.write('{"step": 6, "epoch": 6.0, "loss": 1.0}\n{"step": 8, "ep')
-    train.train(dataclasses.replace(config, resume=True), silent())
+    loop.train(dataclasses.replace(config, resume=True), silent())
 
     first, second = read(straight, config), read(config.output, config)
     assert first[0] == second[0] == STEPS
@@ -135,7 +136,7 @@ def test_a_finished_run_is_not_written_over(finished):
     with pytest.raises(
         ValueError, match=r"holds a finished or stopped run: add --resume or choose another folder"
     ):
-        train.train(dataclasses.replace(config, seed=9), silent())
+        loop.train(dataclasses.replace(config, seed=9), silent())
     assert (output / "config.json").read_text() == before
 
 
@@ -145,7 +146,7 @@ def test_resuming_with_another_network_names_the_setting(finished, motion, tmp_p
     (tmp_path / "copy" / "config.json").unlink()
     other = dataclasses.replace(config.network, channels=16)
     with pytest.raises(ValueError, match="channels is 8 there and 16 here"):
-        train.train(
+        loop.train(
             dataclasses.replace(config, network=other, output=tmp_path / "copy", resume=True), silent()
         )
 
@@ -159,7 +160,7 @@ def test_resuming_with_other_settings_names_them(finished, motion, tmp_path):
     with pytest.raises(
         ValueError, match="another learning_rate, seed: resume with the settings of that file"
     ):
-        train.train(other, silent())
+        loop.train(other, silent())
 
 
 def noise(key, bank, lifter, config, size):
@@ -172,23 +173,23 @@ def noise(key, bank, lifter, config, size):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(motion, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "draw_batch", noise)
+    monkeypatch.setattr(loop, "draw_batch", noise)
     config = dataclasses.replace(TINY, output=tmp_path, learning_rate=float("inf"))
     with pytest.raises(
-        train.NonFiniteLossError, match=r"the loss is (nan|inf) at step 2: .* learning rate \(inf\)"
+        runs.NonFiniteLossError, match=r"the loss is (nan|inf) at step 2: .* learning rate \(inf\)"
     ):
-        train.train(config, silent())
+        loop.train(config, silent())
     assert checkpoints.newest_step(tmp_path / "checkpoints") is None
 
 
 def test_weights_that_are_not_finite_are_not_saved(motion, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "draw_batch", noise)
+    monkeypatch.setattr(loop, "draw_batch", noise)
     # One step only: its loss is from before the weights were spoiled.
     config = dataclasses.replace(TINY, output=tmp_path, learning_rate=float("inf"), epochs=1)
     with pytest.raises(
-        train.NonFiniteLossError, match=r"weights are not finite after step 1, though the loss"
+        runs.NonFiniteLossError, match=r"weights are not finite after step 1, though the loss"
     ):
-        train.train(config, silent())
+        loop.train(config, silent())
     assert checkpoints.newest_step(tmp_path / "checkpoints") is None
 
 
@@ -199,13 +200,13 @@ def test_a_batch_that_devices_cannot_share_is_refused(batch, chunk, monkeypatch)
     with pytest.raises(
         ValueError, match=rf"makes {batch // chunk} windows, which 2 devices cannot share evenly"
     ):
-        train.distribute(config, None, None, None)
+        loop.distribute(config, None, None, None)
 
 
 def test_a_chunk_stride_that_the_network_cannot_take_is_refused(tmp_path):
     config = dataclasses.replace(TINY, chunk_frames=8, chunk_stride=2, output=tmp_path / "run")
     with pytest.raises(ValueError, match=r"chunk_stride is 2: filter_widths \(3, .*allow 1, 3"):
-        train.train(config, silent())
+        loop.train(config, silent())
     assert not config.output.exists()
 
 
@@ -219,22 +220,23 @@ def test_a_run_that_is_older_than_a_setting_is_the_same_run(finished, motion, tm
     del described["network"]["target"]
     path.write_text(json.dumps(described))
     config = dataclasses.replace(config, output=tmp_path / "copy", resume=True)
-    assert train._check_same_run(path, config) is None
+    assert loop.train(config, silent()) == config.output / "checkpoints"
+    path.write_text(json.dumps(described))
     with pytest.raises(ValueError, match="another velocity_weight: resume"):
-        train.train(dataclasses.replace(config, velocity_weight=1.0), silent())
+        loop.train(dataclasses.replace(config, velocity_weight=1.0), silent())
     with pytest.raises(ValueError, match="another network, loss: resume"):
         other = dataclasses.replace(config, network=SequenceNetwork(window=16), loss="sequence")
-        train.train(other, silent())
+        loop.train(other, silent())
 
 
 def test_a_rival_is_trained_and_loaded(motion, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "draw_batch", noise)
-    monkeypatch.setattr(train, "STATISTICS_WINDOWS", 16)
+    monkeypatch.setattr(loop, "draw_batch", noise)
+    monkeypatch.setattr(loop, "STATISTICS_WINDOWS", 16)
     network = SequenceNetwork(channels=4, window=2)
     config = dataclasses.replace(
         CONFIGS["hossain"][1], network=network, chunk_frames=2, batch_frames=64, epochs=1, output=tmp_path
     )
-    loaded = checkpoints.load_lifter(train.train(config, silent()))
+    loaded = checkpoints.load_lifter(loop.train(config, silent()))
     assert loaded.lifter.channels == 4 and set(loaded.variables) == {"params", "statistics"}
     spread = np.asarray(loaded.variables["statistics"]["poses"]["std"])
     # Of the noise: about 1 each, but set, so not 1 exactly.
@@ -260,7 +262,7 @@ def test_a_rival_is_trained_and_loaded(motion, tmp_path, monkeypatch):
 def test_windows_and_losses_that_do_not_fit_are_refused(changes, match, tmp_path):
     config = dataclasses.replace(TINY, output=tmp_path / "run", **changes)
     with pytest.raises(ValueError, match=match):
-        train.train(config, silent())
+        loop.train(config, silent())
     assert not config.output.exists()
 
 
@@ -269,11 +271,11 @@ def test_configurations_describe_themselves():
     assert set(CONFIGS) == names
     for words, config in CONFIGS.values():
         assert words and config.batch_frames % config.chunk_frames == 0
-        train.check_settings(config, train.make_lifter(config))
+        loop.check_settings(config, loop.make_lifter(config))
         described = json.loads(json.dumps(dataclasses.asdict(config), default=str))
         assert described["network"] == json.loads(json.dumps(vars(config.network)))
     paper = CONFIGS["paper"][1]
-    lifter = train.make_lifter(paper)
+    lifter = loop.make_lifter(paper)
     assert (lifter.receptive_field, lifter.channels, lifter.dropout, lifter.fill) == (243, 1024, 0.25, "zero")
     assert (paper.batch_frames, paper.epochs, paper.learning_rate_decay, paper.chunk_frames) == (
         1024,
@@ -287,11 +289,11 @@ def test_schedules():
     config = dataclasses.replace(
         TINY, epochs=4, batch_frames=100, learning_rate=1e-3, learning_rate_decay=0.5
     )
-    per_epoch, steps, learning_rate, batch_norm_rate = train.make_schedules(config, frames=1010)
+    per_epoch, steps, learning_rate, batch_norm_rate = loop.make_schedules(config, frames=1010)
     assert (per_epoch, steps) == (10, 40)
     np.testing.assert_allclose([learning_rate(step) for step in (0, 9, 10, 39)], [1e-3, 1e-3, 5e-4, 1.25e-4])
     drops = dataclasses.replace(config, learning_rate_decay=1.0, learning_rate_drops=(2, 3))
-    learning_rate = train.make_schedules(drops, frames=1010)[2]
+    learning_rate = loop.make_schedules(drops, frames=1010)[2]
     np.testing.assert_allclose(
         [learning_rate(step) for step in (0, 19, 21, 29, 31, 39)],
         [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5],
@@ -306,8 +308,8 @@ def test_schedules():
 
 def test_one_output_a_window_has_the_loss_of_the_dense_form():
     """With running statistics: batch statistics differ, because the dense form sees more positions."""
-    lifter = train.make_lifter(TINY)
-    variables = random_variables(train.init_state(TINY, lifter, optax.amsgrad(1e-3)).variables, 0)
+    lifter = loop.make_lifter(TINY)
+    variables = random_variables(loop.init_state(TINY, lifter, optax.amsgrad(1e-3)).variables, 0)
     batch = jax.tree.map(jnp.asarray, draw())
     run = jax.jit(
         lambda keypoints, occluded, age, output_stride: lifter.apply(
@@ -315,13 +317,13 @@ def test_one_output_a_window_has_the_loss_of_the_dense_form():
         ),
         static_argnums=3,
     )
-    dense = train.squared_joint_error(run(batch.keypoints, batch.occluded, batch.age, 1), batch.target)
+    dense = loop.squared_joint_error(run(batch.keypoints, batch.occluded, batch.age, 1), batch.target)
     assert dense.shape == (256, 16, 17)
     for output in (0, 7, 15):
         window = slice(output, output + lifter.receptive_field)
         inputs = (batch.keypoints[:, window], batch.occluded[:, window], batch.age[:, window])
         poses = run(*inputs, lifter.receptive_field)
-        strided = train.squared_joint_error(poses, batch.target[:, output : output + 1])
+        strided = loop.squared_joint_error(poses, batch.target[:, output : output + 1])
         np.testing.assert_allclose(strided[:, 0], dense[:, output], rtol=1e-4, atol=1e-5)
 
 
@@ -333,15 +335,15 @@ def four_windows():
 
 def fixed_step(config):
     """A compiled step on one and the same batch, and the state that it starts from; no dropout."""
-    lifter = train.make_lifter(config)
+    lifter = loop.make_lifter(config)
     optimizer = optax.amsgrad(1e-2)
-    state = train.init_state(config, lifter, optimizer)
+    state = loop.init_state(config, lifter, optimizer)
     state = state._replace(variables=random_variables(state.variables, 3))
 
     def make(**settings):
-        return train.make_step(config, lifter, optimizer, lambda step: 0.25 + 0.0 * step, **settings)
+        return loop.make_step(config, lifter, optimizer, lambda step: 0.25 + 0.0 * step, **settings)
 
-    compiled, state, bank, one_copy = train.distribute(config, make, state, make_bank())
+    compiled, state, bank, one_copy = loop.distribute(config, make, state, make_bank())
     return compiled, state, bank, one_copy
 
 
@@ -385,7 +387,7 @@ def check_both_ways(results):
 
 def test_pmap_and_jit_take_the_same_step(monkeypatch):
     batch = four_windows()
-    monkeypatch.setattr(train, "draw_batch", share_of(batch))
+    monkeypatch.setattr(loop, "draw_batch", share_of(batch))
     check_both_ways(both_ways())
 
 
@@ -393,16 +395,16 @@ def test_four_devices_take_the_step_of_one(tmp_path):
     """On simulated devices: statistics and gradients are those of the whole batch, under jit and pmap."""
     batch = four_windows()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "draw_batch", share_of(batch))
+        patch.setattr(loop, "draw_batch", share_of(batch))
         alone = both_ways()[0]
     np.savez(tmp_path / "batch.npz", **batch._asdict())
     program = (
         "import jax, sys, numpy as np, jax.numpy as jnp\n"
-        "import test_train as t\n"
-        "from experiments import batches, train\n"
+        "import test_loop as t\n"
+        "from experiments.training import batches, loop\n"
         "assert jax.device_count() == 4\n"
         "batch = batches.Batch(**{k: jnp.asarray(v) for k, v in np.load(sys.argv[1]).items()})\n"
-        "train.draw_batch = t.share_of(batch)\n"
+        "loop.draw_batch = t.share_of(batch)\n"
         "results = t.both_ways()\n"
         "t.check_both_ways(results)\n"
         "leaves = jax.tree.leaves([results[0][0].variables, results[0][1]])\n"
@@ -443,7 +445,7 @@ def test_losses_match_numpy(loss):
     def mean(values, weight):
         return jnp.sum(values * weight) / jnp.sum(weight)
 
-    found = train.training_loss(config, jnp.asarray(poses, jnp.float32), batch, mean)
+    found = loop.training_loss(config, jnp.asarray(poses, jnp.float32), batch, mean)
     error, steps = poses - target, weight[:, 1:]
     distance = np.linalg.norm(error, axis=-1)
     if loss == "sequence":
@@ -466,7 +468,7 @@ def test_losses_match_numpy(loss):
 
 def test_statistics_are_of_the_frames_that_count(monkeypatch):
     config = dataclasses.replace(TINY, network=SequenceNetwork(channels=4, window=16))
-    lifter = train.make_lifter(config)
+    lifter = loop.make_lifter(config)
     rng = np.random.default_rng(0)
     keypoints, target = rng.normal(size=(9, 16, 17, 2)), rng.normal(size=(9, 16, 17, 3))
     weight = np.arange(16)[None] < rng.integers(1, 16, (9, 1))
@@ -474,20 +476,20 @@ def test_statistics_are_of_the_frames_that_count(monkeypatch):
     batch = batches.Batch(
         keypoints.astype(np.float32), None, None, target.astype(np.float32), weight.astype(np.float32)
     )
-    monkeypatch.setattr(train, "draw_batch", lambda *_: batch)
+    monkeypatch.setattr(loop, "draw_batch", lambda *_: batch)
     blank = {"params": {}, "statistics": {}}
-    state = train.set_statistics(train.State(None, blank, None), config, lifter, None)
+    state = loop.set_statistics(loop.State(None, blank, None), config, lifter, None)
     offsets = keypoints[weight][:, 1:] - keypoints[weight][:, :1]
     found = state.variables["statistics"]
     np.testing.assert_allclose(found["keypoints"]["mean"], offsets.mean(0), atol=1e-5)
     np.testing.assert_allclose(found["poses"]["std"], target[weight][:, 1:].std(0), atol=1e-5)
     # Networks that standardise nothing are left alone.
-    plain = train.State(None, {"params": {}}, None)
-    assert train.set_statistics(plain, TINY, train.make_lifter(TINY), None) is plain
+    plain = loop.State(None, {"params": {}}, None)
+    assert loop.set_statistics(plain, TINY, loop.make_lifter(TINY), None) is plain
 
 
 def test_every_step_draws_anew(monkeypatch):
-    monkeypatch.setattr(train, "draw_batch", noise)
+    monkeypatch.setattr(loop, "draw_batch", noise)
     config = dataclasses.replace(TINY, network=dataclasses.replace(TINY.network, dropout=0.0))
     compiled, state, bank, _ = fixed_step(config)
 
@@ -501,10 +503,10 @@ def test_every_step_draws_anew(monkeypatch):
 def test_running_statistics_move_by_the_scheduled_rate(monkeypatch):
     config = dataclasses.replace(TINY, network=dataclasses.replace(TINY.network, dropout=0.0))
     batch = four_windows()
-    monkeypatch.setattr(train, "draw_batch", share_of(batch))
+    monkeypatch.setattr(loop, "draw_batch", share_of(batch))
     compiled, state, bank, _ = fixed_step(config)
     before = jax.tree.map(np.asarray, state.variables)
-    lifter = train.make_lifter(config)
+    lifter = loop.make_lifter(config)
     _, own = lifter.apply(
         before, batch.keypoints, batch.occluded, train=True, age=batch.age, mutable=["batch_stats"]
     )

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from experiments import recorded
-from experiments.configs import TrainConfig
-from experiments.recorded import RecordedBank
+from experiments.training import recorded
+from experiments.training.configs import TrainConfig
+from experiments.training.recorded import RecordedBank
 from gated_lift.cameras import VirtualCamera, denormalize_screen, normalize_screen, sample_static_camera
 from gated_lift.clips import MotionClip, concatenate_people
 from gated_lift.networks.protocol import Lifter, mirror, mirror_mask

@@ -1,6 +1,6 @@
 """Training configurations. Every name here is a subcommand of ``python -m experiments.train``."""
 
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -194,17 +194,6 @@ class PathConfig:
             chunk_frames=self.frames,
             chunk_stride=1,
         )
-
-
-def as_json(value: Any) -> Any:
-    """A configuration as JSON values, NamedTuples with their names and paths as text."""
-    if is_dataclass(value):
-        return {name: as_json(entry) for name, entry in vars(value).items()}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: as_json(entry) for name, entry in value._asdict().items()}
-    if isinstance(value, tuple | list):
-        return [as_json(entry) for entry in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 SMOKE = TrainConfig(

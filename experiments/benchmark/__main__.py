@@ -1,0 +1,31 @@
+"""Speed of the project's parts against what one would use otherwise, measured side by side in one run.
+
+python -m experiments.benchmark trajectory
+python -m experiments.benchmark trajectory --frames 100 1000 --people 1 32 --repeats 9 --output trajectory.md
+python -m experiments.benchmark elimination --frames 1000 10000 --people 1 32
+python -m experiments.benchmark streaming --people 1 10 --lags 25 100
+python -m experiments.benchmark training --channels 128
+"""
+
+from collections.abc import Callable
+
+from experiments.benchmark.elimination import EliminationBenchmark, run_elimination
+from experiments.benchmark.streaming import StreamingBenchmark, run_streaming
+from experiments.benchmark.training import TrainingBenchmark, run_training
+from experiments.benchmark.trajectory import TrajectoryBenchmark, run_trajectory
+from experiments.commands import run_command
+
+COMMANDS: dict[str, tuple[type, Callable]] = {
+    "trajectory": (TrajectoryBenchmark, run_trajectory),
+    "elimination": (EliminationBenchmark, run_elimination),
+    "streaming": (StreamingBenchmark, run_streaming),
+    "training": (TrainingBenchmark, run_training),
+}
+
+
+def main() -> None:
+    run_command("benchmark", "benchmarks", __doc__, COMMANDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""What a run leaves behind: a folder with its configuration, a log with one line a step, and checkpoints.
+
+config.json    what was asked for
+metrics.jsonl  {"step": 50, "loss": 0.01, ..., "steps_per_second": 12.3, "time": 1.7e9}, line by line
+checkpoints/   of `gated_lift.networks.checkpoints`
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gated_lift.networks import checkpoints
+
+CONFIG = "config.json"
+LOG = "metrics.jsonl"
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became NaN or infinite; the message names the step and what to try."""
+
+
+class DamagedLogError(ValueError):
+    """A line of a metrics log is none that a run writes; the message names the file and the line."""
+
+
+# --------------------------------------------------------------------------------------- configuration
+
+
+def as_json(value: Any) -> Any:
+    """A configuration as JSON values, NamedTuples with their names and paths as text."""
+    if is_dataclass(value):
+        return {name: as_json(entry) for name, entry in vars(value).items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: as_json(entry) for name, entry in value._asdict().items()}
+    if isinstance(value, tuple | list):
+        return [as_json(entry) for entry in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def write_config(output: Path, described: Mapping[str, Any]) -> None:
+    """Makes the run folder, with the configuration in it."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / CONFIG).write_text(json.dumps(described, indent=1) + "\n")
+
+
+def check_same_config(
+    output: Path, described: Mapping[str, Any], defaults: Mapping[str, Any], free: Set[str]
+) -> None:
+    """Raises ValueError where the run in ``output`` began with other settings, and names them: what decides
+    a run's numbers may not change half-way.
+
+    defaults: what a setting has there that is younger than the run. free: settings that may change.
+    """
+    path = output / CONFIG
+    if not path.exists():
+        return
+    before = _filled(json.loads(path.read_text()), defaults)
+    changed = [name for name in described if name not in free and before.get(name) != described[name]]
+    if changed:
+        raise ValueError(
+            f"resume: {path} has another {', '.join(changed)}: resume with the settings of that file, "
+            "or start a run in another output folder"
+        )
+
+
+def _filled(stored: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """``stored`` with what it lacks, also inside of it."""
+    both = {
+        name: _filled(stored[name], default)
+        for name, default in defaults.items()
+        if isinstance(default, Mapping) and isinstance(stored.get(name), Mapping)
+    }
+    return {**defaults, **stored, **both}
+
+
+def check_unused(output: Path, mend: str) -> None:
+    """Raises ValueError where ``output`` holds a run with checkpoints; ``mend`` tells what to do then."""
+    if checkpoints.newest_step(output / "checkpoints") is not None:
+        raise ValueError(f"output {output} holds a finished or stopped run: {mend}")
+
+
+# ------------------------------------------------------------------------------------------------- log
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics log, one a step. A last line without an end was being written when the run was
+    stopped, and is left out. Raises DamagedLogError for any other line that is not one of a run's.
+    """
+    found: list[dict[str, Any]] = []
+    for number, text in enumerate(path.read_text().splitlines(keepends=True), 1):
+        if not text.endswith("\n"):
+            break
+        try:
+            line = json.loads(text)
+            step = line["step"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise DamagedLogError(
+                f"{path} is damaged at line {number} ({error!r}): delete that line, or start a run in "
+                "another output folder"
+            ) from error
+        if not isinstance(step, int) or (found and step <= found[-1]["step"]):
+            raise DamagedLogError(
+                f"{path} is damaged at line {number}: step {step} does not follow on the line before; delete "
+                "what does not belong to the run, or start one in another output folder"
+            )
+        found.append(line)
+    return found
+
+
+@contextmanager
+def follow(
+    output: Path,
+    console: Console,
+    name: str,
+    steps: int,
+    begin: int = 0,
+    unit: str = "steps",
+    units_a_step: int = 1,
+) -> Iterator[Callable[[int, Mapping[str, float], str], None]]:
+    """A progress bar and the metrics log of steps ``begin`` + 1 to ``steps``.
+
+    Yields tell(step, values, shown), which writes the step, its values and the rate since the line before to
+    the log, and ``shown`` beside the bar. A rate counts ``unit``, of which a step has ``units_a_step``. Lines
+    of later steps, which a resumed run writes again, are dropped at the start, so that the log has each once.
+    """
+    path = output / LOG
+    kept = [line for line in read_log(path) if line["step"] <= begin] if path.exists() else []
+    path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    columns = (
+        TextColumn(name),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(f"{{task.fields[rate]}} {unit}/s, {{task.fields[shown]}}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress, path.open("a") as log:
+        task = progress.add_task(name, total=steps, completed=begin, rate="–", shown="–")
+        mark, marked = time.perf_counter(), begin
+
+        def tell(step: int, values: Mapping[str, float], shown: str) -> None:
+            nonlocal mark, marked
+            now = time.perf_counter()
+            rate = (step - marked) * units_a_step / (now - mark)
+            mark, marked = now, step
+            line = {"step": step, **values, f"{unit}_per_second": rate, "time": time.time()}
+            log.write(json.dumps(line) + "\n")
+            log.flush()
+            text = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+            progress.update(task, completed=step, rate=text, shown=shown)
+
+        yield tell
+
+
+# -------------------------------------------------------------------------------------- finite numbers
+
+
+def check_loss(value: float, step: int, learning_rate: float) -> None:
+    """Raises NonFiniteLossError unless the loss is finite."""
+    if not math.isfinite(value):
+        raise NonFiniteLossError(
+            f"the loss is {value} at step {step}: the data or the learning rate ({learning_rate:g}) is at "
+            "fault; choose a smaller one, or go on from the newest checkpoint, which is from before"
+        )
+
+
+def check_finite(variables: Any, step: int) -> None:
+    """A finite loss may still have had a gradient that was not: such weights must not replace good ones.
+    Raises NonFiniteLossError.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    broken = [jax.tree_util.keystr(path) for path, leaf in leaves if not bool(jnp.isfinite(leaf).all())]
+    if broken:
+        raise NonFiniteLossError(
+            f"{broken[0]} and {len(broken) - 1} other weights are not finite after step {step}, though the "
+            "loss still was: the data or the learning rate is at fault; the newest checkpoint is from before"
+        )

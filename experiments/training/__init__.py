@@ -1,0 +1,1 @@
+"""How lifters are trained: configurations, what a step draws, losses, and the loop."""

@@ -1,0 +1,66 @@
+"""A small capture file and a network of random weights, for tests of the evaluation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from lifter_oracle import random_variables
+
+from experiments.judging.stretches import EvaluateConfig
+from gated_lift.networks import checkpoints
+from gated_lift.networks.temporal import TemporalLifter
+from gated_lift.readers.captures import JOINT_NAMES
+from gated_lift.skeleton import H36M_17
+from gated_lift.synthetic import generated
+
+LIFTER = TemporalLifter("two_stream", 8, (3, 3))
+LENGTH = 20
+
+
+def write(path, lengths=(45, 25, 20), subjects=("02", "05", "16"), fps=50.0):
+    """A capture file of walks: two stretches of a validation subject, one of another, one of neither."""
+    motion = generated.crossing_pair(frames=sum(lengths), fps=50.0, seed=0).poses[0]
+    start = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int32)
+    np.savez_compressed(
+        path,
+        poses=np.round(motion / 2e-4).astype(np.int16),
+        scale=np.float32(2e-4),
+        start=start,
+        length=np.array(lengths, np.int32),
+        clip=np.array([f"{subject}_01" for subject in subjects]),
+        subject=np.array(subjects),
+        action=np.array(["walk"] * len(lengths)),
+        fps=np.float32(fps),
+        floor_z=np.zeros(len(lengths), np.float32),
+        joint_names=np.array(JOINT_NAMES),
+        parents=np.array(H36M_17.parents, np.int8),
+        up_axis=np.array("z"),
+        licence=np.array("free for all uses"),
+    )
+    return path
+
+
+def write_files(folder):
+    """A folder with captures and a network of random weights."""
+    write(folder / "captures.npz")
+    shapes = jax.eval_shape(
+        lambda: LIFTER.init(jax.random.key(0), jnp.zeros((1, 9, 17, 2)), jnp.zeros((1, 9, 17), bool))
+    )
+    checkpoints.save(
+        folder / "random" / "checkpoints",
+        3,
+        random_variables(shapes, 0, spread=0.3),
+        {"network": checkpoints.describe_lifter(LIFTER)},
+    )
+    return folder
+
+
+def config_for(folder, **changes):
+    settings = {
+        "checkpoint": (folder / "random" / "checkpoints",),
+        "data": (folder / "captures.npz",),
+        "ratios": (0.0, 0.5),
+        "kernel_frames": (5,),
+        "flip": False,
+        "batch_people": 2,
+    }
+    return EvaluateConfig(**(settings | changes))

@@ -1,0 +1,81 @@
+"""The run folder: what is written, what a resumed run keeps of it, and what is refused."""
+
+import io
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import pytest
+from rich.console import Console
+
+from experiments import runs
+
+
+class Pair(NamedTuple):
+    first: Path
+    second: tuple[float, ...]
+
+
+def test_configurations_become_json():
+    assert runs.as_json(Pair(Path("a/b"), (1.0, 2.0))) == {"first": "a/b", "second": [1.0, 2.0]}
+
+
+def write_log(path, *lines):
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def follow(output, steps, begin=0):
+    """Tells of every step, and returns the log."""
+    console = Console(file=io.StringIO(), width=200)
+    with runs.follow(output, console, "running", steps, begin, "samples", 10) as tell:
+        for step in range(begin + 1, steps + 1):
+            tell(step, {"loss": 1 / step}, f"{step} mm")
+    return runs.read_log(output / runs.LOG), console.file.getvalue()
+
+
+def test_a_log_has_a_line_a_step_and_its_rate(tmp_path):
+    log, printed = follow(tmp_path, 3)
+    assert [line["step"] for line in log] == [1, 2, 3] and log[1]["loss"] == 0.5
+    assert all(line["samples_per_second"] > 0 and line["time"] > 0 for line in log)
+    assert "running" in printed and "3/3" in printed and "3 mm" in printed
+
+
+def test_later_lines_are_dropped_and_a_cut_one_too(tmp_path):
+    follow(tmp_path, 5)
+    with (tmp_path / runs.LOG).open("a") as log:
+        log.write('{"step": 6, "lo')
+    log, _ = follow(tmp_path, 4, begin=3)
+    assert [line["step"] for line in log] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "damage", ["not JSON\n", "[1]\n", '{"loss": 1}\n', '{"step": "2"}\n', '{"step": 1}\n', "\0\0\n"]
+)
+def test_a_damaged_log_is_refused(damage, tmp_path):
+    path = write_log(tmp_path / runs.LOG, {"step": 1})
+    with path.open("a") as log:
+        log.write(damage + '{"step": 3}\n')
+    with pytest.raises(runs.DamagedLogError, match=r"metrics.jsonl is damaged at line 2"):
+        follow(tmp_path, 4, begin=3)
+
+
+def test_other_settings_are_named(tmp_path):
+    runs.write_config(tmp_path / "run", {"seed": 0, "network": {"channels": 8}, "output": "a"})
+    defaults = {"loss": "squared", "network": {"channels": 256, "target": "pose"}}
+    here = {"seed": 0, "loss": "squared", "network": {"channels": 8, "target": "pose"}, "output": "b"}
+    runs.check_same_config(tmp_path / "run", here, defaults, {"output"})
+    runs.check_same_config(tmp_path / "nothing", here, defaults, {"output"})
+    with pytest.raises(ValueError, match=r"config.json has another seed, loss: resume with the settings"):
+        runs.check_same_config(tmp_path / "run", here | {"seed": 1, "loss": "l1"}, defaults, {"output"})
+
+
+def test_numbers_that_are_not_finite_are_refused():
+    runs.check_loss(0.5, 7, 0.1)
+    with pytest.raises(runs.NonFiniteLossError, match=r"the loss is nan at step 7: .* \(0.1\) is at fault"):
+        runs.check_loss(float("nan"), 7, 0.1)
+    weights = {"head": {"kernel": jnp.ones(2)}, "body": jnp.array([1.0, jnp.inf])}
+    with pytest.raises(runs.NonFiniteLossError, match=r"\['body'\] and 0 other weights .* after step 7"):
+        runs.check_finite(weights, 7)
+    runs.check_finite(weights["head"], 7)
