@@ -25,7 +25,6 @@ from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.occlusion import MaskDistribution
 from gated_lift.readers.human36m import (
     RESOLUTIONS,
-    TRAINING_SUBJECTS,
     action_of,
     read_cameras,
     read_takes,
@@ -33,7 +32,12 @@ from gated_lift.readers.human36m import (
     resect_cameras,
     write_cameras,
 )
-from gated_lift.readers.videopose3d import KEPT_JOINTS, read_positions_2d, read_positions_3d
+from gated_lift.readers.videopose3d import (
+    KEPT_JOINTS,
+    TRAINING_SUBJECTS,
+    read_positions_2d,
+    read_positions_3d,
+)
 from gated_lift.skeleton import COCO_17, H36M_17, convert
 from solvers import TrajectoryConfig, normalize, project
 

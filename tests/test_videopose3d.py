@@ -44,6 +44,7 @@ def test_captures_are_read(tmp_path):
     assert [clip.name for clip in clips] == ["S9/Directions", "S9/Walking 1", "S11/Directions 1"]
     assert [clip.poses.shape for clip in clips] == [(1, 5, 17, 3), (1, 4, 17, 3), (1, 3, 17, 3)]
     assert clips[0].skeleton == H36M_17 and clips[0].fps == 50.0 and "Human3.6M" in clips[0].licence
+    assert {clip.split for clip in clips} == {"validation"}
     # The published order of the seventeen, written out so that the removal list is checked against something
     # else.
     kept = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]

@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from gated_lift.clips import MotionClip
 from gated_lift.readers.videopose3d import (
+    TRAINING_SUBJECTS,
     KeypointFile,
     KeypointView,
     match_captures,
@@ -28,9 +29,6 @@ from gated_lift.readers.videopose3d import (
 from gated_lift.skeleton import H36M_17, convert
 from solvers import Camera, Extrinsics, resect
 
-# The split that results on Human3.6M are reported with.
-TRAINING_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
-TEST_SUBJECTS = ("S9", "S11")
 # Image sizes of the four views, in the order of the files.
 RESOLUTIONS = ((1000, 1002), (1000, 1000), (1000, 1000), (1000, 1002))
 RESECTED_POINTS = 4000  # joints that a view's camera is found from: of one number, so that all compile once

@@ -20,6 +20,9 @@ RAW_JOINTS = 32
 # Human3.6M repeats joints and adds ends of toes and fingers: these leave H36M_17, in its order.
 REMOVED_JOINTS = (4, 5, 9, 10, 11, 16, 20, 21, 22, 23, 24, 28, 29, 30, 31)
 KEPT_JOINTS = tuple(joint for joint in range(RAW_JOINTS) if joint not in REMOVED_JOINTS)
+# The split that results on Human3.6M are reported with.
+TRAINING_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
+TEST_SUBJECTS = ("S9", "S11")
 # The video of this take is damaged, so results on Human3.6M are reported without it.
 DAMAGED = (("S11", "Directions"),)
 LICENCE = (
@@ -70,6 +73,7 @@ def read_positions_3d(
     """Reads ``positions_3d``: {subject: {action: (frames, 32, 3) metres}}, world z up, 50 fps.
 
     The 32 joints become the 17 of `H36M_17`; takes come in the file's order with the name "subject/action".
+    Those of `TEST_SUBJECTS` are for validation.
 
     allow_pickle: must be True to read the file at all, since it holds pickles; only for files that you trust.
     subjects: keep only these; None keeps all. exclude: (subject, action) of takes to leave out, by default
@@ -98,6 +102,7 @@ def read_positions_3d(
             action=action,
             floor_z=0.0,  # Human3.6M's world stands on the floor
             licence=LICENCE,
+            split="validation" if subject in TEST_SUBJECTS else "train",
         )
         try:
             clips.append(validate(clip))
