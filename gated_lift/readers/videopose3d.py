@@ -35,8 +35,9 @@ class KeypointView(NamedTuple):
     """2D keypoints of one person in one view of one take.
 
     keypoints: (frames, joints, 2) float32 pixels, origin top left; NaN where the detector gave nothing.
-    confidence: (frames, joints) float32; one where the file tells none.
-    occluded: (frames, joints) bool; True where the keypoint is not finite.
+    confidence: (frames, joints) float32; one where the file tells none, zero where hidden.
+    occluded: (frames, joints) bool; True where the detector gave nothing (`read_positions_2d` says how files
+    tell).
     resolution: (width, height) in pixels, None where the file tells none.
     """
 
@@ -123,7 +124,9 @@ def read_positions_2d(
     ``metadata``.
 
     Custom sets (one "subject" a video) add ``video_metadata`` {video: {w, h}}; a third column is the
-    detector's confidence. Keypoints that are not finite become NaN, hidden, with confidence zero.
+    detector's confidence. A keypoint is missing, and becomes NaN, hidden, with confidence zero, where a
+    number of it is not finite, where its confidence is zero or less, and where it is exactly (0, 0): scripts
+    leave zeros where a detector found nobody, and no detector answers with the very corner of the image.
 
     allow_pickle, subjects and what is raised: as for `read_positions_3d`; also ValueError when the metadata
     and the keypoints disagree on the joints.
@@ -137,8 +140,9 @@ def read_positions_2d(
             raise ValueError(f"{path}: {subject}/{action} is {type(views).__name__}, not a list of views")
         for view, keypoints in enumerate(views):
             array = _array(path, f"{subject}/{action} view {view}", keypoints, joints, (2, 3))
-            hidden = ~np.isfinite(array).all(axis=-1)
-            confidence = array[..., 2] if array.shape[-1] == 3 else np.ones(hidden.shape, np.float32)
+            confidence = array[..., 2] if array.shape[-1] == 3 else np.ones(array.shape[:-1], np.float32)
+            given = np.isfinite(array).all(axis=-1) & (confidence > 0) & (array[..., :2] != 0).any(axis=-1)
+            hidden = ~given
             read.append(
                 KeypointView(
                     keypoints=np.where(hidden[..., None], np.float32(np.nan), array[..., :2]),
