@@ -202,7 +202,7 @@ def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
     folder = config.output / "checkpoints"
     if checkpoints.newest_step(folder) is not None:
         raise ValueError(f"output {config.output} holds a run already: choose another folder")
-    lifter, variables, origin = checkpoints.load_lifter(config.checkpoint)
+    lifter, variables, origin, _ = checkpoints.load_lifter(config.checkpoint)
     clips = read_motion(config.as_training())
     config.output.mkdir(parents=True, exist_ok=True)
     described = as_json(config)

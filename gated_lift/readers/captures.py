@@ -141,7 +141,7 @@ def write_captures(path: str | Path, clips: Sequence[MotionClip]) -> Path:
         raise ValueError(f"clips reach {reach * STEP:.0f} m from the origin: give metres, 400 km at most")
     whole = np.rint(steps).astype(np.int16 if reach < np.iinfo(np.int16).max else np.int32)
     length = np.array([clip.poses.shape[1] for clip in clips], np.int64)
-    arrays = {
+    arrays: dict[str, Any] = {
         "poses": whole[:, 0] if len(first.poses) == 1 else whole,
         "scale": np.float32(STEP),
         "start": np.cumsum(length) - length,
