@@ -198,7 +198,7 @@ def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
     console = console or Console()
     folder = config.output / "checkpoints"
     runs.check_unused(config.output, "choose another folder")
-    lifter, variables, origin = checkpoints.load_lifter(config.checkpoint)
+    lifter, variables, origin, _ = checkpoints.load_lifter(config.checkpoint)
     clips = read_motion(config.as_training())
     described = runs.as_json(config)
     runs.write_config(config.output, described)

@@ -119,7 +119,7 @@ def tune(config: TuneConfig, console: Console | None = None) -> Path:
     Raises `runs.NonFiniteLossError`.
     """
     console = console or Console()
-    lifter, variables, _ = checkpoints.load_lifter(config.checkpoint)
+    lifter, variables, *_ = checkpoints.load_lifter(config.checkpoint)
     training = config.as_training()
     clips = read_motion(training)
     bank = make_bank(clips)
