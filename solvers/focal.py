@@ -135,8 +135,9 @@ def solve_focal(
         known in metres does.
 
     A person who cannot be solved has a status, as in `solve_trajectory`, and no say in the focal length; who
-    ends up outside config.distance_range had one. There are no derivatives in reverse. Raises ValueError for what `solve_trajectory` refuses, for a window,
-    for poses without an axis of people, and for solve_size without a size_std.
+    ends up outside config.distance_range had one. There are no derivatives in reverse. Raises ValueError for
+    what `solve_trajectory` refuses, for a window, for poses without an axis of people, and for solve_size
+    without a size_std.
     """
     poses = as_given("poses", poses)
     if poses.ndim < 4:

@@ -59,8 +59,8 @@ ADVICE = {
         "give one that is known, or join the clip with others of the same camera."
     ),
     Status.IMPLAUSIBLE_DISTANCE: (
-        "The person would stand nearer or farther than distance_range allows: check that keypoints are pixels "
-        "and not shares of the image (0 to 1), that poses are metres, and the focal length."
+        "The person would stand nearer or farther than distance_range allows: check that keypoints are "
+        "pixels and not shares of the image (0 to 1), that poses are in metres, and the focal length."
     ),
     Status.MISFIT: (
         "The keypoints are farther from the projected pose than people ever are: check for y pointing up, x "
@@ -152,8 +152,8 @@ def solve_trajectory(
     forward and reverse, with respect to poses, keypoints, camera, extrinsics, weights, fps, confidence and
     loss_scale; initial_root has none, and a hidden joint (one of confidence 0 is) has none in its confidence.
     People without an answer have none and leave those of the others finite: mask their NaN with `jnp.where`.
-    Arithmetic is that of the dtype of ``poses``, float32 for float16 and bfloat16. See `TrajectorySolution` for what comes back and
-    `describe_status` for what to do about it.
+    Arithmetic is that of the dtype of ``poses``, float32 for float16 and bfloat16. See `TrajectorySolution`
+    for what comes back and `describe_status` for what to do about it.
 
     A person gets NaN as root and the status
     NON_FINITE when a visible keypoint, its joint or its confidence, the camera, its pose or a weight is NaN

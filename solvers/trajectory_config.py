@@ -219,8 +219,8 @@ def read_camera(camera: Camera, dtype: Any, lead: tuple[int, ...], first: int | 
 
 
 class Arguments(NamedTuple):
-    """What a clip is made of, checked, still in the dtypes it came in and where it was. begin: the first frame
-    that has a say, or None.
+    """What a clip is made of, checked, still in the dtypes it came in and where it was. begin: the first
+    frame that has a say, or None.
     """
 
     poses: Any
@@ -274,7 +274,7 @@ def read_arguments(
 
 
 def arithmetic_dtype(given: Any) -> Any:
-    """The dtype that a solver computes in: float32 for shorter ones, whose digits do not suffice for a path."""
+    """The dtype that a solver computes in: float32 for shorter ones, which have too few digits for a path."""
     dtype = jax.dtypes.canonicalize_dtype(given)
     return dtype if jnp.finfo(dtype).bits >= 32 else np.dtype(np.float32)
 

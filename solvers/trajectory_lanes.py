@@ -88,7 +88,8 @@ def resize_image(camera: Intrinsics) -> tuple[Intrinsics, Array]:
         finite = jnp.isfinite(value)
         return jnp.where(finite, factor * jnp.where(finite, value, 0), value)
 
-    return Intrinsics(*map(resized, camera[:4]), camera.radial, camera.tangential), factor
+    names = ("fx", "fy", "cx", "cy")
+    return camera._replace(**{name: resized(getattr(camera, name)) for name in names}), factor
 
 
 def _from_frame(values: Array, begin: Array) -> Array:
