@@ -8,6 +8,7 @@ from solvers.gauss_newton import Status as Status
 from solvers.gauss_newton import WeightedResiduals as WeightedResiduals
 from solvers.pinhole import Camera as Camera
 from solvers.pinhole import Extrinsics as Extrinsics
+from solvers.pinhole import has_ray as has_ray
 from solvers.pinhole import normalize as normalize
 from solvers.pinhole import project as project
 from solvers.pinhole import project_jacobian as project_jacobian
@@ -24,3 +25,5 @@ from solvers.trajectory import TrajectorySolution as TrajectorySolution
 from solvers.trajectory import describe_status as describe_status
 from solvers.trajectory import joint_covariance as joint_covariance
 from solvers.trajectory import solve_trajectory as solve_trajectory
+from solvers.trajectory_config import REFERENCE_FOCAL as REFERENCE_FOCAL
+from solvers.trajectory_config import REFERENCE_FPS as REFERENCE_FPS

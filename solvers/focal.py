@@ -24,6 +24,7 @@ from solvers.pinhole import (
     Camera,
     Extrinsics,
     Intrinsics,
+    is_traced,
     jacobian_components,
     project_components,
 )
@@ -31,13 +32,18 @@ from solvers.robust import GemanMcClure, Huber, Loss
 from solvers.trajectory import TrajectorySolution
 from solvers.trajectory_config import (
     DEFAULT_CONFIG,
-    Spreads,
+    REFERENCE_FPS,
+    Arguments,
+    Settings,
     TrajectoryConfig,
-    check_arguments,
+    as_given,
+    at_rate,
+    read_arguments,
     read_camera,
     read_config,
+    read_rate,
 )
-from solvers.trajectory_lanes import camera_lanes, lay_out_clip, prepare
+from solvers.trajectory_lanes import camera_lanes, check_distance, lay_out_clip, prepare
 from solvers.trajectory_rows import (
     Terms,
     blocks_of,
@@ -49,6 +55,7 @@ from solvers.trajectory_rows import (
     from_camera,
     linearize,
     middle_of,
+    reprojection_error,
     residuals,
     smoothness,
 )
@@ -75,7 +82,7 @@ class FocalSolution(NamedTuple):
         of e^0.5, and all of the above and below is NaN; where nobody can be solved, the gravest of theirs.
     trajectory: everybody's path behind that camera, for people of that size, as `solve_trajectory` returns
         it; covariance, when asked for, includes what is not known of focal length and size. log_evidence is
-        None.
+        None. Its cost is in pixels of the image resized as the first guess has it.
     """
 
     focal: Float[Array, "*clips 2"]
@@ -96,6 +103,7 @@ def solve_focal(
     covariance: bool = False,
     extrinsics: Extrinsics | None = None,
     solve_size: bool = False,
+    fps: Any = REFERENCE_FPS,
 ) -> FocalSolution:
     """Eq. 9 with one more unknown, or two, that all people of a clip share:
 
@@ -115,20 +123,23 @@ def solve_focal(
     that changes the images least (along the ray, in proportion to the depth), so that nothing large cancels.
     Steps that would raise the cost are shortened.
 
-    poses (..., P, F, J, 3), keypoints (..., P, F, J, 2), occluded (..., P, F, J), confidence, extrinsics: as
-    in `solve_trajectory`, for P people of a clip; leading axes are clips.
-    camera: its focal length is the first guess, and fx : fy stays as it is; one, or one for each clip.
+    poses (..., P, F, J, 3), keypoints (..., P, F, J, 2), occluded (..., P, F, J), confidence, extrinsics,
+    fps: as in `solve_trajectory`, for P people of a clip; leading axes are clips.
+    camera: its focal length is the first guess, and fx : fy stays as it is; one, or one for each clip. The
+        image is resized by 1145 / f with that guess, not with the unknown, which would change what a pixel
+        weighs while it is sought: a guess twice too long takes the smoothness for four times as heavy.
     config: as in `solve_trajectory`, with window None; bias_std is not read.
     covariance: also say how sure every root is.
     solve_size: also solve for one body size, drawn to 1 with the relative standard deviation
         config.size_std, positive then. A camera that stands still tells nothing of it; one whose motion is
         known in metres does.
 
-    A person who cannot be solved has a status, as in `solve_trajectory`, and no say in the focal length.
-    There are no derivatives in reverse. Raises ValueError for what `solve_trajectory` refuses, for a window,
-    for poses without an axis of people, and for solve_size without a size_std.
+    A person who cannot be solved has a status, as in `solve_trajectory`, and no say in the focal length; who
+    ends up outside config.distance_range had one. There are no derivatives in reverse. Raises ValueError for
+    what `solve_trajectory` refuses, for a window, for poses without an axis of people, and for solve_size
+    without a size_std.
     """
-    poses, keypoints, occluded = (jnp.asarray(values) for values in (poses, keypoints, occluded))
+    poses = as_given("poses", poses)
     if poses.ndim < 4:
         raise ValueError(
             f"poses has shape {poses.shape}: pass (..., P, F, J, 3), with an axis for the people of a clip"
@@ -137,14 +148,13 @@ def solve_focal(
         raise ValueError(
             f"config.window is {config.window}: a focal length belongs to the whole clip; pass window=None"
         )
-    if solve_size and not isinstance(config.size_std, jax.core.Tracer) and not config.size_std > 0:
+    if solve_size and not is_traced(config.size_std) and not config.size_std > 0:
         raise ValueError(
             f"config.size_std is {config.size_std}: to solve for a size, say how much sizes vary (0.06, say)"
         )
-    dtype = poses.dtype
-    clips = poses.shape[:-4]
-    confidence, path = check_arguments(poses, keypoints, occluded, confidence, extrinsics)
-    weights, spreads, loss = read_config(config, dtype)
+    given = read_arguments(poses, keypoints, occluded, confidence, extrinsics, None)
+    dtype, clips = given.dtype, poses.shape[:-4]
+    settings = read_config(config, dtype)
     intrinsics = read_camera(camera, dtype, poses.shape[:-2])
     for name, value in zip(("fx", "cx"), (intrinsics.fx, intrinsics.cx), strict=True):
         if value.ndim > len(clips):
@@ -153,15 +163,10 @@ def solve_focal(
                 "length is shared by a clip's people and frames; pass one camera, or one for each clip"
             )
     return _solve_clips(
-        poses,
-        keypoints.astype(dtype),
-        occluded,
+        given,
         intrinsics,
-        weights,
-        spreads,
-        path,
-        confidence,
-        loss,
+        settings,
+        read_rate(fps, dtype),
         max_steps=config.max_steps,
         tolerance=config.tolerance,
         covariance=covariance,
@@ -201,44 +206,37 @@ class _Step(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames=("max_steps", "tolerance", "covariance", "solve_size"))
 def _solve_clips(
-    poses: Array,
-    keypoints: Array,
-    occluded: Array,
+    given: Arguments,
     camera: Intrinsics,
-    weights: tuple[Array, Array],
-    spreads: Spreads,
-    extrinsics: Extrinsics | None,
-    confidence: Array | None,
-    loss: Loss,
+    settings: Settings,
+    fps: Array,
     *,
     max_steps: int,
     tolerance: float,
     covariance: bool,
     solve_size: bool,
 ) -> FocalSolution:
-    *lead, people, frames, _, _ = poses.shape
-    clips = math.prod(lead)
-    clip, origin = lay_out_clip(poses, keypoints, occluded, camera, extrinsics, confidence)
-    ready = prepare(clip, weights, None, loss)
+    given = given.cast()
+    *lead, people, frames, _, _ = given.poses.shape
+    clips, dtype = math.prod(lead), given.poses.dtype
+    clip, origin = lay_out_clip(given, camera)
+    ready = prepare(clip, at_rate(settings.weights, fps), None, settings.loss)
     solvable = ready.status == int(Status.CONVERGED)
-    # A person who turned out to stand behind the camera has no say either.
-    joints = ready.terms.joints
-    joints = joints._replace(visible=jnp.where(solvable[None, None], joints.visible, 0))
-    terms = ready.terms._replace(joints=joints)
+    terms = ready.terms
     loss = terms.loss
-    keypoint_std, size_std, _ = spreads
-    prior = jnp.zeros((2 if solve_size else 1,), poses.dtype)
+    keypoint_std, size_std, _ = settings.spreads
+    prior = jnp.zeros((2 if solve_size else 1,), dtype)
     if solve_size:
         prior = prior.at[1].set((keypoint_std / size_std) ** 2)
 
     start = _Search(
         params=ready.params,
-        theta=jnp.zeros((len(prior), clips), poses.dtype),
-        share=jnp.ones(clips, poses.dtype),
+        theta=jnp.zeros((len(prior), clips), dtype),
+        share=jnp.ones(clips, dtype),
         status=jnp.full(clips, int(Status.MAX_STEPS)),
         num_steps=jnp.zeros(clips, jnp.int32),
         answers=(jnp.zeros_like(ready.params),) * len(prior),
-        information=jnp.zeros((clips, len(prior), len(prior)), poses.dtype),
+        information=jnp.zeros((clips, len(prior), len(prior)), dtype),
     )
     if isinstance(loss, GemanMcClure):
         first = terms._replace(loss=Huber(loss.scale))
@@ -264,14 +262,17 @@ def _solve_clips(
         return jnp.where(fine.reshape(shape), values, jnp.nan).reshape(*lead, *values.shape[1:])
 
     scale = jnp.exp(found.theta)
-    guess = [camera_lanes(jnp.asarray(values), tuple(lead), 1)[0, 0] for values in (camera.fx, camera.fy)]
+    guess = [camera_lanes(jnp.asarray(values), tuple(lead))[0, 0] for values in (camera.fx, camera.fy)]
     focal = jnp.stack(guess, axis=1) * scale[0][:, None]
     ones = jnp.ones_like(scale[0])
 
     status_of = jnp.where(solvable, jnp.repeat(status, people), ready.status)
-    answered = solvable & jnp.repeat(fine, people)
+    path = frames_of(found.params, frames)
+    status_of = check_distance(path, there, ready.summary, settings.distances, status_of)
+    answered = (status_of == int(Status.CONVERGED)) | (status_of == int(Status.MAX_STEPS))
     values = compare(found.params, found.params, there).value
-    root = jnp.where(answered[None, None], frames_of(found.params, frames), jnp.nan)
+    error = reprojection_error(path, there) / clip.resizing[0]
+    root = jnp.where(answered[None, None], path, jnp.nan)
     root = root if origin is None else root + origin.T[None]
 
     def lanes_first(values: Array) -> Array:
@@ -297,6 +298,7 @@ def _solve_clips(
             )
             if covariance
             else None,
+            residual=lanes_first(jnp.where(answered[None] & (ready.summary.shown > 0), error, jnp.nan)),
         ),
     )
 

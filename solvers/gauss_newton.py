@@ -39,6 +39,8 @@ class Status(IntEnum):
     NON_FINITE = 3
     BEHIND_CAMERA = 4
     UNOBSERVABLE = 5
+    IMPLAUSIBLE_DISTANCE = 6
+    MISFIT = 7
 
 
 class WeightedResiduals(NamedTuple):
@@ -119,6 +121,10 @@ class BandedGaussNewton(jaxopt.GaussNewton):
     def __post_init__(self) -> None:
         if self.linearize is None:
             raise ValueError("linearize is missing: pass a function (params, damping, *args) -> ChainRows")
+        if self.has_aux:
+            raise ValueError(
+                "has_aux is True, and residual_fun returns WeightedResiduals: pass has_aux=False"
+            )
         super().__post_init__()
         self.optimality_fun = jax.grad(
             lambda params, *args, **kwargs: self.cost(params, *args, **kwargs).sum()
@@ -200,16 +206,31 @@ class BandedGaussNewton(jaxopt.GaussNewton):
         """
         if not self.implicit_diff:
             return self._run(init_params, *args, **kwargs)
+        return self.differentiable(self.search(init_params, *args, **kwargs), *args, **kwargs)
+
+    def search(
+        self, init_params: Float[Array, "blocks n lanes"], *args: Any, **kwargs: Any
+    ) -> jaxopt.OptStep:
+        """`run` without derivatives."""
+        fixed = jax.lax.stop_gradient((init_params, args, kwargs))
+        return self._run(fixed[0], *fixed[1], **fixed[2])
+
+    def differentiable(self, found: jaxopt.OptStep, *args: Any, **kwargs: Any) -> jaxopt.OptStep:
+        """What `search` has found, with the derivatives of params and value in args and kwargs by the
+        implicit function theorem.
+
+        They need not be what was searched with: where a lane turned out to have no answer, whatever is not
+        finite there can be masked first, so that it does not meet the gradients of what lanes share.
+        """
 
         @jax.custom_jvp
-        def solved(start: Any, given: Any) -> Any:
-            return self._run(start, *given[0], **given[1])
+        def solved(found: Any, given: Any) -> Any:
+            return found
 
         @solved.defjvp
         def implicit(primals: Any, tangents: Any) -> Any:
-            start, given = primals
-            out = solved(start, given)
-            params, state = out.params, out.state
+            found, given = primals
+            params, state = found
 
             def at_solution(given: Any) -> tuple[Array, Array]:
                 return (
@@ -220,9 +241,9 @@ class BandedGaussNewton(jaxopt.GaussNewton):
             _, (force, value_dot) = jax.jvp(at_solution, (given,), (tangents[1],))
             params_dot = self._implicit_solve(params, given, -force)
             still = jax.tree.map(zero_tangent, state)
-            return out, jaxopt.OptStep(params=params_dot, state=still._replace(value=value_dot))
+            return found, jaxopt.OptStep(params=params_dot, state=still._replace(value=value_dot))
 
-        return solved(init_params, (args, kwargs))
+        return solved(found, (args, kwargs))
 
     def _run(self, init_params: Array, *args: Any, **kwargs: Any) -> jaxopt.OptStep:
         # jaxopt traces its first step outside the loop, which would compile the elimination twice.

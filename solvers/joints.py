@@ -46,12 +46,16 @@ class Summary(NamedTuple):
 
 @jax.custom_jvp
 def lay_out(
-    poses: Array, keypoints: Array, occluded: Array, confidence: Array | None = None
+    poses: Array,
+    keypoints: Array,
+    occluded: Array,
+    confidence: Array | None = None,
+    resizing: Array | None = None,
 ) -> tuple[Joints, Array]:
     """People last: from poses (people, frames, joints, 3), keypoints (..., 2), occluded and confidence
     (people, frames, joints) to `Joints` with zeros where hidden or of confidence 0, and whether (1, frames,
-    people) no visible joint is NaN or infinite or has a negative confidence. Frames are transposed a few at a
-    time, in the processor's cache.
+    people) no visible joint is NaN or infinite or has a negative confidence. resizing (1, frames or 1,
+    people) multiplies the keypoints. Frames are transposed a few at a time, in the processor's cache.
     """
 
     def piece(begin: Array, length: int) -> tuple[Joints, Array]:
@@ -68,6 +72,10 @@ def lay_out(
         visible = finite & ~hidden
         x, y, z = jnp.where(visible[None], points, 0)
         u, v = jnp.where(visible[None], pixels, 0)
+        if resizing is not None:
+            still = resizing.shape[1] == 1
+            by = resizing if still else jax.lax.dynamic_slice_in_dim(resizing, begin, length, axis=1)
+            u, v = u * by, v * by
         sound = jnp.all(finite | hidden, axis=0, keepdims=True)
         weight = visible.astype(points.dtype) if trust is None else jnp.where(visible, trust, 0)
         return Joints(x, y, z, u, v, weight), sound
@@ -82,8 +90,13 @@ def _lay_out_jvp(primals: Any, tangents: Any) -> Any:
     joints, sound = lay_out(*primals)
     seen = joints.visible > 0
     (x, y, z), (u, v) = (jnp.where(seen[None], jnp.transpose(values), 0) for values in tangents[:2])
-    trust = tangents[3] if len(tangents) > 3 else None
+    trust, growth = (*tangents[3:], None, None)[:2]
     weight = jnp.zeros_like(joints.visible) if trust is None else jnp.where(seen, jnp.transpose(trust), 0)
+    if growth is not None:
+        resizing = primals[4]
+        u, v = (
+            moved * resizing + value * (growth / resizing) for moved, value in ((u, joints.u), (v, joints.v))
+        )
     still = zero_tangent(sound)
     return (joints, sound), (Joints(x, y, z, u, v, weight), still)
 

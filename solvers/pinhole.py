@@ -7,15 +7,25 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 # Nearer points have no useful image: they are projected as if they lay at this depth, so that values and
 # gradients stay finite at and behind the camera plane.
 MIN_DEPTH = 1e-3
 
-# The fixed-point iteration of `normalize` gains about one digit a round for the distortion of ordinary
-# lenses.
-UNDISTORT_ROUNDS = 12
+# Rounds of the bracketed Newton iteration that undoes radial distortion, and of the one that then undoes the
+# tangential, which is small: ordinary lenses take three and two to float64's last digits.
+RADIAL_ROUNDS = 16
+TANGENTIAL_ROUNDS = 5
+
+# r^2 of the widest ray that is looked for, 84 degrees off the axis.
+WIDEST = 100.0
+
+# What slopes and Jacobians of the lens are taken for at least, where they are divided by.
+MIN_AREA = 1e-4
+
+# A ray is one when it projects to within this many pixels of its keypoint.
+RAY_TOLERANCE = 0.05
 
 
 class Camera(NamedTuple):
@@ -77,13 +87,38 @@ def project_jacobian(points: Float[Array, "*batch 3"], camera: Camera) -> Float[
 def normalize(keypoints: Float[Array, "*batch 2"], camera: Camera) -> Float[Array, "*batch 2"]:
     """(X/Z, Y/Z) of the ray through each keypoint: the inverse of `project` up to depth.
 
-    Without distortion this is (u - c) / f, exact. With it, the fixed-point iteration that OpenCV's
-    undistortPoints uses, `UNDISTORT_ROUNDS` rounds: good to float32 rounding for ordinary lenses, not for
-    fish-eyes.
+    Without distortion this is (u - c) / f, exact. With it, Newton's iteration within the part of the image
+    plane where the lens model is one to one; for fish-eyes the model itself is the wrong one. Finite for
+    finite keypoints: where the model has no ray, as far off the edge of a barrel lens, the result is the
+    model's widest one in about that direction, see `has_ray`.
     """
     intrinsics = _align(camera, keypoints)
-    x, y = normalize_components(keypoints[..., 0], keypoints[..., 1], intrinsics)
+    x, y = normalize_components(keypoints[..., 0], keypoints[..., 1], intrinsics, widest_square(intrinsics))
     return jnp.stack([x, y], axis=-1)
+
+
+def has_ray(keypoints: Float[Array, "*batch 2"], camera: Camera) -> Bool[Array, "*batch"]:
+    """Whether the lens model images anything at a keypoint, (..., 2) pixels -> (...): its ray projects back
+    onto it, to `RAY_TOLERANCE`, and lies where the distorted radius still grows with the radius,
+
+        d/dr r (1 + k1 r^2 + k2 r^4 + k3 r^6) > 0   up to there.
+
+    Beyond, coefficients that were fitted inside the image fold it over. False for keypoints that are not
+    finite; true for all others without a lens. Raises ValueError like `normalize`.
+    """
+    intrinsics = _align(camera, keypoints)
+    finite = jnp.all(jnp.isfinite(keypoints), axis=-1)
+    u, v = (jnp.where(finite, keypoints[..., k], jnp.zeros_like(keypoints[..., k])) for k in range(2))
+    limit = widest_square(intrinsics)
+    if limit is None:
+        return finite
+    x, y = normalize_components(u, v, intrinsics, limit)
+    back_x, back_y = _distort(x, y, intrinsics)
+    (xx, xy), (yx, yy) = _distort_jacobian(x, y, intrinsics)
+    off_u = intrinsics.fx * back_x + intrinsics.cx - u
+    off_v = intrinsics.fy * back_y + intrinsics.cy - v
+    close = off_u * off_u + off_v * off_v <= RAY_TOLERANCE**2
+    return finite & close & (x * x + y * y <= limit) & (xx * yy - xy * yx > 0)
 
 
 class Intrinsics(NamedTuple):
@@ -118,16 +153,92 @@ def jacobian_components(
     return (u_x, u_y, u_z), (v_x, v_y, v_z)
 
 
-def normalize_components(u: Array, v: Array, camera: Intrinsics) -> tuple[Array, Array]:
-    """`normalize` on separate arrays."""
-    goal_x, goal_y = (u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy
-    x, y = goal_x, goal_y
-    if camera.radial is None and camera.tangential is None:
+def normalize_components(u: Array, v: Array, camera: Intrinsics, limit: Array | None) -> tuple[Array, Array]:
+    """`normalize` on separate arrays; limit: `widest_square` of the camera."""
+    x, y = (u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy
+    if limit is None:
         return x, y
-    for _ in range(UNDISTORT_ROUNDS):
+    # No lens images anything there, and squares of what is farther would overflow.
+    goal_x, goal_y = jnp.clip(x, -1e12, 1e12), jnp.clip(y, -1e12, 1e12)
+    x, y = _undo_radial(goal_x, goal_y, camera, limit)
+    if camera.tangential is None:
+        return x, y
+    for _ in range(TANGENTIAL_ROUNDS):
         distorted_x, distorted_y = _distort(x, y, camera)
-        x, y = x + (goal_x - distorted_x), y + (goal_y - distorted_y)
+        off_x, off_y = goal_x - distorted_x, goal_y - distorted_y
+        (xx, xy), (yx, yy) = _distort_jacobian(x, y, camera)
+        # On the edge of what the lens images the Jacobian is singular.
+        area = xx * yy - xy * yx
+        area = jnp.where(area > MIN_AREA, area, jnp.full_like(area, MIN_AREA))
+        x, y = x + (yy * off_x - xy * off_y) / area, y + (xx * off_y - yx * off_x) / area
+        square = x * x + y * y
+        within = square <= limit
+        shrink = jnp.where(within, 1, jnp.sqrt(limit / jnp.where(within, limit, square)))
+        x, y = x * shrink, y * shrink
     return x, y
+
+
+def _undo_radial(goal_x: Array, goal_y: Array, camera: Intrinsics, limit: Array) -> tuple[Array, Array]:
+    """(x, y) with x (1 + k1 r^2 + k2 r^4 + k3 r^6) = goal_x, and so in y: one equation for r, which has one
+    solution up to r^2 = limit or none. Newton's steps that would leave the bracket become halvings.
+    """
+    if camera.radial is None:
+        return goal_x, goal_y
+    k1, k2, k3 = camera.radial
+    square = goal_x * goal_x + goal_y * goal_y
+    off_axis = square > 0  # the root has no derivative on the axis
+    goal = jnp.sqrt(jnp.where(off_axis, square, jnp.ones_like(square)))
+    high = jnp.sqrt(limit) + jnp.zeros_like(goal)
+    low, r = jnp.zeros_like(goal), jnp.minimum(goal, high)
+    for _ in range(RADIAL_ROUNDS):
+        s = r * r
+        missing = goal - r * (1 + s * (k1 + s * (k2 + s * k3)))
+        slope = 1 + s * (3 * k1 + s * (5 * k2 + s * 7 * k3))
+        low, high = jnp.where(missing >= 0, r, low), jnp.where(missing > 0, high, r)
+        newton = r + missing / jnp.where(slope > MIN_AREA, slope, jnp.full_like(slope, MIN_AREA))
+        r = jnp.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
+    scale = jnp.where(off_axis, r / goal, jnp.ones_like(goal))
+    return goal_x * scale, goal_y * scale
+
+
+def widest_square(camera: Intrinsics) -> Array | None:
+    """r^2 up to which the lens model is one to one, without its small tangential part: the least positive
+    zero of the derivative of the distorted radius,
+
+        g(s) = 1 + 3 k1 s + 5 k2 s^2 + 7 k3 s^3,   s = r^2,
+
+    or `WIDEST`. None without a lens. It has no derivatives.
+    """
+    if camera.radial is None:
+        return None if camera.tangential is None else jnp.full_like(camera.fx, WIDEST)
+    k1, k2, k3 = jax.lax.stop_gradient(jax.tree.map(jnp.asarray, camera.radial))
+
+    def g(s: Array) -> Array:
+        return 1 + s * (3 * k1 + s * (5 * k2 + s * 7 * k3))
+
+    # Between its extremes g is monotone: the least zero lies before the first of them where g is negative.
+    a, b, c = 21 * k3, 10 * k2, 3 * k1
+    inside = b * b - 4 * a * c
+    q = -(b + jnp.where(b < 0, -1, 1) * jnp.sqrt(jnp.maximum(inside, 0))) / 2
+    end = jnp.full_like(k1, WIDEST)
+
+    def extreme(top: Array, bottom: Array) -> Array:
+        there = (inside > 0) & (bottom != 0)
+        s = top / jnp.where(there, bottom, jnp.ones_like(bottom))
+        return jnp.where(there & (s > 0) & (s < WIDEST), s, end)
+
+    one, other = extreme(q, a), extreme(c, q)
+    first, second = jnp.minimum(one, other), jnp.maximum(one, other)
+    low = jnp.where(g(first) < 0, jnp.zeros_like(end), jnp.where(g(second) < 0, first, second))
+    high = jnp.where(g(first) < 0, first, jnp.where(g(second) < 0, second, end))
+
+    def halve(_: Any, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bracket
+        middle = (low + high) / 2
+        return jnp.where(g(middle) > 0, middle, low), jnp.where(g(middle) > 0, high, middle)
+
+    zero, _ = jax.lax.fori_loop(0, 60, halve, (low, high))
+    return jnp.where(g(high) < 0, zero, end)
 
 
 def _slopes(x: Array, y: Array, z: Array) -> tuple[Array, Array, Array, Array]:
@@ -194,13 +305,34 @@ def split_camera(camera: Camera, dtype: Any) -> Intrinsics:
 
 
 def as_array(values: Any, dtype: Any) -> Any:
-    """Numbers, tuples and arrays in one dtype; under strict promotion even float64 tuples must be cast on
-    purpose.
+    """Numbers, arrays, and lists and tuples of them, traced ones too, in one dtype; under strict promotion
+    even float64 tuples must be cast on purpose.
 
     What is not yet on a device stays a NumPy array, so that nothing is dispatched before a jitted function
     is called.
     """
-    return values.astype(dtype) if isinstance(values, Array) else np.asarray(values, dtype)
+    if isinstance(values, Array):
+        return values.astype(dtype)
+    if has_arrays(values):
+        return jnp.stack([jnp.asarray(as_array(value, dtype)) for value in values])
+    return np.asarray(values, dtype)
+
+
+def is_traced(values: Any) -> bool:
+    """Whether a number, or any number of a list or tuple, is traced, so that its value is not known."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+
+
+def shape_of(values: Any) -> tuple[int, ...]:
+    """The shape of what `as_array` makes of it."""
+    return (len(values), *shape_of(values[0])) if has_arrays(values) else np.shape(values)
+
+
+def has_arrays(values: Any) -> bool:
+    """Whether a list or tuple, nested or not, holds arrays of JAX."""
+    return isinstance(values, list | tuple) and any(
+        isinstance(value, Array) or has_arrays(value) for value in values
+    )
 
 
 def _align(camera: Camera, points: Array) -> Intrinsics:

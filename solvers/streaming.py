@@ -19,16 +19,29 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from solvers.gauss_newton import BandedGaussNewton, Status
 from solvers.joints import Joints, lay_out, summarize
-from solvers.pinhole import Camera, Extrinsics, Intrinsics, as_array
+from solvers.pinhole import Camera, Extrinsics, Intrinsics, as_array, is_traced
 from solvers.robust import GemanMcClure, Huber, Loss
 from solvers.trajectory_config import (
     DEFAULT_CONFIG,
+    REFERENCE_FPS,
     TrajectoryConfig,
+    arithmetic_dtype,
+    as_given,
+    at_rate,
     is_rotation,
     read_camera,
     read_config,
+    read_rate,
 )
-from solvers.trajectory_lanes import camera_lanes, keep_usable, linear_start, sound_poses, sound_settings
+from solvers.trajectory_lanes import (
+    camera_lanes,
+    check_distance,
+    keep_usable,
+    linear_start,
+    resize_image,
+    sound_poses,
+    sound_settings,
+)
 from solvers.trajectory_rows import (
     NEAREST,
     CameraPath,
@@ -59,6 +72,8 @@ class StreamState(NamedTuple):
     """What `feed` needs of the frames so far; its size does not depend on how many there were. A pytree of
     arrays with people last, to be passed on as it is; the roots in it are read with `window_root`.
 
+    camera, resizing: that of the image resized to `REFERENCE_FOCAL`, and by how much (1, 1, people).
+    weights: those at the stream's rate; distances: config.distance_range.
     filled: frames in the window, which are its last ones.
     joints, path: what was fed, (any, frames, people); path is None where roots are in camera axes.
     origin (3, people): metres in world axes, from where the roots are measured.
@@ -71,8 +86,10 @@ class StreamState(NamedTuple):
 
     settings: StreamSettings
     camera: Intrinsics
+    resizing: Array
     weights: tuple[Array, Array]
     loss: Loss
+    distances: Array
     filled: Array
     joints: Joints
     path: CameraPath | None
@@ -108,6 +125,7 @@ def start_stream(
     lag: Any = 25,
     moving: bool = False,
     dtype: Any = jnp.float32,
+    fps: Any = REFERENCE_FPS,
 ) -> StreamState:
     """The state before the first frame of a fixed-lag solve of Eq. 9, which `feed` continues:
 
@@ -126,10 +144,11 @@ def start_stream(
     moving: every frame comes with the camera's pose, and roots are in world axes. Coordinates are measured
         from where the camera was on the first frame.
     dtype: of the arithmetic, float32 or, with jax_enable_x64, float64.
+    fps: frames a second that will be fed, one number; it stays the same.
 
     Raises ValueError for numbers of people, joints or frames that are no positive integers, a window in
-    config, two smoothness weights that are both zero, a dtype that is not floating point, and whatever
-    `solve_trajectory` refuses in camera and config.
+    config, two smoothness weights that are both zero, a dtype that is not floating point or shorter than
+    float32, and whatever `solve_trajectory` refuses in camera, config and fps.
     """
     for name, number in (("people", people), ("joints", joints), ("lag", lag)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
@@ -139,10 +158,13 @@ def start_stream(
         raise ValueError(f"dtype is {dtype}: pass float32, or float64 with jax_enable_x64")
     if jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise ValueError("dtype is float64, which JAX has switched off: set jax_enable_x64, or pass float32")
-    weights, _, loss = read_config(config, dtype)
+    if arithmetic_dtype(dtype) != dtype:
+        raise ValueError(f"dtype is {dtype}, whose digits do not suffice for a path: pass float32")
+    weights, _, loss, distances = read_config(config, dtype)
+    rate = read_rate(fps, dtype)
     if config.window is not None:
         raise ValueError(f"config.window is {config.window}: a stream has its lag instead, pass None")
-    if not any(isinstance(weight, jax.core.Tracer) for weight in weights):
+    if not is_traced(weights):
         first, second = (np.asarray(weight) for weight in weights)
         if not np.all((first > 0) | (second > 0)):
             raise ValueError(
@@ -159,15 +181,20 @@ def start_stream(
         return jnp.zeros((*shape, people), dtype)
 
     loss = jax.tree.map(jnp.asarray, loss)
+    lens, resizing = resize_image(
+        jax.tree.map(lambda value: camera_lanes(jnp.asarray(value), (people,)), intrinsics)
+    )
     path = None
     if moving:
         still = jnp.eye(3, dtype=dtype).reshape(9, 1, 1)
         path = CameraPath(jnp.broadcast_to(still, (9, frames, people)), empty(3, frames))
     return StreamState(
         settings=StreamSettings(int(lag), int(config.max_steps), float(config.tolerance)),
-        camera=jax.tree.map(lambda value: camera_lanes(jnp.asarray(value), (people,), 1), intrinsics),
-        weights=(jnp.asarray(weights[0]), jnp.asarray(weights[1])),
+        camera=lens,
+        resizing=resizing,
+        weights=at_rate((jnp.asarray(weights[0]), jnp.asarray(weights[1])), jnp.asarray(rate)),
         loss=loss,
+        distances=jnp.asarray(distances),
         filled=jnp.asarray(0),
         joints=Joints(*(empty(joints, frames) for _ in Joints._fields)),
         path=path,
@@ -209,6 +236,8 @@ def feed(
         other frames say;
     BEHIND_CAMERA when most visible joints of a first answer lie behind the camera; the next frame tries
         again;
+    IMPLAUSIBLE_DISTANCE as long as the root is outside config.distance_range on more than a tenth of the
+        window's frames that show the person;
     MAX_STEPS when the steps ran out: the next frame goes on from there.
     Nobody else's answer changes by a bit.
 
@@ -219,12 +248,13 @@ def feed(
     dtype = state.roots.dtype
     # What is not yet on a device stays with NumPy until the jitted function is called, which is quicker.
     poses, keypoints, occluded = (
-        values if isinstance(values, Array) else np.asarray(values) for values in (poses, keypoints, occluded)
+        as_given(name, values)
+        for name, values in (("poses", poses), ("keypoints", keypoints), ("occluded", occluded))
     )
     wanted = {"poses": (people, count, 3), "keypoints": (people, count, 2), "occluded": (people, count)}
     given = {"poses": poses, "keypoints": keypoints, "occluded": occluded}
     if confidence is not None:
-        confidence = confidence if isinstance(confidence, Array) else np.asarray(confidence)
+        confidence = as_given("confidence", confidence)
         wanted["confidence"], given["confidence"] = (people, count), confidence
     for name, values in given.items():
         _check_values(name, values, wanted[name])
@@ -235,14 +265,7 @@ def feed(
             else "extrinsics were passed, but the stream has roots in camera axes: start it with moving=True"
         )
     pose = None if extrinsics is None else _check_pose(extrinsics, people, dtype)
-    return _feed(
-        state,
-        _cast(poses, dtype),
-        _cast(keypoints, dtype),
-        occluded,
-        None if confidence is None else _cast(confidence, dtype),
-        pose,
-    )
+    return _feed(state, poses, keypoints, occluded, confidence, pose)
 
 
 def window_root(state: StreamState) -> Float[Array, "people frames 3"]:
@@ -310,17 +333,13 @@ def _check_pose(extrinsics: Extrinsics, people: int, dtype: Any) -> Extrinsics:
                 f"extrinsics.{name} has shape {values.shape}: pass that of one frame, {size}, or one for "
                 f"each person, {(people, *size)}"
             )
-    if not isinstance(rotation, jax.core.Tracer) and not bool(np.all(is_rotation(np.asarray(rotation)))):
+    if not is_traced(rotation) and not bool(np.all(is_rotation(np.asarray(rotation)))):
         raise ValueError(
             "extrinsics.rotation holds a matrix that is no rotation: pass orthonormal rows with determinant "
             "1, from world to camera axes"
         )
     # One camera for all is compiled as one for each.
     return Extrinsics(_for_each(rotation, (people, 3, 3)), _for_each(position, (people, 3)))
-
-
-def _cast(values: Any, dtype: Any) -> Any:
-    return values if values.dtype == dtype else values.astype(dtype)
 
 
 def _for_each(values: Any, shape: tuple[int, ...]) -> Any:
@@ -345,11 +364,19 @@ def _lay_out_frame(
     occluded: Array,
     confidence: Array | None,
     pose: Extrinsics | None,
+    resizing: Array,
 ) -> _Frame:
-    alone = (
-        None if values is None else values[:, None] for values in (poses, keypoints, occluded, confidence)
+    def alone(values: Array) -> Array:
+        # Cast here and not before: what stands at a hidden joint may be NaN, see `Arguments.cast`.
+        return jnp.asarray(values).astype(resizing.dtype)[:, None]
+
+    joints, sound = lay_out(
+        alone(poses),
+        alone(keypoints),
+        occluded[:, None],
+        None if confidence is None else alone(confidence),
+        resizing,
     )
-    joints, sound = lay_out(*alone)
     sound, path = sound[0, 0], None
     if pose is not None:
         people = len(poses)
@@ -384,7 +411,7 @@ def _feed(
     pose: Extrinsics | None,
 ) -> tuple[StreamState, StreamEstimate]:
     settings, window = state.settings, len(state.roots)
-    new = _lay_out_frame(poses, keypoints, occluded, confidence, pose)
+    new = _lay_out_frame(poses, keypoints, occluded, confidence, pose, state.resizing)
     origin, path = state.origin, None
     if new.path is not None:
         origin = jnp.where(state.filled == 0, new.path.position[:, 0], origin)
@@ -416,6 +443,9 @@ def _feed(
     )
     begin = jnp.where(fresh[None, None], linear, warm)
     solvable = usable & ~(fresh & behind)
+    # Who turned out to stand behind the camera takes no steps, for which everybody would wait.
+    visible = jnp.where(solvable[None, None], joints.visible, 0)
+    terms = terms._replace(joints=joints._replace(visible=visible))
     # Every joint has to start before the camera, where the cost has a slope.
     begin = begin.at[:, 2].set(jnp.maximum(begin[:, 2], NEAREST - summary.nearest))
     within = (jnp.arange(window) >= window - filled)[:, None, None]
@@ -446,6 +476,9 @@ def _feed(
     left_out = spoilt[None, None] & (newest | ~state.settled[None, None])
     status = jnp.where(solvable, solved.status, int(Status.BEHIND_CAMERA))
     status = jnp.where(usable, status, int(Status.TOO_FEW_OBSERVATIONS))
+    found = frames_of(params, window)
+    status = check_distance(found, terms, summary, state.distances, status)
+    believed = answered & (status != int(Status.IMPLAUSIBLE_DISTANCE))
     status = jnp.where(sound & new.sound, status, int(Status.NON_FINITE))
 
     after = state._replace(
@@ -453,14 +486,14 @@ def _feed(
         joints=jax.tree.map(lambda values: jnp.where(left_out, 0, values), everything),
         path=path,
         origin=origin,
-        roots=kept(frames_of(params, window), guess),
+        roots=kept(found, guess),
         huber=None if huber is None else kept(huber, first_guess),
         prior=prior,
         settled=state.settled | (solvable & ~spoilt & (telling >= lasting)),
-        answered=answered,
+        answered=believed,
     )
-    found = window_root(after)
-    return after, StreamEstimate(found[:, -1], found[:, 0], status, solved.num_steps + steps)
+    told = window_root(after)
+    return after, StreamEstimate(told[:, -1], told[:, 0], status, solved.num_steps + steps)
 
 
 def _older(state: StreamState, sound: Array) -> Prior:

@@ -8,22 +8,36 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import jaxopt
 from jaxtyping import Array, Float, Int, Shaped
 
 from solvers.block_banded import covariances, factor, log_determinant
 from solvers.gauss_newton import BandedGaussNewton, Status
 from solvers.pinhole import Camera, Extrinsics, Intrinsics
-from solvers.robust import GemanMcClure, Huber, Loss
+from solvers.robust import GemanMcClure, Huber
 from solvers.trajectory_config import (
     DEFAULT_CONFIG,
-    Spreads,
+    REFERENCE_FPS,
+    Arguments,
+    Settings,
     TrajectoryConfig,
-    check_arguments,
+    as_given,
+    at_rate,
+    first_frame,
+    read_arguments,
     read_camera,
     read_config,
+    read_rate,
 )
-from solvers.trajectory_lanes import Clip, lay_out_clip, prepare
-from solvers.trajectory_rows import compare, frames_of, linearize, residuals, smoothness_determinant
+from solvers.trajectory_lanes import Clip, check_distance, keep_answered, lay_out_clip, prepare
+from solvers.trajectory_rows import (
+    compare,
+    frames_of,
+    linearize,
+    reprojection_error,
+    residuals,
+    smoothness_determinant,
+)
 
 ADVICE = {
     Status.CONVERGED: "The trajectory minimises Eq. 9.",
@@ -44,17 +58,31 @@ ADVICE = {
         "The clip does not tell the focal length: people are too far off, too flat or too briefly seen; "
         "give one that is known, or join the clip with others of the same camera."
     ),
+    Status.IMPLAUSIBLE_DISTANCE: (
+        "The person would stand nearer or farther than distance_range allows: check that keypoints are "
+        "pixels and not shares of the image (0 to 1), that poses are in metres, and the focal length."
+    ),
+    Status.MISFIT: (
+        "The keypoints are farther from the projected pose than people ever are: check for y pointing up, x "
+        "and y exchanged, another order of joints (COCO's 17 without conversion), a focal length in "
+        "millimetres or as a share of the width, a principal point at (0, 0), or two people who exchanged "
+        "identities."
+    ),
 }
 
 
 class TrajectorySolution(NamedTuple):
     """root (..., F, 3): metres; in camera axes, or in world axes where the camera's motion was given. NaN
-    where the status is not CONVERGED or MAX_STEPS.
+    where the status is not CONVERGED or MAX_STEPS, and on frames before ``begin``.
     status (...): a `Status` for each person; over several windows the gravest.
-    cost (...): Eq. 9 at the root, in squared pixels, summed over windows; NaN like the root.
+    cost (...): Eq. 9 at the root, in squared pixels of the image resized to `REFERENCE_FOCAL`, summed over
+        windows; NaN where nothing was solved.
     num_steps (...): steps tried, rejected ones and those of a robust start included, in the slowest window.
     covariance (..., F, 3, 3): of every frame's root, square metres, when asked for: keypoint_std^2 times the
         diagonal blocks of the inverse Gauss-Newton matrix, and the shares of config.size_std and bias_std.
+    residual (..., F): root mean square distance of a frame's visible joints from their keypoints, in pixels
+        of the given image, all joints alike; NaN where the root is and where the frame shows nobody. It has
+        no derivatives. None from solvers that do not say.
     log_evidence (...): logarithm of the marginal likelihood of the visible keypoints, with the path
         integrated out (Laplace's approximation), up to a constant of their number; when covariance is asked
         for. The weights and keypoint_std that make its sum over clips greatest fit them best. It takes a
@@ -67,6 +95,7 @@ class TrajectorySolution(NamedTuple):
     num_steps: Int[Array, "*people"]
     covariance: Float[Array, "*people frames 3 3"] | None = None
     log_evidence: Float[Array, "*people"] | None = None
+    residual: Float[Array, "*people frames"] | None = None
 
 
 def describe_status(status: Any) -> str:
@@ -84,14 +113,20 @@ def solve_trajectory(
     confidence: Shaped[Any, "..."] | None = None,
     covariance: bool = False,
     extrinsics: Extrinsics | None = None,
+    begin: Any = None,
+    fps: Any = REFERENCE_FPS,
 ) -> TrajectorySolution:
     """Eq. 9 with the masks of Eq. 7, for every person by itself:
 
-        min_C  sum_t sum_{i visible} w_it |rho(X_it + C_t) - x_it|^2
-               + lambda_1 sum |C_t - C_{t-1}|^2 + lambda_2 sum |C_{t-1} - 2 C_t + C_{t+1}|^2
+        min_C  sum_t sum_{i visible} w_it |s (rho(X_it + C_t) - x_it)|^2
+               + lambda_1 r^2 sum |C_t - C_{t-1}|^2 + lambda_2 r^4 sum |C_{t-1} - 2 C_t + C_{t+1}|^2
 
-    Pixels for the first sum and millimetres for the others; arguments and results are in metres. w_it is the
-    confidence, 1 without one; config.loss puts a robust loss in place of the square in the first sum.
+        s = 1145 / sqrt(fx fy),   r = fps / 50
+
+    Pixels for the first sum and millimetres for the others; arguments and results are in metres. s resizes
+    the image to `REFERENCE_FOCAL` and r brings the smoothness to `REFERENCE_FPS`, so that one motion gets one
+    path at every image size and frame rate. w_it is the confidence, 1 without one; config.loss puts a robust
+    loss in place of the square in the first sum.
 
     poses (..., F, J, 3): root-relative joints, metres, camera axes (x right, y down, z forward).
     keypoints (..., F, J, 2): pixels, origin top left. What stands at a hidden joint does not matter: NaN is
@@ -108,54 +143,57 @@ def solve_trajectory(
         frame for a camera that stands still and without leading axes for one camera that sees everybody. The
         unknowns are then the roots in world axes, where people move as smoothly as they do and not as the
         camera shakes; poses stay in camera axes, initial_root is in world axes.
+    begin: how many leading frames have no say at all, as padding has none; what they hold does not matter.
+        Everything is as if the clip began after them, but for the answer's length, with NaN there. It may be
+        traced (below 0 counts as 0); not with a window.
+    fps: frames a second, one number, which may be traced.
 
     Leading axes are people (or batch); the function may be jitted and vmapped. Derivatives are implicit,
-    forward and reverse, with respect to poses, keypoints, camera, weights, confidence and loss_scale;
-    initial_root has none, and a hidden joint (one of confidence 0 is) has none in its confidence.
-    Arithmetic is that of the dtype of ``poses``. See `TrajectorySolution` for what comes back and
-    `describe_status` for what to do about it.
+    forward and reverse, with respect to poses, keypoints, camera, extrinsics, weights, fps, confidence and
+    loss_scale; initial_root has none, and a hidden joint (one of confidence 0 is) has none in its confidence.
+    People without an answer have none and leave those of the others finite: mask their NaN with `jnp.where`.
+    Arithmetic is that of the dtype of ``poses``, float32 for float16 and bfloat16. See `TrajectorySolution`
+    for what comes back and `describe_status` for what to do about it.
 
     A person gets NaN as root and the status
     NON_FINITE when a visible keypoint, its joint or its confidence, the camera, its pose or a weight is NaN
-        or infinite, when a confidence is negative, or when a traced focal length, weight, rotation or
+        or infinite, when a confidence is negative, or when a traced focal length, weight, rotation, fps or
         loss_scale is out of range;
     TOO_FEW_OBSERVATIONS unless enough frames show two joints (one joint fixes a ray, two the distance): one
     frame if
         lambda_1 > 0, two if only lambda_2 > 0, all of them if both weights are zero;
     BEHIND_CAMERA when most visible joints of the linear start lie behind the camera;
+    IMPLAUSIBLE_DISTANCE when the root is outside config.distance_range on more than a tenth of the frames
+        that show the person;
     and nobody else's answer changes by a bit.
 
-    Raises ValueError for wrong ranks, dtypes or shapes, empty clips, an unknown loss, and concrete focal
-    lengths, weights, rotations or loss_scale that are out of range.
+    Raises ValueError for wrong ranks, dtypes or shapes, masked arrays, empty clips, an unknown loss, begin
+    with a window, and concrete focal lengths, weights, rotations, begin, fps or loss_scale that are out of
+    range.
     """
-    # A short clip is solved in half a millisecond: conversions that change nothing would be a tenth of it.
-    poses, keypoints, occluded = (
-        values if isinstance(values, Array) else jnp.asarray(values)
-        for values in (poses, keypoints, occluded)
-    )
-    dtype = poses.dtype
-    confidence, path = check_arguments(poses, keypoints, occluded, confidence, extrinsics)
-    weights, spreads, loss = read_config(config, dtype)
-    intrinsics = read_camera(camera, dtype, poses.shape[:-2])
+    given = read_arguments(poses, keypoints, occluded, confidence, extrinsics, begin)
+    dtype, lead = given.dtype, given.poses.shape[:-2]
+    settings = read_config(config, dtype)
+    intrinsics = read_camera(camera, dtype, lead, first_frame(given.begin))
+    if begin is not None and config.window is not None:
+        raise ValueError(
+            f"begin is {begin} and config.window {config.window}: windows count from the first frame; pass "
+            "window=None, or a clip without its padding"
+        )
     if initial_root is not None:
-        initial_root = jnp.asarray(initial_root).astype(dtype)
-        wanted = (*poses.shape[:-2], 3)
-        if initial_root.shape != wanted:
+        initial_root = as_given("initial_root", initial_root)
+        if initial_root.shape != (*lead, 3):
             raise ValueError(
-                f"initial_root has shape {initial_root.shape}, poses {poses.shape}: "
-                f"pass one root a frame, {wanted}"
+                f"initial_root has shape {initial_root.shape}, poses {given.poses.shape}: "
+                f"pass one root a frame, {(*lead, 3)}"
             )
     return _solve_people(
-        poses,
-        keypoints if keypoints.dtype == dtype else keypoints.astype(dtype),
-        occluded,
+        given,
         intrinsics,
-        weights,
+        settings,
+        read_rate(fps, dtype),
         initial_root,
-        spreads if covariance else None,
-        path,
-        confidence,
-        loss,
+        covariance=covariance,
         max_steps=config.max_steps,
         tolerance=config.tolerance,
         window=config.window,
@@ -204,29 +242,28 @@ def _rotate_back(rotation: Array, points: Array) -> Array:
     return parts[0] + parts[1] + parts[2]
 
 
-@functools.partial(jax.jit, static_argnames=("max_steps", "tolerance", "window"))
+@functools.partial(jax.jit, static_argnames=("covariance", "max_steps", "tolerance", "window"))
 def _solve_people(
-    poses: Array,
-    keypoints: Array,
-    occluded: Array,
+    given: Arguments,
     camera: Intrinsics,
-    weights: tuple[Array, Array],
+    settings: Settings,
+    fps: Array,
     initial_root: Array | None,
-    spreads: Spreads | None,
-    extrinsics: Extrinsics | None,
-    confidence: Array | None,
-    loss: Loss,
     *,
+    covariance: bool,
     max_steps: int,
     tolerance: float,
     window: int | None,
 ) -> TrajectorySolution:
-    *people, frames, _, _ = poses.shape
+    given = given.cast()
+    *people, frames, _, _ = given.poses.shape
     count = math.prod(people)
-    clip, origin = lay_out_clip(poses, keypoints, occluded, camera, extrinsics, confidence)
+    clip, origin = lay_out_clip(given, camera)
+    settings = settings._replace(weights=at_rate(settings.weights, fps))
     start = None
     if initial_root is not None:
-        start = jnp.transpose(initial_root.reshape(count, frames, 3), (2, 1, 0))
+        start = jnp.asarray(initial_root).astype(given.poses.dtype)
+        start = jnp.transpose(start.reshape(count, frames, 3), (2, 1, 0))
         start = start if origin is None else start - origin.T[:, None]
 
     # Windows of equal length are lanes like people; a shorter last one is a problem of its own shape.
@@ -239,10 +276,10 @@ def _solve_people(
         folded = functools.partial(_fold, begin=begin, end=end, length=min(length, end - begin))
         found = _solve_lanes(
             jax.tree.map(folded, clip),
-            weights,
+            settings,
             None if start is None else folded(start),
-            spreads,
-            loss,
+            given.begin,
+            covariance,
             max_steps,
             tolerance,
         )
@@ -253,15 +290,16 @@ def _solve_people(
     def lead(values: Array) -> Array:
         return values.reshape(*people, *values.shape[1:])
 
-    covariance, evidence = found.covariance, found.log_evidence
+    spread, evidence = found.covariance, found.log_evidence
     root = found.root if origin is None else found.root + origin[:, None]
     return TrajectorySolution(
         root=lead(root),
         status=lead(jnp.max(found.status, axis=1)),
         cost=lead(jnp.sum(found.cost, axis=1)),
         num_steps=lead(jnp.max(found.num_steps, axis=1)),
-        covariance=None if covariance is None else lead(covariance),
+        covariance=None if spread is None else lead(spread),
         log_evidence=None if evidence is None else lead(jnp.sum(evidence, axis=1)),
+        residual=lead(found.residual),
     )
 
 
@@ -269,7 +307,7 @@ def _fold(values: Array, begin: int, end: int, length: int) -> Array:
     """(any, frames or 1, people) -> (any, length or 1, windows * people)."""
     first, frames, people = values.shape
     windows = (end - begin) // length
-    if frames == 1 and end - begin > 1:
+    if frames == 1:
         return jnp.tile(values, (1, 1, windows))
     values = values[:, begin:end].reshape(first, windows, length, people)
     return jnp.swapaxes(values, 1, 2).reshape(first, length, windows * people)
@@ -288,16 +326,16 @@ def _unfold(values: Array, people: int) -> Array:
 
 def _solve_lanes(
     clip: Clip,
-    weights: tuple[Array, Array],
+    settings: Settings,
     start: Array | None,
-    spreads: Spreads | None,
-    loss: Loss,
+    begin: Array | None,
+    covariance: bool,
     max_steps: int,
     tolerance: float,
 ) -> TrajectorySolution:
     """The solution of every lane, a person or a person's window, with lanes as the last axis."""
-    ready = prepare(clip, weights, start, loss)
-    terms, path, frames = ready.terms, ready.terms.path, clip.sound.shape[1]
+    ready = prepare(clip, settings.weights, start, settings.loss, begin)
+    terms, frames = ready.terms, clip.sound.shape[1]
     loss, solvable = terms.loss, ready.status == int(Status.CONVERGED)
     solver = BandedGaussNewton(
         residual_fun=residuals, linearize=linearize, compare=compare, maxiter=max_steps, tol=tolerance
@@ -305,30 +343,45 @@ def _solve_lanes(
     params, steps = ready.params, 0
     if isinstance(loss, GemanMcClure):
         # Where it does not see the sound joints it has no slope; Huber's loss always has one.
-        first = solver.run(params, jax.lax.stop_gradient(terms._replace(loss=Huber(loss.scale))))
-        params, steps = jax.lax.stop_gradient(first.params), first.state.num_steps
-    params, state = solver.run(params, terms)
+        params, first = solver.search(params, terms._replace(loss=Huber(loss.scale)))
+        steps = first.num_steps
+    params, state = solver.search(params, terms)
     status = jnp.where(solvable, state.status, ready.status)
+    status = check_distance(frames_of(params, frames), terms, ready.summary, settings.distances, status)
     answered = (status == int(Status.CONVERGED)) | (status == int(Status.MAX_STEPS))
-    root = jnp.where(answered[None, None], frames_of(params, frames), jnp.nan)
-    cost = jnp.where(answered, 2 * state.value, jnp.nan)
-    solution = TrajectorySolution(root, status, cost, state.num_steps + steps)
-    if spreads is None:
+    params, terms = keep_answered(answered, params, terms)
+    params, state = solver.differentiable(jaxopt.OptStep(params, state), terms)
+
+    path = frames_of(params, frames)
+    told = jnp.broadcast_to(answered[None], (frames, len(answered)))
+    if begin is not None:
+        told = told & (jnp.arange(frames) >= begin)[:, None]
+    seen = told & (ready.summary.shown > 0)
+    error = reprojection_error(path, terms) / clip.resizing[0]
+    solution = TrajectorySolution(
+        root=jnp.where(told[:, None], path, jnp.nan),
+        status=status,
+        cost=jnp.where(answered, 2 * state.value, jnp.nan),
+        num_steps=state.num_steps + steps,
+        residual=jnp.where(seen, error, jnp.nan),
+    )
+    if not covariance:
         return solution
+    keypoint_std, size_std, bias_std = settings.spreads
     rows = linearize(params, jnp.zeros_like(state.value), terms)
     chain = factor(rows, unroll=False)
     spread = frames_of(covariances(chain, len(rows.own)), frames)
     # A person of another size stands elsewhere on the ray from the camera.
-    ray = root if path is None else root - jnp.swapaxes(path.position, 0, 1)
+    ray = path if terms.path is None else path - jnp.swapaxes(terms.path.position, 0, 1)
     along = ray[:, :, None] * ray[:, None]
     across = jnp.sum(ray * ray, axis=1)[:, None, None] * jnp.eye(3, dtype=ray.dtype)[None, :, :, None] - along
-    angle = spreads.bias_std**2 / (terms.camera.fx * terms.camera.fy)
-    covariance = spreads.keypoint_std**2 * spread + spreads.size_std**2 * along
-    covariance = covariance + jnp.swapaxes(angle, 0, 1)[..., None, :] * across
+    angle = bias_std**2 / (terms.camera.fx * terms.camera.fy)
+    total = keypoint_std**2 * spread + size_std**2 * along
+    total = total + jnp.swapaxes(angle, 0, 1)[..., None, :] * across
     determinants = log_determinant(chain, len(rows.own)) - smoothness_determinant(terms)
     freedom = 2 * jnp.sum(ready.summary.shown, axis=0) - 3
-    noise = spreads.keypoint_std
-    evidence = -(cost / noise**2 + 2 * freedom * jnp.log(noise) + determinants) / 2
+    evidence = -(2 * state.value / keypoint_std**2 + 2 * freedom * jnp.log(keypoint_std) + determinants) / 2
     return solution._replace(
-        covariance=jnp.where(answered[None, None, None], covariance, jnp.nan), log_evidence=evidence
+        covariance=jnp.where(told[:, None, None], total, jnp.nan),
+        log_evidence=jnp.where(answered, evidence, jnp.nan),
     )

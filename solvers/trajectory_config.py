@@ -9,13 +9,30 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from solvers.pinhole import Camera, Extrinsics, Intrinsics, as_array, split_camera
+from solvers.pinhole import (
+    Camera,
+    Extrinsics,
+    Intrinsics,
+    as_array,
+    has_arrays,
+    is_traced,
+    shape_of,
+    split_camera,
+)
 from solvers.robust import LOSSES, Loss
 from solvers.trajectory_rows import MILLIMETRES
+
+# The camera and the rate at which lambda_1 and lambda_2 mean what Eq. 9 says: pixels of the paper's cameras,
+# frames of its films. Elsewhere the solvers resize the image and scale the weights to these two.
+REFERENCE_FPS = 50.0
+REFERENCE_FOCAL = 1145.0
 
 
 class TrajectoryConfig(NamedTuple):
     """Settings of Eq. 9 and of its solution.
+
+    Pixels are those of the image resized to a focal length of `REFERENCE_FOCAL`, and the weights those at
+    `REFERENCE_FPS` frames a second: the same motion filmed at another size or rate gets the same path.
 
     velocity_weight, acceleration_weight: lambda_1 and lambda_2, for squared pixels against squared
     millimetres; one number, or three for the axes that are solved in (people hardly move up and down).
@@ -35,6 +52,9 @@ class TrajectoryConfig(NamedTuple):
     loss: what a joint's pixel error e costs: "squared" e^2; "huber" e^2 up to s = loss_scale, 2 s e - s^2
         beyond; "geman_mcclure" e^2 / (1 + e^2 / s^2), at most s^2, started from Huber's solution, for which
         max_steps counts anew. The robust ones bound what a wrongly detected joint can do.
+    distance_range: metres from the camera, nearest and farthest, between which people are believed to stand;
+        somebody who is outside on more than a tenth of the frames that show them gets the status
+        IMPLAUSIBLE_DISTANCE. (0.0, inf) believes everything.
     loss_scale: s, in pixels, positive; None takes 5 for Huber's loss and 20 for Geman-McClure's, which suit
         people some 400 px tall. "squared" has none.
     """
@@ -49,35 +69,52 @@ class TrajectoryConfig(NamedTuple):
     bias_std: Any = 0.0
     loss: str = "squared"
     loss_scale: float | None = None
+    distance_range: tuple[float, float] = (0.3, 100.0)
 
     @classmethod
     def from_noise(
-        cls, keypoint_std: Any, speed_std: Any, acceleration_std: Any, fps: float, **settings: Any
+        cls,
+        keypoint_std: Any,
+        speed_std: Any,
+        acceleration_std: Any,
+        fps: float | None = None,
+        **settings: Any,
     ) -> "TrajectoryConfig":
         """Weights from what they stand for. Eq. 9 is then 2 sigma_px^2 times the negative logarithm of the
         posterior, up to a constant, for independent Gaussian keypoint errors, velocities and accelerations:
 
-            lambda_1 = (sigma_px fps / (1000 sigma_v))^2,   lambda_2 = (sigma_px fps^2 / (1000 sigma_a))^2
+            lambda_1 = (sigma_px 50 / (1000 sigma_v))^2,   lambda_2 = (sigma_px 50^2 / (1000 sigma_a))^2
 
-        keypoint_std: pixels; speed_std: metres a second; acceleration_std: metres a second squared, each for
-        one coordinate, one number or three for the axes; infinity leaves the term out; fps: frames a second.
-        settings: the other fields. Raises ValueError for what is not positive.
+        with `REFERENCE_FPS` = 50, from which the solve goes on to the clip's own rate.
+
+        keypoint_std: pixels of the image resized to `REFERENCE_FOCAL`; speed_std: metres a second;
+        acceleration_std: metres a second squared, each for one coordinate, one number or three for the axes;
+        infinity leaves the term out. fps: accepted for callers of version 0.1 and without influence, because
+        the solve itself is told the rate. settings: the other fields. Raises ValueError for what is not
+        positive.
         """
         named = {"keypoint_std": keypoint_std, "speed_std": speed_std, "acceleration_std": acceleration_std}
-        for name, value in (*named.items(), ("fps", fps)):
+        if fps is not None:
+            check_rate(fps)
+        for name, value in named.items():
             shapes = [(), (3,)] if name in ("speed_std", "acceleration_std") else [()]
-            if np.shape(value) not in shapes:
+            if shape_of(value) not in shapes:
                 three = ", or three for the axes" if len(shapes) > 1 else ""
-                raise ValueError(f"{name} has shape {np.shape(value)}: pass one number{three}")
-            if not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > 0):
+                raise ValueError(f"{name} has shape {shape_of(value)}: pass one number{three}")
+            if not is_traced(value) and not np.all(np.asarray(value) > 0):
                 raise ValueError(f"{name} is {value}: pass a positive number")
 
         def weight(std: Any, rate: float) -> Any:
+            if has_arrays(std):
+                std = jnp.stack([jnp.asarray(value) for value in std])
             std = std if isinstance(std, Array) else np.asarray(std, float)
             return (keypoint_std * rate / (MILLIMETRES * std)) ** 2
 
         return cls(
-            weight(speed_std, fps), weight(acceleration_std, fps**2), keypoint_std=keypoint_std, **settings
+            weight(speed_std, REFERENCE_FPS),
+            weight(acceleration_std, REFERENCE_FPS**2),
+            keypoint_std=keypoint_std,
+            **settings,
         )
 
 
@@ -100,6 +137,7 @@ class Settings(NamedTuple):
     weights: tuple[Any, Any]
     spreads: Spreads
     loss: Loss
+    distances: Any
 
 
 def _remembered(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,34 +173,142 @@ def read_config(config: TrajectoryConfig, dtype: Any) -> Settings:
         (per_axis(config.velocity_weight), per_axis(config.acceleration_weight)),
         Spreads(*(as_array(getattr(config, name), dtype) for name in Spreads._fields)),
         loss() if usual is None else loss(as_array(scale, dtype)),
+        np.asarray(config.distance_range, dtype),
     )
 
 
+def check_rate(fps: Any) -> None:
+    """ValueError for what is no number, and for a concrete number that is not finite and positive."""
+    if shape_of(fps) != ():
+        raise ValueError(f"fps has shape {shape_of(fps)}: pass one number of frames a second")
+    if not is_traced(fps) and not (np.isfinite(fps) and fps > 0):
+        raise ValueError(f"fps is {fps}: pass the clip's frames a second, finite and above zero")
+
+
 @_remembered
-def read_camera(camera: Camera, dtype: Any, lead: tuple[int, ...]) -> Intrinsics:
-    """Its numbers; ValueError for leading axes that are not the first of ``lead``, and for concrete focal
-    lengths that are not positive.
+def read_rate(fps: Any, dtype: Any) -> Any:
+    """fps in ``dtype``, checked."""
+    check_rate(fps)
+    return as_array(fps, dtype)
+
+
+def at_rate(weights: tuple[Array, Array], fps: Array) -> tuple[Array, Array]:
+    """lambda_1 (fps / 50)^2 and lambda_2 (fps / 50)^4: speeds and accelerations of one size cost the same at
+    every rate. NaN where a weight or the rate is out of range, which makes a status, and whose gradient is
+    zero.
+    """
+    running = jnp.isfinite(fps) & (fps > 0)
+    ratio = jnp.where(running, fps, REFERENCE_FPS) / REFERENCE_FPS
+
+    def scaled(weight: Array, power: int) -> Array:
+        sound = jnp.isfinite(weight) & (weight >= 0)
+        value = jnp.where(sound, weight, jnp.ones_like(weight)) * ratio**power
+        return jnp.where(sound & running, value, jnp.nan)
+
+    return scaled(weights[0], 2), scaled(weights[1], 4)
+
+
+@_remembered
+def read_camera(camera: Camera, dtype: Any, lead: tuple[int, ...], first: int | None = 0) -> Intrinsics:
+    """Its numbers; ValueError for leading axes that are not the first of ``lead`` or 1, and for concrete
+    focal lengths that are not positive, on frames before ``first`` excepted (None: on all).
     """
     intrinsics = split_camera(camera, dtype)
-    _check_camera(intrinsics, lead)
+    _check_camera(intrinsics, lead, first)
     return intrinsics
 
 
-def check_arguments(
-    poses: Array, keypoints: Array, occluded: Array, confidence: Any, extrinsics: Extrinsics | None
-) -> tuple[Array | None, Extrinsics | None]:
-    """confidence and extrinsics in the dtype of ``poses``; ValueError for what a solver cannot take."""
+class Arguments(NamedTuple):
+    """What a clip is made of, checked, still in the dtypes it came in and where it was. begin: the first
+    frame that has a say, or None.
+    """
+
+    poses: Any
+    keypoints: Any
+    occluded: Any
+    confidence: Any
+    extrinsics: Extrinsics | None
+    begin: Any
+
+    @property
+    def dtype(self) -> Any:
+        """That of the arithmetic."""
+        return arithmetic_dtype(self.poses.dtype)
+
+    def cast(self) -> "Arguments":
+        """Floating point arrays in ``dtype``, and begin within the clip. For jitted code: what stands at a
+        hidden joint may be NaN, and a conversion outside would show it to `jax.debug_nans`.
+        """
+
+        def converted(values: Any) -> Any:
+            return None if values is None else jnp.asarray(values).astype(self.dtype)
+
+        count = jnp.asarray(self.poses.shape[-3])
+        return self._replace(
+            poses=converted(self.poses),
+            keypoints=converted(self.keypoints),
+            confidence=converted(self.confidence),
+            begin=None if self.begin is None else jnp.clip(jnp.asarray(self.begin, count.dtype), 0, count),
+        )
+
+
+def read_arguments(
+    poses: Any, keypoints: Any, occluded: Any, confidence: Any, extrinsics: Extrinsics | None, begin: Any
+) -> Arguments:
+    """The arguments of a clip; ValueError for what a solver cannot take."""
+    poses, keypoints, occluded = (
+        as_given(name, values)
+        for name, values in (("poses", poses), ("keypoints", keypoints), ("occluded", occluded))
+    )
     check_arrays(poses, keypoints, occluded)
     *people, frames, _, _ = poses.shape
     if confidence is not None:
-        confidence = jnp.asarray(confidence)
+        confidence = as_given("confidence", confidence)
         check_confidence(confidence, poses.shape[:-1])
-        confidence = confidence.astype(poses.dtype)
-    path = None if extrinsics is None else check_path(extrinsics, tuple(people), frames, poses.dtype)
-    return confidence, path
+    dtype = arithmetic_dtype(poses.dtype)
+    begin = None if begin is None else _read_begin(begin, frames)
+    path = None
+    if extrinsics is not None:
+        path = check_path(extrinsics, tuple(people), frames, dtype, first_frame(begin))
+    return Arguments(poses, keypoints, occluded, confidence, path, begin)
 
 
-def check_arrays(poses: Array, keypoints: Array, occluded: Array) -> None:
+def arithmetic_dtype(given: Any) -> Any:
+    """The dtype that a solver computes in: float32 for shorter ones, which have too few digits for a path."""
+    dtype = jax.dtypes.canonicalize_dtype(given)
+    return dtype if jnp.finfo(dtype).bits >= 32 else np.dtype(np.float32)
+
+
+def as_given(name: str, values: Any) -> Any:
+    """An array where it is, NumPy's on the host: converting it would cost a tenth of a short clip's solve.
+    Raises ValueError for a masked array, whose mask every conversion would drop.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        raise ValueError(
+            f"{name} is a masked array, whose mask would be lost: pass {name}.filled(0), and mark what was "
+            "masked in occluded"
+        )
+    if isinstance(values, Array | np.ndarray):
+        return values
+    return jnp.asarray(values) if has_arrays(values) else np.asarray(values)
+
+
+def _read_begin(begin: Any, frames: int) -> Any:
+    if np.shape(begin) != () or not jnp.issubdtype(jnp.result_type(begin), jnp.integer):
+        raise ValueError(f"begin is {begin!r}: pass one whole number of frames")
+    if not is_traced(begin) and not 0 <= begin < frames:
+        raise ValueError(f"begin is {begin}, the clip has {frames} frames: pass 0 to {frames - 1}")
+    return begin if isinstance(begin, Array) else np.asarray(begin, np.int32)
+
+
+def first_frame(begin: Any) -> int | None:
+    """The first frame whose numbers have to be sound, None where that is not known before tracing ends."""
+    if begin is None:
+        return 0
+    return None if is_traced(begin) else int(begin)
+
+
+def check_arrays(poses: Any, keypoints: Any, occluded: Any) -> None:
     wanted = "poses (..., F, J, 3), keypoints (..., F, J, 2), occluded (..., F, J)"
     if poses.ndim < 3 or poses.shape[-1] != 3:
         raise ValueError(f"poses has shape {poses.shape}: pass {wanted}")
@@ -190,7 +336,7 @@ def check_arrays(poses: Array, keypoints: Array, occluded: Array) -> None:
         raise ValueError(f"{name} has leading axes {shape}, poses has {poses.shape[:-1]}: pass {wanted}")
 
 
-def check_confidence(confidence: Array, wanted: tuple[int, ...]) -> None:
+def check_confidence(confidence: Any, wanted: tuple[int, ...]) -> None:
     if confidence.shape != wanted:
         raise ValueError(
             f"confidence has shape {confidence.shape}, poses has leading axes {wanted}: "
@@ -203,14 +349,20 @@ def check_confidence(confidence: Array, wanted: tuple[int, ...]) -> None:
 def _check_config(config: TrajectoryConfig) -> None:
     for name in ("velocity_weight", "acceleration_weight", *Spreads._fields):
         value = getattr(config, name)
-        if np.shape(value) != () and (np.shape(value) != (3,) or not name.endswith("_weight")):
+        if shape_of(value) != () and (shape_of(value) != (3,) or not name.endswith("_weight")):
             three = ", or three for the axes" if name.endswith("_weight") else ""
-            raise ValueError(f"config.{name} has shape {np.shape(value)}: pass one number{three}")
-        if isinstance(value, jax.core.Tracer):
+            raise ValueError(f"config.{name} has shape {shape_of(value)}: pass one number{three}")
+        if is_traced(value):
             continue
         numbers = np.asarray(value)
         if not np.all(np.isfinite(numbers) & (numbers >= 0)):
             raise ValueError(f"config.{name} is {value}: pass a finite number that is not negative")
+    distances = config.distance_range
+    if np.shape(distances) != (2,) or not 0 <= distances[0] < distances[1]:
+        raise ValueError(
+            f"config.distance_range is {distances}: pass the nearest and the farthest metres, "
+            "(0.3, 100.0) for instance"
+        )
     if config.max_steps < 1 or not config.tolerance > 0:
         raise ValueError(
             f"config.max_steps is {config.max_steps} and config.tolerance {config.tolerance}: "
@@ -230,23 +382,27 @@ def _check_loss(config: TrajectoryConfig) -> None:
         return
     if config.loss == "squared":
         raise ValueError(f"config.loss_scale is {scale}, but the squared loss has none: choose a robust loss")
-    if np.shape(scale) != ():
-        raise ValueError(f"config.loss_scale has shape {np.shape(scale)}: pass one number")
-    if not isinstance(scale, jax.core.Tracer) and not (np.isfinite(scale) and scale > 0):
+    if shape_of(scale) != ():
+        raise ValueError(f"config.loss_scale has shape {shape_of(scale)}: pass one number")
+    if not is_traced(scale) and not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"config.loss_scale is {scale}: pass pixels, finite and above zero")
 
 
-def _check_camera(camera: Intrinsics, lead: tuple[int, ...]) -> None:
+def _check_camera(camera: Intrinsics, lead: tuple[int, ...], first: int | None) -> None:
     for values in jax.tree.leaves(camera):
-        if values.ndim > len(lead) or values.shape != lead[: values.ndim]:
+        if values.ndim > len(lead) or any(
+            size not in (1, wanted) for size, wanted in zip(values.shape, lead, strict=False)
+        ):
             raise ValueError(
                 f"camera has leading axes {values.shape}, poses has {lead}: "
                 "pass one camera, or one for each of the first axes of poses"
             )
     for name, values in (("fx", camera.fx), ("fy", camera.fy)):
-        if isinstance(values, jax.core.Tracer):
+        if is_traced(values):
             continue
         numbers = np.asarray(values)
+        if numbers.ndim == len(lead) and numbers.shape[-1:] != (1,):
+            numbers = numbers[..., numbers.shape[-1] if first is None else first :]
         if not np.all(np.isfinite(numbers) & (numbers > 0)):
             raise ValueError(f"camera.focal has {name} = {numbers}: pass positive pixels")
 
@@ -255,7 +411,12 @@ def _check_camera(camera: Intrinsics, lead: tuple[int, ...]) -> None:
 ROTATION_TOLERANCE = 1e-3
 
 
-def check_path(extrinsics: Extrinsics, people: tuple[int, ...], frames: int, dtype: Any) -> Extrinsics:
+def check_path(
+    extrinsics: Extrinsics, people: tuple[int, ...], frames: int, dtype: Any, first: int | None = 0
+) -> Extrinsics:
+    """The camera's pose in ``dtype``; ValueError for other shapes, and for concrete rotations that are none,
+    on frames before ``first`` excepted (None: on all).
+    """
     rotation, position = (as_array(values, dtype) for values in extrinsics)
     for name, values, size in (("rotation", rotation, (3, 3)), ("position", position, (3,))):
         lead, own = values.shape[: -len(size)], values.shape[-len(size) :]
@@ -265,7 +426,12 @@ def check_path(extrinsics: Extrinsics, people: tuple[int, ...], frames: int, dty
                 f"pass (..., F, {', '.join(map(str, size))}) with the people of poses or none, and its "
                 "frames or one"
             )
-    if not isinstance(rotation, jax.core.Tracer) and not bool(np.all(is_rotation(np.asarray(rotation)))):
+    if is_traced(rotation):
+        return Extrinsics(rotation, position)
+    numbers = np.asarray(rotation)
+    if numbers.shape[-3] > 1:
+        numbers = numbers[..., frames if first is None else first :, :, :]
+    if not np.all(is_rotation(numbers)):
         raise ValueError(
             "extrinsics.rotation holds a matrix that is no rotation: pass orthonormal rows with determinant "
             "1, from world to camera axes"

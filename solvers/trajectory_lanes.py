@@ -12,7 +12,7 @@ from solvers.gauss_newton import Status
 from solvers.joints import Joints, Summary, fold_joints, lay_out, summarize
 from solvers.pinhole import MIN_DEPTH, Extrinsics, Intrinsics
 from solvers.robust import Loss
-from solvers.trajectory_config import is_rotation
+from solvers.trajectory_config import REFERENCE_FOCAL, Arguments, is_rotation
 from solvers.trajectory_rows import (
     NEAREST,
     CameraPath,
@@ -27,51 +27,81 @@ from solvers.trajectory_rows import (
 
 
 class Clip(NamedTuple):
-    """One clip with people last; sound (1, frames, people): no visible joint is NaN or infinite."""
+    """One clip with people last, its image resized to `REFERENCE_FOCAL`.
+
+    sound (1, frames, people): no visible joint is NaN or infinite. resizing (1, frames or 1, people): what
+    the given pixels were multiplied by.
+    """
 
     joints: Joints
     sound: Array
     camera: Intrinsics
+    resizing: Array
     path: CameraPath | None
 
 
-def lay_out_clip(
-    poses: Array,
-    keypoints: Array,
-    occluded: Array,
-    camera: Intrinsics,
-    extrinsics: Extrinsics | None,
-    confidence: Array | None,
-) -> tuple[Clip, Array | None]:
+def lay_out_clip(given: Arguments, camera: Intrinsics) -> tuple[Clip, Array | None]:
     """The clip, its leading axes flattened to people, and the origin (people, 3) in the world that its path
-    is measured from, where there is one. Arguments are checked already.
+    is measured from, where there is one. Frames before ``begin`` are hidden, and have the camera of that
+    frame.
     """
+    poses, keypoints, occluded, confidence, extrinsics, begin = given
     *people, frames, _, _ = poses.shape
     count = math.prod(people)
+    cameras = jax.tree.map(lambda value: camera_lanes(jnp.asarray(value), tuple(people)), camera)
+    path, origin = None, None
+    if extrinsics is not None:
+        path, origin = _lay_out_path(extrinsics, tuple(people), begin)
+    if begin is not None:
+        occluded = occluded | (jnp.arange(frames) < begin).reshape((1,) * len(people) + (-1, 1))
+        cameras = jax.tree.map(lambda value: _from_frame(value, begin), cameras)
+    cameras, resizing = resize_image(cameras)
     joints, sound = lay_out(
         poses.reshape(count, frames, -1, 3),
         keypoints.reshape(count, frames, -1, 2),
         occluded.reshape(count, frames, -1),
         None if confidence is None else confidence.reshape(count, frames, -1),
+        resizing,
     )
-    cameras = jax.tree.map(lambda value: camera_lanes(jnp.asarray(value), tuple(people), frames), camera)
-    path, origin = None, None
-    if extrinsics is not None:
-        path, origin = _lay_out_path(extrinsics, tuple(people))
-    return Clip(joints, sound, cameras, path), origin
+    return Clip(joints, sound, cameras, resizing, path), origin
 
 
-def camera_lanes(value: Array, people: tuple[int, ...], frames: int) -> Array:
+def camera_lanes(value: Array, people: tuple[int, ...]) -> Array:
     """One number of the camera, with the leading axes of the people and perhaps frames, as (1, frames or 1,
     people).
     """
-    if value.ndim > len(people):
-        return value.reshape(-1, frames).T[None]
-    value = value.reshape(value.shape + (1,) * (len(people) - value.ndim))
-    return jnp.broadcast_to(value, people).reshape(1, 1, -1)
+    value = value.reshape(value.shape + (1,) * (len(people) + 1 - value.ndim))
+    own = value.shape[-1]  # frames, or 1
+    return jnp.broadcast_to(value, (*people, own)).reshape(-1, own).T[None]
 
 
-def _lay_out_path(extrinsics: Extrinsics, people: tuple[int, ...]) -> tuple[CameraPath, Array]:
+def resize_image(camera: Intrinsics) -> tuple[Intrinsics, Array]:
+    """The camera whose image is resized by 1145 / f, f = sqrt(fx fy), and that factor; 1 where the focal
+    length is out of range. Pixels then mean the same on a telephone as in a studio (`REFERENCE_FOCAL`).
+    """
+    # Masked before any arithmetic, so that a person without a camera has no gradient, instead of NaN.
+    sound = jnp.isfinite(camera.fx) & jnp.isfinite(camera.fy) & (camera.fx > 0) & (camera.fy > 0)
+    square = jnp.where(sound, camera.fx, 1) * jnp.where(sound, camera.fy, 1)
+    factor = jnp.where(sound, REFERENCE_FOCAL / jnp.sqrt(square), 1)
+
+    def resized(value: Array) -> Array:
+        finite = jnp.isfinite(value)
+        return jnp.where(finite, factor * jnp.where(finite, value, 0), value)
+
+    names = ("fx", "fy", "cx", "cy")
+    return camera._replace(**{name: resized(getattr(camera, name)) for name in names}), factor
+
+
+def _from_frame(values: Array, begin: Array) -> Array:
+    """(any, frames or 1, people), where what stands before ``begin`` is what stands there."""
+    frames = values.shape[1]
+    index = jnp.minimum(jnp.maximum(jnp.arange(frames), begin), frames - 1)
+    return values if frames == 1 else jnp.take(values, index, axis=1)
+
+
+def _lay_out_path(
+    extrinsics: Extrinsics, people: tuple[int, ...], begin: Array | None
+) -> tuple[CameraPath, Array]:
     """The path with people last, and the origin (people, 3) in the world that it is measured from: the
     camera's first position, so that coordinates far from the world's origin lose no digits.
     """
@@ -82,7 +112,8 @@ def _lay_out_path(extrinsics: Extrinsics, people: tuple[int, ...]) -> tuple[Came
         values = jnp.asarray(values)
         lead = values.ndim - (1 if size == 3 else 2)
         values = values.reshape(-1, values.shape[lead - 1], size)
-        return jnp.transpose(jnp.broadcast_to(values, (count, *values.shape[1:])), (2, 1, 0))
+        values = jnp.transpose(jnp.broadcast_to(values, (count, *values.shape[1:])), (2, 1, 0))
+        return values if begin is None else _from_frame(values, begin)
 
     rotation, position = lanes(extrinsics.rotation, 9), lanes(extrinsics.position, 3)
     origin = jax.lax.stop_gradient(position[:, 0])
@@ -102,10 +133,18 @@ class Prepared(NamedTuple):
     summary: Summary
 
 
-def prepare(clip: Clip, weights: tuple[Array, Array], start: Array | None, loss: Loss) -> Prepared:
-    """Masks out who cannot be solved and finds a first path; start (3, frames, people) takes its place."""
+def prepare(
+    clip: Clip,
+    weights: tuple[Array, Array],
+    start: Array | None,
+    loss: Loss,
+    begin: Array | None = None,
+) -> Prepared:
+    """Masks out who cannot be solved and finds a first path, which begins at frame ``begin``; start (3,
+    frames, people) takes its place.
+    """
     summary = summarize(clip.joints)
-    status = _prior_status(clip, summary, weights, loss)
+    status = _prior_status(clip, summary, weights, loss, begin)
     usable = status == int(Status.CONVERGED)
     joints, camera, weights, loss = keep_usable(usable, clip.joints, clip.camera, weights, loss)
     path = clip.path
@@ -115,15 +154,46 @@ def prepare(clip: Clip, weights: tuple[Array, Array], start: Array | None, loss:
             jnp.where(usable[None, None], path.rotation, still),
             jnp.where(usable[None, None], path.position, jnp.zeros_like(path.position)),
         )
-    terms = make_terms(joints, summary, camera, *weights, path, loss)
+    terms = make_terms(joints, summary, camera, *weights, path, loss, begin)
     linear, behind = linear_start(terms, summary)
     status = jnp.where(usable & behind, int(Status.BEHIND_CAMERA), status)
-    begin = linear if start is None else to_camera(jnp.swapaxes(start, 0, 1), path)
+    first = linear if start is None else to_camera(jnp.swapaxes(start, 0, 1), path)
     # Every joint has to start before the camera, where the cost has a slope.
-    begin = begin.at[:, 2].set(jnp.maximum(begin[:, 2], NEAREST - summary.nearest))
+    first = first.at[:, 2].set(jnp.maximum(first[:, 2], NEAREST - summary.nearest))
     solvable = status == int(Status.CONVERGED)
-    begin = jnp.where(solvable[None, None], from_camera(begin, path), jnp.zeros_like(begin))
-    return Prepared(terms, blocks_of(begin), status, summary)
+    kept = solvable[None, None]
+    if begin is not None:
+        kept = kept & (jnp.arange(len(first)) >= begin)[:, None, None]
+    first = jnp.where(kept, from_camera(first, path), jnp.zeros_like(first))
+    # Who turned out to stand behind the camera takes no steps, for which everybody would wait.
+    joints = joints._replace(visible=jnp.where(solvable[None, None], joints.visible, 0))
+    return Prepared(terms._replace(joints=joints), blocks_of(first), status, summary)
+
+
+def keep_answered(answered: Array, found: Array, terms: Terms) -> tuple[Array, Terms]:
+    """params and terms with zeros for people who got no answer, whatever stopped them: gradients of what
+    people share, a weight or a camera, then meet no NaN of theirs.
+    """
+
+    def kept(values: Array) -> Array:
+        return jnp.where(answered.reshape((1,) * (values.ndim - 1) + (-1,)), values, jnp.zeros_like(values))
+
+    joints, centre = jax.tree.map(kept, (terms.joints, terms.centre))
+    return kept(found), terms._replace(joints=joints, centre=centre, magnitude=kept(terms.magnitude))
+
+
+def check_distance(root: Array, terms: Terms, summary: Summary, distances: Array, status: Array) -> Array:
+    """The status (people,), IMPLAUSIBLE_DISTANCE where the root (frames, 3, people) is nearer to the camera
+    than distances[0] metres, or farther than distances[1], on more than a tenth of the frames that show its
+    person.
+    """
+    x, y, z = jnp.moveaxis(to_camera(root, terms.path), 1, 0)
+    distance = jnp.sqrt(x * x + y * y + z * z)
+    shown = summary.shown > 0
+    outside = shown & ((distance < distances[0]) | (distance > distances[1]))
+    many = 10 * jnp.sum(outside, axis=0) > jnp.sum(shown, axis=0)
+    answered = (status == int(Status.CONVERGED)) | (status == int(Status.MAX_STEPS))
+    return jnp.where(answered & many, int(Status.IMPLAUSIBLE_DISTANCE), status)
 
 
 def keep_usable(
@@ -172,16 +242,20 @@ def count_behind(joints: Joints, nearest: Array, depth: Array) -> Array:
     )
 
 
-def _prior_status(clip: Clip, summary: Summary, weights: tuple[Array, Array], loss: Loss) -> Array:
+def _prior_status(
+    clip: Clip, summary: Summary, weights: tuple[Array, Array], loss: Loss, begin: Array | None
+) -> Array:
     """CONVERGED where nothing speaks against solving, else why it cannot be done."""
     finite = jnp.all(clip.sound, axis=(0, 1)) & sound_settings(clip.camera, weights, loss)
     if clip.path is not None:
         finite = finite & jnp.all(sound_poses(clip.path), axis=0)
     # One joint fixes a ray; two fix the distance as well.
     telling = jnp.sum(summary.shown >= 2, axis=0)
-    frames = clip.sound.shape[1]
+    frames = jnp.asarray(clip.sound.shape[1])
+    if begin is not None:
+        frames = jnp.maximum(frames - begin, 1)
     velocity, acceleration = (jnp.min(weight) for weight in weights)
-    needed = jnp.where(velocity > 0, 1, jnp.where(acceleration > 0, min(2, frames), frames))
+    needed = jnp.where(velocity > 0, 1, jnp.where(acceleration > 0, jnp.minimum(2, frames), frames))
     status = jnp.where(telling >= needed, int(Status.CONVERGED), int(Status.TOO_FEW_OBSERVATIONS))
     return jnp.where(finite, status, int(Status.NON_FINITE))
 

@@ -26,6 +26,7 @@ from solvers.pinhole import (
     jacobian_components,
     normalize_components,
     project_components,
+    widest_square,
 )
 from solvers.robust import SQUARED, Loss
 
@@ -171,9 +172,13 @@ def smoothness_determinant(terms: Terms) -> Array:
     """log of the product of the non-zero eigenvalues of the smoothness rows' normal matrix, in metres: of
     D^T T D for each axis, with first differences D, where det(D D^T) is the number of frames.
     """
-    frames = len(terms.speed) + 1
+    frames = jnp.asarray(len(terms.speed) + 1)
     diagonal = MILLIMETRES * (terms.speed - terms.turn)
-    return 2 * jnp.sum(jnp.log(diagonal)) + 3 * jnp.log(jnp.asarray(frames, diagonal.dtype))
+    if terms.begin is not None:
+        frames = frames - terms.begin
+        before = (jnp.arange(len(diagonal)) < terms.begin)[:, None]
+        diagonal = jnp.where(before, jnp.ones_like(diagonal), diagonal)
+    return 2 * jnp.sum(jnp.log(diagonal)) + 3 * jnp.log(frames.astype(diagonal.dtype))
 
 
 def _spare_frames(frames: int) -> tuple[int, int]:
@@ -244,6 +249,22 @@ def residuals(params: Array, terms: Terms) -> WeightedResiduals:
         weights=(weight, weight, *smooth.weights),
         magnitude=terms.magnitude,
     )
+
+
+def reprojection_error(root: Array, terms: Terms) -> Array:
+    """Root mean square distance (frames, people) of the visible joints from their keypoints, pixels, for a
+    root (frames, 3, people); without derivatives, as a distance of zero has none.
+    """
+    root, terms = jax.lax.stop_gradient((root, terms))
+
+    def one(joint: Joints, camera: Intrinsics, root: Vector) -> tuple[Array, Array]:
+        u, v = project_components(*points_of(root, joint), camera)
+        u, v, seen = u - joint.u, v - joint.v, joint.visible > 0
+        return jnp.where(seen, u * u + v * v, 0), seen.astype(u.dtype)
+
+    x, y, z = jnp.moveaxis(to_camera(root, terms.path), 1, 0)
+    total, count = fold_joints(one, terms.joints, flat(terms.camera), (x, y, z))
+    return jnp.sqrt(total / jnp.maximum(count, 1))
 
 
 def smoothness(params: Array, terms: Terms) -> WeightedResiduals:
@@ -408,8 +429,10 @@ def linear_rows(terms: Terms) -> ChainRows:
     """
     _, frames, people = terms.joints.x.shape
 
-    def one(joint: Joints, camera: Intrinsics, middle: tuple[Array, Array]) -> list[Array]:
-        a, b = normalize_components(joint.u, joint.v, camera)
+    def one(
+        joint: Joints, camera: Intrinsics, limit: Array | None, middle: tuple[Array, Array]
+    ) -> list[Array]:
+        a, b = normalize_components(joint.u, joint.v, camera, limit)
         zero = jnp.zeros_like(a)
         scale_x, scale_y = camera.fx + zero, camera.fy + zero
         columns = (
@@ -420,9 +443,11 @@ def linear_rows(terms: Terms) -> ChainRows:
         )
         return products_of(columns, joint.visible)
 
-    middle = normalize_components(terms.centre.u, terms.centre.v, flat(terms.camera))
+    camera = flat(terms.camera)
+    limit = widest_square(camera)
+    middle = normalize_components(terms.centre.u, terms.centre.v, camera, limit)
     start = jnp.zeros((frames, 3, people), terms.joints.x.dtype)
-    products = fold_joints(one, terms.joints, flat(terms.camera), middle)
+    products = fold_joints(one, terms.joints, camera, limit, middle)
     triangle = triangle_of(products, middle, jnp.zeros(people, start.dtype))
     share = 1 / _distance(triangle[2], terms.centre.z)
     rows = [[share * value for value in row] for row in triangle]
