@@ -19,12 +19,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from gated_lift import metrics
+from gated_lift import Recovery, load_lifter, metrics, recover, solved
 from gated_lift.cameras import HandheldCamera, VirtualCamera, sample_handheld_camera, world_to_camera
 from gated_lift.drawing import pictures, player
 from gated_lift.drawing.scene import Scene as DrawnScene
-from gated_lift.networks import checkpoints, weights
-from gated_lift.pipeline import Recovery, recover, solved
+from gated_lift.networks import weights
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic import generated
 from gated_lift.synthetic.bodies import body_occlusion
@@ -115,9 +114,8 @@ def main() -> None:
     found: dict[str, Recovery] = {}
     for name, path in (("two-stream gated", weights.TWO_STREAM), ("plain, the rival", weights.PLAIN)):
         with console.status(f"lifting and placing both people: {name}"):
-            loaded = checkpoints.load_lifter(path)
             found[name] = recover(
-                loaded.lifter, loaded.variables, scene.seen.keypoints, scene.seen.occluded, scene.camera
+                load_lifter(path), scene.seen.keypoints, scene.seen.occluded, scene.camera, scene.fps
             )
 
     hidden = np.asarray(metrics.fully_hidden(scene.seen.occluded)).sum(axis=1) / scene.fps

@@ -37,17 +37,16 @@ from experiments.training.batches import (
     draw_placed_batch,
     make_bank,
     read_motion,
-    seen_outputs,
 )
 from experiments.training.configs import PathConfig
 from experiments.training.loop import State
-from gated_lift import pipeline
-from gated_lift.cameras import VirtualCamera
+from gated_lift import solved
 from gated_lift.drawing import charts
 from gated_lift.losses import squared_joint_error
 from gated_lift.metrics import mpjpe, root_error
 from gated_lift.networks import checkpoints, weights
 from gated_lift.networks.temporal import TemporalLifter
+from gated_lift.observation import turn_back
 from solvers import TrajectoryConfig, solve_trajectory
 
 
@@ -87,45 +86,20 @@ class Placed(NamedTuple):
     solved: jax.Array
 
 
-def place(
-    poses: jax.Array,
-    batch: Batch,
-    placement: Placement,
-    before: int,
-    camera: VirtualCamera,
-    trajectory: TrajectoryConfig,
-) -> Placed:
-    """Absolute joints of lifted windows: poses (B, n, J, 3), metres, and the roots that Eq. 9 finds for them.
+def place(poses: jax.Array, placement: Placement, fps: float, trajectory: TrajectoryConfig) -> Placed:
+    """Absolute joints of lifted windows: poses (B, n, J, 3), metres, in the axes of a batch's targets, and
+    the roots that Eq. 9 finds for them.
 
-    before: frames of the batch's windows before their first output. Differentiable in the poses, also beside
-    people without an answer: those have no gradient, and finite joints. Frames beyond the end of a clip
-    (weight 0) are hidden from the solve.
+    Differentiable in the poses, also beside people without an answer: those have no gradient, and finite
+    joints.
     """
-    keypoints, occluded = seen_outputs(batch, before, camera)
-
-    def solve(poses: jax.Array) -> tuple[jax.Array, jax.Array]:
-        found = solve_trajectory(poses, keypoints, occluded, placement.camera, trajectory)
-        return found.root, pipeline.solved(found.status)
-
-    # Who has no answer is known after the solve only, and masking its output would leave 0 · NaN in the
-    # gradient: so what comes back to the poses is replaced, as replacing the poses before would do it.
-    @jax.custom_vjp
-    def guarded(poses: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return solve(poses)
-
-    def forward(poses: jax.Array) -> Any:
-        root, pull, solved = jax.vjp(solve, poses, has_aux=True)
-        return (root, solved), (pull, solved)
-
-    def backward(kept: Any, slopes: Any) -> tuple[jax.Array]:
-        pull, solved = kept
-        (slope,) = pull(slopes[0])
-        return (jnp.where(solved[:, None, None, None], slope, jnp.zeros_like(slope)),)
-
-    guarded.defvjp(forward, backward)
-    root, solved = guarded(poses)
-    root = jnp.where(solved[:, None, None], root, jnp.zeros_like(root))
-    return Placed(poses + root[..., None, :], solved)
+    poses = turn_back(poses, placement.turn)
+    found = solve_trajectory(
+        poses, placement.keypoints, placement.occluded, placement.camera, trajectory, fps=fps
+    )
+    usable = solved(found.status)
+    root = jnp.where(usable[:, None, None], found.root, 0)
+    return Placed(poses + root[..., None, :], usable)
 
 
 def make_loss(
@@ -142,8 +116,8 @@ def make_loss(
         poses = lifter.apply(variables, batch.keypoints, batch.occluded, age=batch.age)
         # The log tells absolute errors of either loss; only one is differentiated through the solve.
         lifted = poses if absolute else jax.lax.stop_gradient(poses)
-        placed = place(lifted, batch, placement, lifter.padding[0], config.camera, config.trajectory)
-        truth = batch.target + placement.root[..., None, :]
+        placed = place(lifted, placement, lifter.fps, config.trajectory)
+        truth = turn_back(batch.target, placement.turn) + placement.root[..., None, :]
 
         def mean(values: jax.Array, weight: jax.Array) -> jax.Array:
             total = jnp.maximum(jnp.sum(weight), jnp.ones_like(weight[0, 0]))
@@ -198,13 +172,15 @@ def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
     console = console or Console()
     folder = config.output / "checkpoints"
     runs.check_unused(config.output, "choose another folder")
-    lifter, variables, origin, _ = checkpoints.load_lifter(config.checkpoint)
+    loaded = checkpoints.load_lifter(config.checkpoint)
+    lifter, variables, origin = loaded.network, loaded.variables, loaded.description
     clips = read_motion(config.as_training())
     described = runs.as_json(config)
     runs.write_config(config.output, described)
     description = {
         "network": checkpoints.describe_lifter(lifter),
         "skeleton": SKELETON.name,
+        "view": {"focal": loaded.focal, "turned": loaded.turned},
         "config": described,
         "licences": sorted({clip.licence for clip in clips} | set(origin.get("licences", ()))),
     }

@@ -31,7 +31,8 @@ class ImportConfig:
 
 def main() -> None:
     config = tyro.cli(ImportConfig, description=__doc__)
-    lifter, variables, description, _ = import_videopose3d(config.checkpoint, config.causal)
+    loaded = import_videopose3d(config.checkpoint, config.causal)
+    lifter, variables, description = loaded.network, loaded.variables, loaded.description
     folder = config.output / "checkpoints"
     checkpoints.save(folder, 0, variables, description)
     Console().print(

@@ -29,13 +29,12 @@ from experiments.training.batches import (
     draw_placed_batch,
     make_bank,
     read_motion,
-    seen_outputs,
 )
 from experiments.training.configs import PathConfig
-from gated_lift import pipeline
-from gated_lift.cameras import VirtualCamera
+from gated_lift import solved
 from gated_lift.metrics import root_error
 from gated_lift.networks import checkpoints, weights
+from gated_lift.observation import turn_back
 from solvers import TrajectoryConfig, solve_trajectory
 
 
@@ -84,30 +83,25 @@ def solve_of(logarithms: Logarithms) -> Solve:
 
 
 def placed_error(
-    logarithms: Logarithms,
-    poses: jax.Array,
-    batch: Batch,
-    placement: Placement,
-    before: int,
-    camera: VirtualCamera,
+    logarithms: Logarithms, poses: jax.Array, batch: Batch, placement: Placement, fps: float
 ) -> jax.Array:
     """Mean distance (m) of the solved roots from the true ones, over people who have an answer.
 
-    poses: (B, n, J, 3) lifted, metres. before: frames of the batch's windows before their first output.
+    poses: (B, n, J, 3) lifted, metres, in the axes of the batch's targets.
     """
-    keypoints, occluded = seen_outputs(batch, before, camera)
-    # Somebody who is never seen has no path, and 0 · NaN for a gradient: they are solved as if they were seen
-    # and count for nothing.
-    unseen = occluded.all(axis=(1, 2))
-    occluded = occluded & ~unseen[:, None, None]
     solve = solve_of(logarithms)
-    confidence = jnp.broadcast_to(solve.confidence, occluded.shape)
     found = solve_trajectory(
-        poses, keypoints, occluded, placement.camera, solve.trajectory, confidence=confidence
+        turn_back(poses, placement.turn),
+        placement.keypoints,
+        placement.occluded,
+        placement.camera,
+        solve.trajectory,
+        confidence=jnp.broadcast_to(solve.confidence, placement.occluded.shape),
+        fps=fps,
     )
-    solved = pipeline.solved(found.status)
-    root = jnp.where(solved[:, None, None], found.root, placement.root)
-    weight = batch.weight * (solved & ~unseen)[:, None].astype(batch.weight.dtype)
+    usable = solved(found.status)
+    root = jnp.where(usable[:, None, None], found.root, placement.root)
+    weight = batch.weight * usable[:, None].astype(batch.weight.dtype)
     # The distance has no slope at zero, where the placeholder stands.
     error = root_error(root + jnp.float32(1e-9), placement.root)
     return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
@@ -119,7 +113,8 @@ def tune(config: TuneConfig, console: Console | None = None) -> Path:
     Raises `runs.NonFiniteLossError`.
     """
     console = console or Console()
-    lifter, variables, *_ = checkpoints.load_lifter(config.checkpoint)
+    loaded = checkpoints.load_lifter(config.checkpoint)
+    lifter, variables = loaded.network, loaded.variables
     training = config.as_training()
     clips = read_motion(training)
     bank = make_bank(clips)
@@ -133,12 +128,7 @@ def tune(config: TuneConfig, console: Console | None = None) -> Path:
         key = jax.random.fold_in(jax.random.key(config.seed), index)
         batch, placement = draw_placed_batch(key, bank, lifter, training, config.windows)
         poses = lifter.apply(variables, batch.keypoints, batch.occluded, age=batch.age)
-        error, slopes = jax.value_and_grad(placed_error)(
-            logarithms, poses, batch, placement, lifter.padding[0], config.camera
-        )
-        # A step with a path that could not be solved has no gradient, and changes nothing.
-        usable = jnp.all(jnp.array([jnp.all(jnp.isfinite(slope)) for slope in slopes]))
-        slopes = jax.tree.map(lambda slope: jnp.where(usable, slope, jnp.zeros_like(slope)), slopes)
+        error, slopes = jax.value_and_grad(placed_error)(logarithms, poses, batch, placement, lifter.fps)
         if not config.joints:
             slopes = slopes._replace(joints=jnp.zeros_like(slopes.joints))
         updates, moments = optimizer.update(slopes, moments, logarithms)

@@ -9,7 +9,9 @@ from gated_lift.cameras import Extrinsics as Extrinsics
 from gated_lift.cameras import HandheldCamera as HandheldCamera
 from gated_lift.cameras import VirtualCamera as VirtualCamera
 from gated_lift.clips import MotionClip as MotionClip
+from gated_lift.lifting import lift as lift
 from gated_lift.networks.attention import AttentionLifter as AttentionLifter
+from gated_lift.networks.checkpoints import LoadedLifter as LoadedLifter
 from gated_lift.networks.checkpoints import load_lifter as load_lifter
 from gated_lift.networks.factorized import FactorizedLifter as FactorizedLifter
 from gated_lift.networks.protocol import check_values as check_values
@@ -18,6 +20,7 @@ from gated_lift.networks.sequence import SequenceLifter as SequenceLifter
 from gated_lift.networks.temporal import TemporalLifter as TemporalLifter
 from gated_lift.pipeline import Recovery as Recovery
 from gated_lift.pipeline import recover as recover
+from gated_lift.pipeline import solved as solved
 from gated_lift.skeleton import BODY_25 as BODY_25
 from gated_lift.skeleton import COCO_17 as COCO_17
 from gated_lift.skeleton import H36M_17 as H36M_17

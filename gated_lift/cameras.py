@@ -40,6 +40,13 @@ class VirtualCamera(NamedTuple):
     aim_jitter: tuple[Number, Number] = (0.35, 0.1)
 
 
+def screen_focal(camera: VirtualCamera = VirtualCamera()) -> float:
+    """Focal length in units of half the image's width, 2f/w, of cameras like these: what rays are multiplied
+    by to be as large as keypoints on a screen that goes from −1 to 1.
+    """
+    return sum(camera.focal) / camera.width
+
+
 class Wander(NamedTuple):
     """Band-limited noise: a sum of sinusoids with random phases and frequencies spread evenly over a
     logarithmic band.

@@ -48,6 +48,7 @@ def observe(
     camera: Camera,
     focal: Any,
     times: Float[Array, " F"],
+    turned: bool = True,
 ) -> Observation:
     """Undoes the lens, fills gaps, turns the rays until the person is in the middle, and scales them.
 
@@ -56,9 +57,10 @@ def observe(
     focal: what rays are multiplied by, `cameras.screen_focal` of the cameras of training.
     times: of the frames, seconds, rising: at the network's own rate where the network is to lift them (see
     `observe_clip` for other rates); frames that only help to fill gaps may lie further apart.
+    turned: False leaves the person where the camera sees them, for networks that were trained so elsewhere.
     """
     filled = fill_gaps(_rays(keypoints, occluded, camera), occluded, lifter.causal, times)
-    return _turned(lifter, filled, occluded, gap_age(occluded, times, lifter.causal), focal, times)
+    return _turned(lifter, filled, occluded, gap_age(occluded, times, lifter.causal), focal, times, turned)
 
 
 class Clock(NamedTuple):
@@ -85,6 +87,7 @@ def observe_clip(
     camera: Camera,
     focal: Any,
     clock: Clock,
+    turned: bool = True,
 ) -> Observation:
     """`observe` of clips at any frame rate, on the network's frames.
 
@@ -102,7 +105,7 @@ def observe_clip(
     lower, share = _between(place)
     if lifter.causal:
         share = jnp.zeros_like(share)
-    upper = jnp.minimum(lower + (share > 0), frames - 1)
+    upper = jnp.minimum(lower + (share > 0).astype(lower.dtype), frames - 1)
     mixed = _mix(filled, lower, upper, share, axis=-3)
     hidden = occluded[..., lower, :] | occluded[..., upper, :]
     far_apart = (share > 0) & (1 / rate > LONGEST_STEP)
@@ -112,7 +115,7 @@ def observe_clip(
     if not lifter.causal:
         age = jnp.minimum(age, after[..., upper, :] - now)
     age = jnp.where(hidden, jnp.clip(age, 0, OLDEST_GAP), jnp.zeros_like(age))
-    return _turned(lifter, mixed, hidden, age, focal, wanted)
+    return _turned(lifter, mixed, hidden, age, focal, wanted, turned)
 
 
 def from_network_frames(
@@ -145,9 +148,12 @@ def _rays(keypoints: Array, occluded: Array, camera: Camera) -> Array:
 
 
 def _turned(
-    lifter: Lifter, rays: Array, occluded: Array, age: Array, focal: Any, times: Array
+    lifter: Lifter, rays: Array, occluded: Array, age: Array, focal: Any, times: Array, turned: bool
 ) -> Observation:
-    turn = _turn_to_middle(rays, times, lifter.causal)
+    if turned:
+        turn = _turn_to_middle(rays, times, lifter.causal)
+    else:
+        turn = jnp.broadcast_to(jnp.eye(3, dtype=rays.dtype), (*rays.shape[:-2], 3, 3))
     points = turn_to(jnp.concatenate([rays, jnp.ones_like(rays[..., :1])], axis=-1), turn)
     ahead = jnp.maximum(points[..., 2:], 1 / STEEPEST)
     scaled = points[..., :2] / ahead * jnp.asarray(focal, rays.dtype)

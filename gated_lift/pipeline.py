@@ -1,82 +1,437 @@
-"""The main job in one call: keypoints and an occlusion mask to camera-space joints of every person."""
+"""The main job in one call: keypoints and an occlusion mask to the joints and the path of every person."""
 
-from typing import Any, NamedTuple
+import logging
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from gated_lift.cameras import VirtualCamera
-from gated_lift.networks.protocol import Lifter, check_keypoints, lift_clip
-from gated_lift.skeleton import H36M_17, Skeleton
-from solvers import Camera, Status, TrajectoryConfig, normalize, solve_trajectory
+from gated_lift.arguments import Arguments, read_arguments
+from gated_lift.bones import constant_bones as with_constant_bones
+from gated_lift.cameras import camera_to_world
+from gated_lift.inspection import Hidden, describe_hidden, inspect
+from gated_lift.lifting import lift_pixels
+from gated_lift.networks.checkpoints import LoadedLifter, without_weights
+from gated_lift.observation import Clock, network_frames
+from gated_lift.plausibility import fits_badly, lies, misfit, never_seen, unseen_size_std
+from gated_lift.presence import present_frames
+from gated_lift.skeleton import Skeleton
+from solvers import Camera, Extrinsics, Status, TrajectoryConfig, smooth, solve_trajectory
+
+LOGGER = logging.getLogger("gated_lift")
+
+# Clips are padded to this length, doubled as often as needed, so that clips of many lengths are few
+# compilations.
+SHORTEST = 128
+
+# How far lifted people are off, in place of the solver's defaults for keypoint_std (pixels) and size_std, for
+# the covariance alone: fitted by likelihood to people of the training data whom the shipped weights have not
+# seen. It is the poses that err, not the keypoints.
+LIFTED_KEYPOINT_STD = 20.0
+LIFTED_SIZE_STD = 0.0625
+
+# Settings of `TrajectoryConfig` that are numbers of the compiled function; the others choose the function.
+NUMBERS = ("velocity_weight", "acceleration_weight", "keypoint_std", "size_std", "bias_std", "loss_scale")
 
 
-class Recovery(NamedTuple):
-    """poses: (..., F, J, 3) root-relative metres, camera axes. root: (..., F, 3) metres. joints: their sum.
-    status: (...) `solvers.Status` of each person's path; where it is neither converged nor max_steps, root
-    and joints are NaN.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Recovery:
+    """Everybody's joints and paths, in metres.
+
+    joints: (..., F, J, 3), the sum of poses and root. root: (..., F, 3). poses: (..., F, J, 3) root-relative.
+    status: (...) a `solvers.Status` for each person; who has no path (`has_path`) has NaN in all the above.
+    present: (..., F) True from the first frame that shows a person to the last, but for gaps longer than
+        ``longest_gap``; on other frames there are no joints but NaN.
+    residual: (..., F) root mean square distance in pixels between a frame's visible keypoints and the images
+        of the joints; NaN where none is visible. A person whose residual leaps may have become another.
+    covariance: (..., F, 3, 3) of the root, square metres, when asked for.
+    hidden: keypoints of each person that came as visible and were hidden, by the reason.
+    axes: "camera" (x right, y down, z forward), or "world" where the camera's motion was given.
     """
 
-    poses: Float[Array, "*people F J 3"]
-    root: Float[Array, "*people F 3"]
     joints: Float[Array, "*people F J 3"]
+    root: Float[Array, "*people F 3"]
+    poses: Float[Array, "*people F J 3"]
     status: Int[Array, "*people"]
+    present: Bool[Array, "*people F"]
+    residual: Float[Array, "*people F"]
+    covariance: Float[Array, "*people F 3 3"] | None
+    hidden: Hidden
+    axes: Literal["camera", "world"] = field(metadata={"static": True})
 
 
-def screen_focal(camera: VirtualCamera = VirtualCamera()) -> float:
-    """Focal length in screen-normalised units (2f/w) of the cameras that a lifter was trained behind."""
-    return sum(camera.focal) / camera.width
+class Options(NamedTuple):
+    """What decides which function is compiled; nothing in it is traced.
 
-
-def lift(
-    lifter: Lifter,
-    variables: Any,
-    keypoints: Float[Array, "*people F J 2"],
-    occluded: Bool[Array, "*people F J"],
-    camera: Camera,
-    skeleton: Skeleton = H36M_17,
-    flip: bool = True,
-    focal: float = screen_focal(),
-) -> Float[Array, "*people F N 3"]:
-    """Root-relative poses of every person from pixels: the first half of `recover`, with its arguments.
-
-    From a network whose ``target`` is the root, every person's root instead (N = 1).
+    lifter: without its weights. trajectory: without its `NUMBERS`. network_frames: frames at the network's
+    rate, or None where the clip has that rate. padded: whether the clip may be longer than what counts of it.
     """
-    check_keypoints(keypoints, occluded, lifter.num_joints)
-    seen = jnp.where(occluded[..., None], jnp.zeros_like(keypoints), keypoints)
-    return lift_clip(lifter, variables, normalize(seen, camera) * focal, occluded, skeleton, flip)
+
+    lifter: LoadedLifter
+    trajectory: TrajectoryConfig
+    network_frames: int | None
+    padded: bool
+    smoothed: bool
+    constant_bones: bool
+    covariance: bool
+    flip: bool
+
+
+class Inputs(NamedTuple):
+    """What the compiled function takes. keypoints, occluded, confidence, camera, extrinsics: as in
+    `arguments.Arguments`. numbers: those of `TrajectoryConfig` that are given. length: frames that count.
+    """
+
+    variables: Any
+    keypoints: Any
+    occluded: Any
+    confidence: Any
+    camera: Camera
+    extrinsics: Extrinsics | None
+    fps: Any
+    length: Any
+    longest_gap: Any
+    pose_smoothing: Any
+    numbers: dict[str, Any]
+
+
+class Found(NamedTuple):
+    """A `Recovery` before what nobody knows is made NaN; seen (P, F): frames that show the person."""
+
+    poses: Array
+    root: Array
+    status: Array
+    present: Array
+    seen: Array
+    residual: Array
+    covariance: Array | None
+    hidden: Hidden
 
 
 def recover(
-    lifter: Lifter,
-    variables: Any,
-    keypoints: Float[Array, "*people F J 2"],
-    occluded: Bool[Array, "*people F J"],
+    lifter: LoadedLifter,
+    keypoints: Any,
+    occluded: Any,
     camera: Camera,
-    skeleton: Skeleton = H36M_17,
+    fps: float | None = None,
+    confidence: Any = None,
+    extrinsics: Extrinsics | None = None,
+    covariance: bool = False,
     trajectory: TrajectoryConfig = TrajectoryConfig(),
+    *,
+    skeleton: Skeleton | None = None,
+    pose_smoothing: float = 0.0,
+    constant_bones: bool = False,
+    longest_gap: float = 4.0,
+    keep_absent: bool = False,
     flip: bool = True,
-    focal: float = screen_focal(),
-    confidence: Float[Array, "*people F J"] | None = None,
 ) -> Recovery:
     """Lifts every person with the gated network and places each by Eq. 9; people are independent of each
     other.
 
-    keypoints: pixels, hidden ones may be NaN. occluded: True where hidden. camera: intrinsics, which also
-    undistort the keypoints and turn them into those of the lifter's training camera (``focal``, see
-    `screen_focal`), so that the image size and the lens need not be those of the training. flip: average over
-    the mirror image. confidence: the detector's, weights the joints' errors in Eq. 9 (a joint of confidence 0
-    is hidden there); the lifter reads ``occluded`` alone. ``trajectory.loss`` chooses a robust loss.
+    lifter: of `load_lifter`. keypoints (..., F, J, 2): pixels, origin top left, in the joints of
+    ``lifter.skeleton``; hidden ones are never read and may be NaN. occluded (..., F, J): True where hidden.
+    Leading axes are people. A clip may have any length.
+    camera: intrinsics, one, or one for each of the leading axes (and frames). They undo the lens, and say
+        where the pixels of Eq. 9 are. Image size and focal length need not be those of training, and people
+        may stand anywhere in the picture: everybody is lifted as from a camera that is turned towards them.
+    fps: frames a second of the video. It need not be that of training: the network reads keypoints at its own
+        rate, interpolated, and Eq. 9 weighs speeds and accelerations in seconds.
+    confidence (..., F, J): the detector's, 0 to 1, weighs the joints' errors in Eq. 9; 0 hides a joint.
+    extrinsics: where the camera is on every frame, rotation (..., F, 3, 3) and position (..., F, 3), metres;
+        everything that comes back is in world axes then.
+    covariance: also say how sure every root is. Where ``trajectory`` leaves keypoint_std, size_std and
+        bias_std at the solver's defaults, they are those of lifted people (LIFTED_KEYPOINT_STD,
+        LIFTED_SIZE_STD), and more where part of the body was never seen.
+    trajectory: settings of Eq. 9, see `solvers.TrajectoryConfig`.
+    skeleton: of the keypoints, refused by name if it is another than the lifter's.
+    pose_smoothing: seconds over which poses are smoothed, see `solvers.smooth`; 0 leaves them as lifted.
+    constant_bones: gives every bone of a person one length, directions kept (`bones.constant_bones`).
+    longest_gap: seconds; where a person is out of sight for longer, nobody is said to be there.
+    keep_absent: also keep what network and path say where a person is not present, and the poses of people
+        whose path could not be solved.
+    flip: average over the mirror image.
 
-    Raises ValueError for wrong shapes and dtypes. A person whose visible keypoints are not finite, or who is
-    never visible, gets a status and NaN, and changes nobody else. Can be jitted; the lifter, skeleton and
-    settings are then static.
+    A visible keypoint that cannot be meant (NaN, exactly (0, 0) or (−1, −1), of confidence 0, where the lens
+    has no ray) is hidden; the result counts these and a warning is logged. A person who cannot be placed has
+    a status (`solvers.describe_status` says what to try) and NaN, and changes nobody else.
+
+    The work is compiled for a few lengths and numbers of people (SHORTEST and its doubles): the first call of
+    each costs seconds, any other what its frames take. Called under `jax.jit`, `jax.grad` and the like it is
+    traced with the shapes as they are; what is not an array must then be known before.
+
+    Raises ValueError, naming the argument and the mend, for wrong shapes, dtypes, skeletons and frame rates,
+    and for keypoints, focal lengths and principal points that are not in pixels of one image.
     """
-    poses = lift(lifter, variables, keypoints, occluded, camera, skeleton, flip, focal)
-    solution = solve_trajectory(poses, keypoints, occluded, camera, trajectory, confidence=confidence)
-    return Recovery(poses, solution.root, poses + solution.root[..., None, :], solution.status)
+    for name, value in (
+        ("covariance", covariance),
+        ("constant_bones", constant_bones),
+        ("keep_absent", keep_absent),
+        ("flip", flip),
+    ):
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r}: pass True or False")
+    for name, seconds in (("pose_smoothing", pose_smoothing), ("longest_gap", longest_gap)):
+        if not float(seconds) >= 0:
+            raise ValueError(f"{name} is {seconds}: pass seconds, 0 or more")
+    given = read_arguments(lifter, keypoints, occluded, camera, fps, confidence, extrinsics, skeleton)
+    if lifter.network.target != "pose":
+        raise ValueError("lifter finds roots, not poses: recover needs a network whose target is the pose")
+    assert fps is not None  # read_arguments has made sure
+    numbers = _with_lifted_spreads({name: getattr(trajectory, name) for name in NUMBERS})
+    numbers = {name: value for name, value in numbers.items() if value is not None}
+    frames = given.keypoints.shape[1]
+    traced = given.traced or any(isinstance(value, jax.core.Tracer) for value in jax.tree.leaves(numbers))
+    if traced:
+        laid_out, run = given, _recover
+    else:
+        laid_out, run = _padded(given, frames if trajectory.window else None), _compiled
+    padded_frames = laid_out.keypoints.shape[1]
+    rate = float(fps)
+    options = Options(
+        lifter=without_weights(lifter),
+        trajectory=trajectory._replace(**dict.fromkeys(NUMBERS)),
+        network_frames=None
+        if rate == lifter.network.fps
+        else network_frames(padded_frames, rate, lifter.network.fps),
+        padded=not traced and not trajectory.window,
+        smoothed=float(pose_smoothing) > 0,
+        constant_bones=constant_bones,
+        covariance=covariance,
+        flip=flip,
+    )
+    found = run(
+        options,
+        Inputs(
+            lifter.variables,
+            laid_out.keypoints,
+            laid_out.occluded,
+            laid_out.confidence,
+            laid_out.camera,
+            laid_out.extrinsics,
+            rate,
+            frames,
+            float(longest_gap),
+            float(pose_smoothing),
+            numbers,
+        ),
+    )
+    if not traced:
+        # Cut on the host: each length would be a compilation.
+        count = len(given.keypoints)
+        found = jax.tree.map(lambda values: np.asarray(values)[:count], found)
+        found = Found(*(_first_frames(name, value, frames) for name, value in found._asdict().items()))
+        words = describe_hidden(found.hidden)
+        if words:
+            LOGGER.warning("%s", words)
+    return _recovery(found, given.people, keep_absent, "camera" if extrinsics is None else "world", traced)
 
 
-def solved(status: Int[Array, "*people"]) -> Bool[Array, "*people"]:
-    """True for people whose path can be used: the solve converged or ran out of steps while improving."""
-    return status <= int(Status.MAX_STEPS)
+def _with_lifted_spreads(numbers: dict[str, Any]) -> dict[str, Any]:
+    plain = TrajectoryConfig()
+    for name in ("keypoint_std", "size_std", "bias_std"):
+        value = numbers[name]
+        if isinstance(value, Array) or value != getattr(plain, name):
+            return numbers
+    return numbers | {"keypoint_std": LIFTED_KEYPOINT_STD, "size_std": LIFTED_SIZE_STD}
+
+
+def solved(status: Int[Array | np.ndarray, "*people"]) -> Bool[Array | np.ndarray, "*people"]:
+    """True for people whose path can be used: the solve converged or ran out of steps while improving, also
+    where part of the body was never seen (PARTLY_SEEN). People who do not fit their keypoints (MISFIT) have a
+    path that is not to be believed.
+    """
+    return (status <= int(Status.MAX_STEPS)) | (status == int(Status.PARTLY_SEEN))
+
+
+def has_path(status: Int[Array | np.ndarray, "*people"]) -> Bool[Array | np.ndarray, "*people"]:
+    """True for people who have joints and a path, believable or not; all others are NaN."""
+    return solved(status) | (status == int(Status.MISFIT))
+
+
+def _recover(options: Options, inputs: Inputs) -> Found:
+    frames, dtype = inputs.keypoints.shape[1], inputs.keypoints.dtype
+    counted = jnp.arange(frames) < inputs.length
+    inspected = inspect(
+        jnp.asarray(inputs.keypoints),
+        jnp.asarray(inputs.occluded),
+        inputs.camera,
+        None if inputs.confidence is None else jnp.asarray(inputs.confidence),
+        counted,
+    )
+    keypoints, occluded, confidence, hidden = inspected
+    seen = jnp.any(~occluded, axis=-1) & jnp.broadcast_to(counted, occluded.shape[:2])
+    clock = None
+    if options.network_frames is not None:
+        clock = Clock(inputs.fps, inputs.length, options.network_frames)
+    lifter = options.lifter._replace(variables=inputs.variables)
+    length = inputs.length if options.padded else None
+    poses = lift_pixels(lifter, keypoints, occluded, inputs.camera, options.flip, clock, length)
+
+    # From here on padding stands before the clip, where the solve has a beginning without a say.
+    begin = frames - inputs.length if options.padded else None
+
+    def late(values: Any, axis: int = 1) -> Any:
+        if begin is None or values is None or values.ndim <= axis or values.shape[axis] != frames:
+            return values
+        return jnp.roll(values, begin, axis)
+
+    def early(values: Array) -> Array:
+        return values if begin is None else jnp.roll(values, -begin, 1)
+
+    poses = late(poses)
+    if options.smoothed:
+        flat = poses.reshape(*poses.shape[:2], -1)
+        poses = smooth(flat, inputs.pose_smoothing, inputs.fps, begin=begin).reshape(poses.shape)
+    if options.constant_bones:
+        weight = late(jnp.broadcast_to(seen[..., None], occluded.shape).astype(dtype))
+        poses = with_constant_bones(poses, options.lifter.skeleton, weight)
+    camera = jax.tree.map(
+        lambda values: late(jnp.asarray(values)) if values.ndim == 3 else values, inputs.camera
+    )
+    extrinsics = inputs.extrinsics
+    if extrinsics is not None:
+        rotation, position = (jnp.asarray(values) for values in extrinsics)
+        extrinsics = Extrinsics(late(rotation, rotation.ndim - 3), late(position, position.ndim - 2))
+    config = options.trajectory._replace(**inputs.numbers)
+    solution: TrajectorySolution = solve_trajectory(
+        poses,
+        late(keypoints),
+        late(occluded),
+        camera,
+        config,
+        confidence=late(confidence),
+        covariance=options.covariance,
+        extrinsics=extrinsics,
+        fps=inputs.fps,
+        begin=begin,
+    )
+    answered = solution.status <= int(Status.MAX_STEPS)
+    known = answered[:, None] & jnp.broadcast_to(counted, seen.shape)
+    poses, root = early(poses), early(solution.root)
+    residual = jnp.where(seen & known, early(jnp.asarray(solution.residual)), 0)
+    unseen = unseen_size_std(never_seen(occluded, seen)).astype(dtype)
+    fit = misfit(residual, keypoints, occluded)
+    bad = fits_badly(fit, unseen > 0, lies(poses, seen, lifter.skeleton))
+    status = jnp.where(answered & (unseen > 0), int(Status.PARTLY_SEEN), solution.status)
+    status = jnp.where(answered & bad, int(Status.MISFIT), status)
+    spread = None
+    if solution.covariance is not None:
+        seen_from = jnp.zeros_like(root) if extrinsics is None else early(extrinsics.position)
+        ray = jnp.where(known[..., None], root - jnp.broadcast_to(seen_from, root.shape), 0)
+        guessed = unseen[:, None, None, None] ** 2 * ray[..., :, None] * ray[..., None, :]
+        spread = jnp.where(known[..., None, None], early(solution.covariance), 0) + guessed
+    if extrinsics is not None:
+        still = Extrinsics(extrinsics.rotation, jnp.zeros_like(extrinsics.position))
+        poses = early(camera_to_world(late(poses), still))
+    return Found(
+        poses=poses,
+        root=jnp.where(known[..., None], root, 0),
+        status=status,
+        present=present_frames(seen, inputs.longest_gap, inputs.fps),
+        seen=seen,
+        residual=residual,
+        covariance=spread,
+        hidden=hidden,
+    )
+
+
+_compiled = jax.jit(_recover, static_argnums=0)
+
+
+def _padded(given: Arguments, exact: int | None) -> Arguments:
+    """The arguments with frames and people up to the next size: people who are never seen, and the last frame
+    repeated. exact: the number of frames, where it must stay.
+    """
+    people, frames = given.occluded.shape[:2]
+    more_frames = (exact or _length_of(frames)) - frames
+    more_people = _count_of(people) - people
+
+    def extend(values: Any, by_person: bool, frame_axis: int | None) -> Any:
+        if values is None:
+            return None
+        width = [(0, 0)] * values.ndim
+        if by_person:
+            width[0] = (0, more_people)
+        if frame_axis is not None and values.shape[frame_axis] == frames:
+            width[frame_axis] = (0, more_frames)
+        return np.pad(values, width, mode="edge")
+
+    def camera_field(values: Any) -> Any:
+        return None if values is None else extend(values, values.ndim > 1, 1 if values.ndim == 3 else None)
+
+    def path_field(values: Any, own: int) -> Any:
+        lead = values.ndim - own
+        # One frame is a camera that stands still, unless the clip has one frame too.
+        return extend(values, lead == 2, lead - 1)
+
+    occluded = extend(given.occluded, True, 1)
+    occluded[people:] = True
+    extrinsics = given.extrinsics
+    if extrinsics is not None:
+        extrinsics = Extrinsics(path_field(extrinsics[0], 2), path_field(extrinsics[1], 1))
+    return given._replace(
+        keypoints=extend(given.keypoints, True, 1),
+        occluded=occluded,
+        confidence=extend(given.confidence, True, 1),
+        camera=Camera(*(camera_field(values) for values in given.camera)),
+        extrinsics=extrinsics,
+    )
+
+
+def _length_of(frames: int) -> int:
+    """The least of SHORTEST and its doubles that holds this many frames."""
+    return SHORTEST * 2 ** max(0, math.ceil(math.log2(frames / SHORTEST)))
+
+
+def _count_of(people: int) -> int:
+    """The least of 1, 2, 3, 4, 6, 8, 12, 16, … that holds this many people."""
+    power = 2 ** math.ceil(math.log2(people))
+    return power * 3 // 4 if power >= 4 and people <= power * 3 // 4 else power
+
+
+def _first_frames(name: str, values: Any, frames: int) -> Any:
+    return values[:, :frames] if name not in ("status", "hidden") and values is not None else values
+
+
+def _recovery(
+    found: Found,
+    people: tuple[int, ...],
+    keep_absent: bool,
+    axes: Literal["camera", "world"],
+    traced: bool,
+) -> Recovery:
+    """NaN where nothing is known, and the leading axes as they came. What is not traced is NumPy's until it
+    is handed over, so that nothing is compiled for its shape.
+    """
+    where = jnp.where if traced else np.where
+    placed = has_path(found.status)
+    there = found.present | keep_absent
+    told = placed[:, None] & there
+
+    def lead(values: Any) -> Array:
+        values = values.reshape((*people, *values.shape[1:]))
+        return values if traced else jax.device_put(values)
+
+    def known(values: Any, mask: Any) -> Any:
+        mask = mask.reshape(*mask.shape, *[1] * (values.ndim - mask.ndim))
+        return where(mask, values, np.asarray(np.nan, values.dtype))
+
+    root = known(found.root, told)
+    poses = known(found.poses, there if keep_absent else told)
+    return Recovery(
+        joints=lead(poses + root[:, :, None]),
+        root=lead(root),
+        poses=lead(poses),
+        status=lead(found.status),
+        present=lead(found.present),
+        residual=lead(known(found.residual, found.seen & placed[:, None])),
+        covariance=None if found.covariance is None else lead(known(found.covariance, told)),
+        hidden=Hidden(*(lead(count) for count in found.hidden)),
+        axes=axes,
+    )

@@ -127,6 +127,8 @@ BODY_25 = Skeleton(
     right=(2, 3, 4, 9, 10, 11, 15, 17, 22, 23, 24),
 )
 
+SKELETONS = {skeleton.name: skeleton for skeleton in (H36M_17, COCO_17, BODY_25)}
+
 # A joint that a format lacks is the midpoint of two that it has: COCO and OpenPose name no spine, for
 # example.
 MIDPOINTS = {

@@ -41,6 +41,7 @@ class Status(IntEnum):
     UNOBSERVABLE = 5
     IMPLAUSIBLE_DISTANCE = 6
     MISFIT = 7
+    PARTLY_SEEN = 8
 
 
 class WeightedResiduals(NamedTuple):

@@ -51,10 +51,10 @@ def test_weights_come_back_bit_for_bit(tmp_path):
     loaded = checkpoints.load_lifter(tmp_path)
     same(loaded.variables, weights())
     assert loaded.description == DESCRIPTION
-    assert checkpoints.describe_lifter(loaded.lifter) == checkpoints.describe_lifter(LIFTER)
-    assert loaded.lifter == LIFTER
+    assert checkpoints.describe_lifter(loaded.network) == checkpoints.describe_lifter(LIFTER)
+    assert loaded.network == LIFTER
     np.testing.assert_array_equal(
-        loaded.lifter.apply(loaded.variables, KEYPOINTS, OCCLUDED),
+        loaded.network.apply(loaded.variables, KEYPOINTS, OCCLUDED),
         LIFTER.apply(weights(), KEYPOINTS, OCCLUDED),
     )
 
@@ -76,7 +76,7 @@ def test_every_kind_of_network_comes_back(lifter, tmp_path):
     description = {"network": checkpoints.describe_lifter(lifter)}
     checkpoints.save(tmp_path, 7, variables, description, moments())
     loaded = checkpoints.load_lifter(tmp_path)
-    assert loaded.lifter == lifter and loaded.description == description
+    assert loaded.network == lifter and loaded.description == description
     same(loaded.variables, variables)
     with pytest.raises(ValueError, match=f"kind is '{type(lifter).__name__}' there|target is 'root' there"):
         checkpoints.restore_training(tmp_path, LIFTER.clone(gating="none"), moments())
@@ -87,12 +87,12 @@ def test_checkpoints_older_than_a_setting_have_its_default(tmp_path):
         name: value for name, value in DESCRIPTION["network"].items() if name not in ("kind", "target")
     }
     checkpoints.save(tmp_path, 7, weights(), {"network": network}, moments())
-    assert checkpoints.load_lifter(tmp_path).lifter == LIFTER
+    assert checkpoints.load_lifter(tmp_path).network == LIFTER
     same(checkpoints.restore_training(tmp_path, LIFTER, moments(1))[2], moments())
     # Such are the weights that ship.
     loaded = checkpoints.load_lifter(PLAIN)
     assert "kind" not in loaded.description["network"]
-    assert (loaded.lifter.gating, loaded.lifter.target) == ("none", "pose")
+    assert (loaded.network.gating, loaded.network.target) == ("none", "pose")
 
 
 def test_training_comes_back_bit_for_bit(tmp_path):
@@ -389,7 +389,7 @@ def test_exports_are_half_the_size_and_come_back_as_float32(tmp_path):
     checkpoints.save(tmp_path / "run", 9, weights(), DESCRIPTION, moments())
     assert checkpoints.export(tmp_path / "run", tmp_path / "shipped") == tmp_path / "shipped" / "0"
     loaded = checkpoints.load_lifter(tmp_path / "shipped")
-    assert loaded.lifter == LIFTER and loaded.description == DESCRIPTION
+    assert loaded.network == LIFTER and loaded.description == DESCRIPTION
     for saved, exact in zip(jax.tree.leaves(loaded.variables), jax.tree.leaves(weights()), strict=True):
         assert saved.dtype == jnp.float32
         np.testing.assert_array_equal(saved, exact.astype(np.float16).astype(np.float32))

@@ -97,7 +97,7 @@ def test_a_run_writes_its_folder(finished):
     assert "receptive field 9 frames" in printed and "64 frames; 12 steps of 64 frames" in printed
     loaded = checkpoints.load_lifter(output / "checkpoints")
     assert loaded.description["skeleton"] == "h36m_17" and loaded.description["licences"] == [CLIP.licence]
-    assert loaded.lifter.channels == 8 and loaded.lifter.batch_norm_momentum == 0.9
+    assert loaded.network.channels == 8 and loaded.network.batch_norm_momentum == 0.9
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(loaded.variables))
 
 
@@ -237,7 +237,7 @@ def test_a_rival_is_trained_and_loaded(motion, tmp_path, monkeypatch):
         CONFIGS["hossain"][1], network=network, chunk_frames=2, batch_frames=64, epochs=1, output=tmp_path
     )
     loaded = checkpoints.load_lifter(loop.train(config, silent()))
-    assert loaded.lifter.channels == 4 and set(loaded.variables) == {"params", "statistics"}
+    assert loaded.network.channels == 4 and set(loaded.variables) == {"params", "statistics"}
     spread = np.asarray(loaded.variables["statistics"]["poses"]["std"])
     # Of the noise: about 1 each, but set, so not 1 exactly.
     assert spread.min() > 0.5 and spread.max() < 2.0 and spread.std() > 0.01

@@ -219,7 +219,7 @@ def test_the_command_writes_one_of_our_checkpoints(torch, trained, tmp_path, mon
         checkpoints.load_lifter(output / "checkpoints"),
         import_videopose3d(tmp_path / "model.bin"),
     )
-    assert loaded.lifter == expected.lifter and loaded.description == expected.description
+    assert loaded.network == expected.network and loaded.description == expected.description
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, expected.variables)
 
 

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from experiments.judging.totals import RUNS, Condition
-from gated_lift import metrics, pipeline
-from gated_lift.networks import checkpoints
+from gated_lift import LoadedLifter, lift, metrics, recover, solved
+from gated_lift.networks.checkpoints import without_weights
 from gated_lift.occlusion import run_length
-from gated_lift.skeleton import H36M_17 as SKELETON
 from solvers import Camera, TrajectoryConfig, solve_trajectory
 
 
@@ -35,36 +35,120 @@ def mask_key(seed: int, condition: Condition, length: int) -> jax.Array:
     return key
 
 
-lift = jax.jit(pipeline.lift, static_argnums=(0, 5, 6, 7))
+class Answer(NamedTuple):
+    """What is judged of N people. poses: (N, F, J, 3) metres, camera axes. root: (N, F, 3); anything where
+    not solved. solved: (N,).
+    """
+
+    poses: jax.Array
+    root: jax.Array
+    solved: jax.Array
 
 
-@partial(jax.jit, static_argnames=("fps", "trajectory"))
-def judge(
-    poses: jax.Array,
+def ask(
+    network: LoadedLifter,
     keypoints: jax.Array,
     occluded: jax.Array,
-    joints: jax.Array,
     camera: Camera,
     fps: float,
     trajectory: TrajectoryConfig,
-    root: jax.Array | None = None,
+    flip: bool,
     confidence: jax.Array | None = None,
+    lifted_from: Camera | None = None,
+) -> Answer:
+    """What `recover` makes of people, also where they are not seen.
+
+    confidence: (J,) of every joint, for the solve. lifted_from: the camera whose rays the network is given as
+    they are, for networks that were trained elsewhere; people are placed before ``camera`` all the same.
+    """
+    static = without_weights(network)
+    if lifted_from is not None:
+        raw = network._replace(focal=1.0, turned=False)
+        poses = ask_lift(raw, keypoints, occluded, lifted_from, fps, flip)
+        found = solve_trajectory(poses, keypoints, occluded, camera, trajectory, fps=fps)
+        return Answer(poses, found.root, solved(found.status))
+    return _ask(static, network.variables, keypoints, occluded, camera, confidence, fps, trajectory, flip)
+
+
+@partial(jax.jit, static_argnames=("network", "fps", "trajectory", "flip"))
+def _ask(
+    network: LoadedLifter,
+    variables: Any,
+    keypoints: jax.Array,
+    occluded: jax.Array,
+    camera: Camera,
+    confidence: jax.Array | None,
+    fps: float,
+    trajectory: TrajectoryConfig,
+    flip: bool,
+) -> Answer:
+    found = recover(
+        network._replace(variables=variables),
+        keypoints,
+        occluded,
+        camera,
+        fps,
+        confidence=None if confidence is None else jnp.broadcast_to(confidence, occluded.shape),
+        trajectory=trajectory,
+        flip=flip,
+        keep_absent=True,
+    )
+    return Answer(found.poses, found.root, solved(found.status))
+
+
+def ask_root(
+    network: LoadedLifter,
+    keypoints: jax.Array,
+    occluded: jax.Array,
+    camera: Camera,
+    fps: float,
+    flip: bool,
+) -> jax.Array:
+    """Where a network whose target is the root places people, (N, F, 3)."""
+    return ask_lift(network, keypoints, occluded, camera, fps, flip)[..., 0, :]
+
+
+def ask_lift(
+    network: LoadedLifter,
+    keypoints: jax.Array,
+    occluded: jax.Array,
+    camera: Camera,
+    fps: float,
+    flip: bool,
+) -> jax.Array:
+    """What a network alone makes of people, (N, F, J, 3) or (N, F, 1, 3)."""
+    static = without_weights(network)
+    return _lift(static, network.variables, keypoints, occluded, camera, fps, flip)
+
+
+@partial(jax.jit, static_argnames=("network", "fps", "flip"))
+def _lift(
+    network: LoadedLifter,
+    variables: Any,
+    keypoints: jax.Array,
+    occluded: jax.Array,
+    camera: Camera,
+    fps: float,
+    flip: bool,
+) -> jax.Array:
+    return lift(network._replace(variables=variables), keypoints, occluded, camera, fps, flip)
+
+
+def place_by(answer: Answer, root: jax.Array) -> Answer:
+    """The same poses, placed by something else than the trajectory solve."""
+    return Answer(answer.poses, root, jnp.all(jnp.isfinite(root), axis=(-2, -1)))
+
+
+@partial(jax.jit, static_argnames="fps")
+def judge(
+    answer: Answer, occluded: jax.Array, joints: jax.Array, fps: float
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """(sum, count) of every metric for each person: the frames that it is defined on are added up by the
-    caller.
-
-    Apart from the lifter, so that the solve is compiled once for all networks. root: (N, F, 3) metres, where
-    something else than `solve_trajectory` places the people. confidence: (J,) of every joint, for the solve.
+    caller. joints: (N, F, J, 3) the truth, camera axes.
     """
-    if root is None:
-        if confidence is not None:
-            confidence = jnp.broadcast_to(confidence, occluded.shape)
-        solution = solve_trajectory(poses, keypoints, occluded, camera, trajectory, confidence=confidence)
-        root, solved = solution.root, pipeline.solved(solution.status)
-    else:
-        solved = jnp.all(jnp.isfinite(root), axis=(-2, -1))
+    poses, solved = answer.poses, answer.solved
     truth = joints - joints[..., :1, :]
-    root = jnp.where(solved[:, None, None], root, 0)
+    root = jnp.where(solved[:, None, None], answer.root, 0)
     absolute = poses + root[..., None, :]
     placed = jnp.broadcast_to(solved[:, None], occluded.shape[:2])
     root_error = metrics.root_error(root, joints[..., 0, :])
@@ -93,15 +177,3 @@ def judge(
             for name, (shortest, longest) in RUNS.items()
         },
     }
-
-
-def ask(
-    network: checkpoints.LoadedLifter,
-    keypoints: jax.Array,
-    occluded: jax.Array,
-    camera: Camera,
-    flip: bool,
-    focal: float,
-) -> jax.Array:
-    """What a network makes of people (`pipeline.lift`)."""
-    return lift(network.lifter, network.variables, keypoints, occluded, camera, SKELETON, flip, focal)

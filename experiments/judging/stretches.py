@@ -14,10 +14,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from experiments.judging.protocol import ask, judge, mask_key
+from experiments.judging.protocol import ask, ask_root, judge, mask_key, place_by
 from experiments.judging.totals import COLUMNS, METRICS, Condition, Label, Totals, condition_grid, mean_error
 from experiments.solve_weights import load_solve
-from gated_lift import pipeline
 from gated_lift.cameras import VirtualCamera, sample_static_camera
 from gated_lift.clips import MotionClip
 from gated_lift.networks import checkpoints
@@ -188,16 +187,15 @@ def measure(
 
     Raises ValueError for a network of the other kind.
     """
-    if loaded.lifter.target != "pose":
+    if loaded.network.target != "pose":
         raise ValueError(f"checkpoint {name} finds roots, not poses: give it as root_network")
-    if root_network is not None and root_network.lifter.target != "root":
+    if root_network is not None and root_network.network.target != "root":
         raise ValueError(f"root_network {config.root_network} finds poses, not roots: give it as checkpoint")
     grid = conditions(config)
     labels = [label for people in seen.values() for label in people.labels]
     frames = [length for length, people in seen.items() for _ in people.labels]
     sums = np.zeros((len(grid), len(labels), len(METRICS), 2))
     trajectory, confidence = load_solve(config.solve) if config.solve else (config.trajectory, None)
-    focal = pipeline.screen_focal(config.camera)
     for index, condition in enumerate(track(grid, description=name, console=console)):
         first = 0
         for length, people in seen.items():
@@ -213,12 +211,11 @@ def measure(
                 keypoints, joints = people.keypoints[part], people.joints[part]
                 camera = Camera(people.focal[part], people.center[part])
                 hidden = occluded[part]
-                seen_by = (keypoints, hidden, camera, config.flip, focal)
-                poses = ask(loaded, *seen_by)
-                root = None
+                seen_by = (keypoints, hidden, camera, fps)
+                answer = ask(loaded, *seen_by, trajectory, config.flip, confidence)
                 if root_network is not None:
-                    root = ask(root_network, *seen_by)[..., 0, :]
-                found = judge(poses, keypoints, hidden, joints, camera, fps, trajectory, root, confidence)
+                    answer = place_by(answer, ask_root(root_network, *seen_by, config.flip))
+                found = judge(answer, hidden, joints, fps)
                 # The last part is filled up with its first person, who is written twice, the same both times.
                 sums[index, first + part] = np.stack(
                     [np.stack([np.asarray(entry) for entry in found[metric]], -1) for metric in METRICS], 1

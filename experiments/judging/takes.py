@@ -13,11 +13,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from experiments.judging.protocol import ask, judge, mask_key
+from experiments.judging.protocol import ask, ask_root, judge, mask_key, place_by
 from experiments.judging.totals import METRICS, Label, Totals, condition_grid, mean_error
 from gated_lift.networks import checkpoints
 from gated_lift.occlusion import sample_mask
-from gated_lift.pipeline import screen_focal
 from gated_lift.readers.human36m import RecordedTake
 from gated_lift.readers.videopose3d import FPS, TEST_SUBJECTS
 from solvers import Camera, TrajectoryConfig
@@ -134,20 +133,12 @@ def measure(
             mask = sample_mask(key, take.missed.shape, condition.ratio, condition.kernel_frames)
             occluded = jnp.asarray(take.missed) | mask
             keypoints = jnp.asarray(take.keypoints)
-            camera, focal = (take.screen, 1.0) if config.screen else (take.camera, screen_focal())
-            seen_by = (keypoints, occluded, camera, config.flip, focal)
-            poses = ask(loaded, *seen_by)
-            root = None if root_network is None else ask(root_network, *seen_by)[..., 0, :]
-            found = judge(
-                poses,
-                keypoints,
-                occluded,
-                jnp.asarray(take.joints),
-                take.camera,
-                FPS,
-                config.trajectory,
-                root,
-            )
+            seen_by = (keypoints, occluded, take.camera, FPS)
+            screen = take.screen if config.screen else None
+            answer = ask(loaded, *seen_by, config.trajectory, config.flip, lifted_from=screen)
+            if root_network is not None:
+                answer = place_by(answer, ask_root(root_network, *seen_by, config.flip))
+            found = judge(answer, occluded, jnp.asarray(take.joints), FPS)
             sums[index, number] = [
                 [np.asarray(part, np.float64).sum() for part in found[metric]] for metric in METRICS
             ]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import runs as run_folders
-from gated_lift import metrics, pipeline
+from gated_lift import metrics, recover
 from gated_lift.drawing import charts, pictures
 from gated_lift.drawing.scene import Scene, runs
 from gated_lift.networks import checkpoints
@@ -47,12 +47,13 @@ def out_of_occlusion(
     for name, loaded in lifters.items():
         shown, errors = [], []
         for pair, person, stop in chosen:
-            found = pipeline.recover(
-                loaded.lifter,
-                loaded.variables,
-                jnp.asarray(pair.keypoints[person]),
-                jnp.asarray(pair.occluded[person]),
+            found = recover(
+                loaded,
+                pair.keypoints[person],
+                pair.occluded[person],
                 pair.camera,
+                pair.fps,
+                keep_absent=True,
             )
             joints = jnp.asarray(pair.joints[person])
             aligned = metrics.pa_mpjpe(found.poses, joints - joints[:, :1])

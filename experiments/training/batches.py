@@ -5,16 +5,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
 
 from experiments.training import recorded
 from experiments.training.configs import TrainConfig
 from experiments.training.recorded import RecordedBank
-from gated_lift.cameras import VirtualCamera, denormalize_screen, normalize_screen, sample_static_camera
+from gated_lift.cameras import sample_static_camera, screen_focal
 from gated_lift.clips import MotionClip, concatenate_people
 from gated_lift.networks.protocol import Lifter, mirror, mirror_mask
-from gated_lift.occlusion import fill, gap_age, sample_training_masks
-from gated_lift.pipeline import screen_focal
+from gated_lift.observation import observe, turn_to
+from gated_lift.occlusion import sample_training_masks
 from gated_lift.readers import captures, human36m
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic import generated
@@ -43,10 +42,10 @@ Bank = VirtualBank | RecordedBank
 
 
 class Batch(NamedTuple):
-    """keypoints: (B, T, J, 2) screen-normalised, gaps filled. occluded: (B, T, J).
-    age: (B, T, J) frames to the nearest visible one, also beyond the window.
-    target: (B, n, J, 3) root-relative metres, or (B, n, 1, 3) roots. weight: (B, n), zero for frames beyond
-    the end of a clip.
+    """keypoints: (B, T, J, 2) as `observation.observe` gives them, gaps filled. occluded: (B, T, J).
+    age: (B, T, J) seconds to the nearest visible frame, also beyond the window.
+    target: (B, n, J, 3) root-relative metres, or (B, n, 1, 3) roots, in the axes that have the person in the
+    middle. weight: (B, n), zero for frames beyond the end of a clip.
     """
 
     keypoints: jax.Array
@@ -57,9 +56,15 @@ class Batch(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """Where the people of a batch stand. root: (B, n, 3) camera-space metres. camera: one a window."""
+    """How cameras see the outputs of a batch. keypoints: (B, n, J, 2) pixels. occluded: (B, n, J), with the
+    frames beyond the end of a clip. root: (B, n, 3) camera-space metres. turn: (B, n, 3, 3) from camera axes
+    to those of the targets. camera: one a window.
+    """
 
+    keypoints: jax.Array
+    occluded: jax.Array
     root: jax.Array
+    turn: jax.Array
     camera: Camera
 
 
@@ -113,7 +118,7 @@ def read_bank(config: TrainConfig, clips: tuple[MotionClip, ...]) -> Bank:
     takes = human36m.read_takes(
         config.human36m, config.keypoints_2d, config.cameras, config.allow_pickle, subjects
     )
-    return recorded.make_bank(takes, config.camera)
+    return recorded.make_bank(takes)
 
 
 def draw_batch(key: jax.Array, bank: Bank, lifter: Lifter, config: TrainConfig, size: int) -> Batch:
@@ -122,18 +127,14 @@ def draw_batch(key: jax.Array, bank: Bank, lifter: Lifter, config: TrainConfig, 
     """
     batch, placement = draw_placed_batch(key, bank, lifter, config, size)
     if lifter.target == "root":
-        # Size tells depth only where the focal length is known: as in `pipeline.lift`, all cameras' keypoints
-        # become those of one.
-        focal = placement.camera.focal * (2 / config.camera.width)
-        scale = screen_focal(config.camera) / focal[:, None, None]
-        return batch._replace(keypoints=batch.keypoints * scale, target=placement.root[..., None, :])
+        return batch._replace(target=turn_to(placement.root[..., None, :], placement.turn))
     return batch
 
 
 def draw_placed_batch(
     key: jax.Array, bank: Bank, lifter: Lifter, config: TrainConfig, size: int
 ) -> tuple[Batch, Placement]:
-    """Windows with poses for targets, as in `draw_batch`, and where the people stand before their cameras."""
+    """Windows with poses for targets, as in `draw_batch`, and how the cameras see them."""
     frame_key, camera_key, detector_key, mask_key, flip_key = jax.random.split(key, 5)
     outputs = np.arange(config.chunk_frames, dtype=np.int32) * config.chunk_stride
     before, after = lifter.padding
@@ -156,34 +157,39 @@ def draw_placed_batch(
     def look(camera_key: jax.Array, detector_key: jax.Array, poses: jax.Array) -> tuple[Any, ...]:
         camera, extrinsics = sample_static_camera(camera_key, poses[len(poses) // 2, 0], config.camera)
         seen = view(detector_key, poses, camera, extrinsics, config.detector, FPS, SKELETON)
-        keypoints = normalize_screen(seen.keypoints, config.camera.width, config.camera.height)
-        return keypoints, seen.occluded, seen.joints, camera
+        return seen.keypoints, seen.occluded, seen.joints, camera
 
     if isinstance(bank, RecordedBank):
-        keypoints, missed, joints, camera = recorded.look_up(bank, frames, config.camera)
+        pixels, missed, joints, camera = recorded.look_up(bank, frames)
     else:
         poses = vary(key, bank.poses[frames], bank, times, config)
-        keypoints, missed, joints, camera = jax.vmap(look)(
+        pixels, missed, joints, camera = jax.vmap(look)(
             jax.random.split(camera_key, size), jax.random.split(detector_key, size), poses
         )
     shape = (size, int(times[-1] - times[0]) + 1, SKELETON.num_joints)
     occluded = missed | sample_training_masks(mask_key, shape, config.masks)[:, times - times[0]]
-    stamps = jnp.asarray(times)
-    keypoints = fill(keypoints, occluded, lifter.fill, lifter.causal, stamps)[:, inside]
-    age = gap_age(occluded, lifter.causal, stamps)[:, inside]
-    occluded = occluded[:, inside]
-    target = joints[:, inside][:, before + outputs]
-    root = target[..., 0, :]
-    target = target - root[..., None, :]
+    seconds = jnp.asarray(times / FPS, jnp.float32)
+    seen = observe(lifter, pixels, occluded, camera, screen_focal(config.camera), seconds)
+    keypoints, occluded, age, turn = (values[:, inside] for values in seen)
+    shown = slice(before, before + len(outputs)) if config.chunk_stride == 1 else before + outputs
+    turn, pixels = turn[:, shown], pixels[:, inside][:, shown]
+    joints = joints[:, inside][:, shown]
+    root = joints[..., 0, :]
+    target = turn_to(joints - root[..., None, :], turn)
 
+    # The mirror image is that in the optical axis: what camera and network see of it are mirror images too.
     flip = jax.random.bernoulli(flip_key, 0.5, (size,))[:, None, None]
     keypoints = jnp.where(flip[..., None], mirror(keypoints, SKELETON), keypoints)
     occluded = jnp.where(flip, mirror_mask(occluded, SKELETON), occluded)
     age = jnp.where(flip, mirror_mask(age, SKELETON), age)
     target = jnp.where(flip[..., None], mirror(target, SKELETON), target)
-    # A mirrored person stands on the other side of the optical axis, which is the middle of the image.
+    axis = jnp.broadcast_to(camera.center[:, None, None], pixels.shape)
+    pixels = jnp.where(flip[..., None], mirror(pixels - axis, SKELETON) + axis, pixels)
     root = jnp.where(flip, root.at[..., 0].multiply(-1), root)
-    return Batch(keypoints, occluded, age, target, weight), Placement(root, camera)
+    signs = jnp.array([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
+    turn = jnp.where(flip[..., None], turn * jnp.broadcast_to(signs, turn.shape), turn)
+    hidden = occluded[:, shown] | (weight == 0)[..., None]
+    return Batch(keypoints, occluded, age, target, weight), Placement(pixels, hidden, root, turn, camera)
 
 
 def vary(
@@ -215,16 +221,3 @@ def vary(
         factors = jax.vmap(lambda key: sample_proportions(key, config.body_spread, SKELETON))(keys)
         poses = scale_bones(poses, jnp.broadcast_to(factors[:, None], poses.shape[:-1]), SKELETON)
     return poses
-
-
-def seen_outputs(
-    batch: Batch, before: int, camera: VirtualCamera
-) -> tuple[Float[Array, "B n J 2"], Bool[Array, "B n J"]]:
-    """Keypoints in pixels and masks of a window's consecutive outputs, as the trajectory solve takes them.
-
-    before: frames of the windows before their first output. Frames beyond the end of a clip (weight 0) are
-    hidden.
-    """
-    window = slice(before, before + batch.target.shape[1])
-    keypoints = denormalize_screen(batch.keypoints[:, window], camera.width, camera.height)
-    return keypoints, batch.occluded[:, window] | (batch.weight == 0)[..., None]

@@ -19,6 +19,7 @@ from rich.console import Console
 from experiments import runs
 from experiments.training.batches import SKELETON, Bank, Batch, draw_batch, read_bank, read_motion
 from experiments.training.configs import TrainConfig
+from gated_lift.cameras import screen_focal
 from gated_lift.drawing import charts
 from gated_lift.losses import (
     absolute_coordinate_error,
@@ -256,6 +257,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     description = {
         "network": checkpoints.describe_lifter(lifter),
         "skeleton": SKELETON.name,
+        "view": {"focal": screen_focal(config.camera), "turned": True},
         "config": described,
         "licences": sorted({clip.licence for clip in clips}),
     }

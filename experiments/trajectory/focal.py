@@ -13,12 +13,11 @@ from rich.progress import track
 from experiments.reporting import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from experiments.trajectory.noise import FITTED, Noise, noise_config
-from gated_lift import pipeline
+from gated_lift import LoadedLifter
+from gated_lift import lift as lift_people
 from gated_lift.drawing import charts
 from gated_lift.networks import checkpoints
-from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.networks.weights import TWO_STREAM
-from gated_lift.skeleton import H36M_17 as SKELETON
 from solvers import Camera, FocalSolution, Status, TrajectoryConfig, solve_focal
 
 
@@ -62,19 +61,19 @@ def with_focal(camera: Camera, focal: Any) -> Camera:
 
 
 def solve_lifted(
-    lifter: TemporalLifter,
-    variables: Any,
+    lifter: LoadedLifter,
     couples: Couples,
     guess: jax.Array,
     config: TrajectoryConfig,
     rounds: int,
+    fps: float,
 ) -> FocalSolution:
     """Lifts with the focal length known so far and solves for it, in turns."""
 
     @jax.jit
     def lift(focal: jax.Array) -> jax.Array:
         def one(keypoints: jax.Array, occluded: jax.Array, camera: Camera) -> jax.Array:
-            return pipeline.lift(lifter, variables, keypoints, occluded, camera, SKELETON)
+            return lift_people(lifter, keypoints, occluded, camera, fps)
 
         return jax.lax.map(
             lambda clip: one(*clip), (couples.keypoints, couples.occluded, with_focal(couples.camera, focal))
@@ -128,9 +127,7 @@ def run_focal(config: FocalConfig) -> list[Row]:
     rows = []
     for source, guess in track(jobs, description="solving", console=console):
         if source is None:
-            found = solve_lifted(
-                loaded.lifter, loaded.variables, couples, guess * true, weights, config.rounds_of_lifting
-            )
+            found = solve_lifted(loaded, couples, guess * true, weights, config.rounds_of_lifting, fps)
             name = "lifted"
         else:
             camera = with_focal(couples.camera, guess * true)

@@ -16,12 +16,15 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
+from gated_lift.cameras import VirtualCamera, screen_focal
+from gated_lift.networks import weights
 from gated_lift.networks.attention import AttentionLifter
 from gated_lift.networks.factorized import FactorizedLifter
 from gated_lift.networks.protocol import Lifter
 from gated_lift.networks.sequence import SequenceLifter
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.readers.json_file import read_json, read_object
+from gated_lift.skeleton import H36M_17, SKELETONS, Skeleton
 
 KINDS: tuple[type, ...] = (TemporalLifter, SequenceLifter, FactorizedLifter, AttentionLifter)
 # How a network is run, not what it computes.
@@ -35,14 +38,27 @@ class IncompleteCheckpointWarning(UserWarning):
 
 
 class LoadedLifter(NamedTuple):
-    """A lifter with its weights. description: what was saved with them (network settings, skeleton,
-    training, licence). step: which of its folder's checkpoints it is; None for weights from elsewhere.
+    """A network with its weights and what it was trained with, which whoever asks it has to keep to.
+
+    network: a `protocol.Lifter`; its ``fps`` is the frame rate of training. skeleton: the joints that come in
+    and go out. focal: what rays are multiplied by (`cameras.screen_focal` of the cameras of training).
+    turned: whether everybody was turned to the middle of the picture (`observation.observe`).
+    description: what was saved with the weights (network settings, training, licences).
+    step: which of its folder's checkpoints it is; None for weights from elsewhere.
     """
 
-    lifter: Any  # a `protocol.Lifter`
-    variables: dict[str, Any]
-    description: dict[str, Any]
+    network: Any
+    variables: Any
+    skeleton: Skeleton
+    focal: float
+    turned: bool
+    description: Any
     step: int | None = None
+
+
+def without_weights(lifter: LoadedLifter) -> LoadedLifter:
+    """What decides the function that is compiled, for `jax.jit` as a static argument."""
+    return lifter._replace(variables=None, description=None, step=None)
 
 
 def describe_lifter(lifter: Lifter) -> dict[str, Any]:
@@ -165,16 +181,17 @@ def verify(directory: Path, step: int) -> None:
             )
 
 
-def load_lifter(directory: Path, step: int | None = None) -> LoadedLifter:
+def load_lifter(source: str | Path = weights.DEFAULT, step: int | None = None) -> LoadedLifter:
     """Builds the lifter that a checkpoint describes and loads its weights, verified against the manifest.
 
-    directory: the folder that holds the steps; the newest complete step is taken unless ``step`` names one,
-    with an `IncompleteCheckpointWarning` when a newer one is there but not complete. The result's ``step``
-    says which was loaded. Weights stored in half precision come back as float32. Raises ValueError when the
-    folder holds no checkpoint, when a file differs from the manifest, when the description cannot be read,
-    and when the weights do not fit the network that it names.
+    source: a name of `weights.SHIPPED` (a folder of that name in the working directory comes first), or the
+    folder that holds a checkpoint's steps. The newest complete step is taken unless ``step`` names one, with
+    an `IncompleteCheckpointWarning` when a newer one is there but not complete; the result's ``step`` says
+    which was loaded. Weights stored in half precision come back as float32. Raises ValueError when the folder
+    holds no checkpoint, when a file differs from the manifest, when the description cannot be read, and when
+    the weights do not fit the network that it names.
     """
-    directory, step = _locate(directory, step)
+    directory, step = _locate(_folder_of(source), step)
     verify(directory, step)
     # Not by Orbax: it raises whatever damaged text makes Python's own JSON reader raise.
     description = read_json(
@@ -192,7 +209,29 @@ def load_lifter(directory: Path, step: int | None = None) -> LoadedLifter:
             step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(abstract))
         )
     variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), restored["variables"])
-    return LoadedLifter(lifter, variables, description, step)
+    return with_training(lifter, variables, description, step)
+
+
+def _folder_of(source: str | Path) -> Path:
+    if isinstance(source, str) and source in weights.SHIPPED and not Path(source).is_dir():
+        return weights.SHIPPED[source]
+    return Path(source)
+
+
+def with_training(
+    network: Lifter, variables: dict[str, Any], description: dict[str, Any], step: int | None = None
+) -> LoadedLifter:
+    """A network with what its description says of its training; what an older one does not say is as it was
+    for all networks then. Raises ValueError for a skeleton that is not known here.
+    """
+    name = description.get("skeleton", H36M_17.name)
+    if name not in SKELETONS:
+        raise ValueError(f"the skeleton {name!r} is not known here: choose one of {', '.join(SKELETONS)}")
+    view = description.get("view", {})
+    camera = description.get("config", {}).get("camera", {})
+    focal = view.get("focal", screen_focal(VirtualCamera(**camera)))
+    turned = view.get("turned", "imported" not in description)
+    return LoadedLifter(network, variables, SKELETONS[name], float(focal), bool(turned), description, step)
 
 
 def restore_training(directory: Path, lifter: Lifter, optimizer: Any) -> tuple[int, dict[str, Any], Any]:
@@ -286,7 +325,7 @@ def _locate(directory: Path, step: int | None) -> tuple[Path, int]:
     if step is None or not (directory / str(step)).is_dir():
         raise ValueError(
             f"checkpoint {directory} holds no complete step: give the folder named 'checkpoints' of a "
-            "training run"
+            f"training run, or one of {', '.join(weights.SHIPPED)}, which ship"
         )
     return directory, step
 

@@ -67,7 +67,7 @@ class Lifter(Protocol):
         ...
 
 
-def check_keypoints(keypoints: Array, occluded: Array, num_joints: int) -> None:
+def check_keypoints(keypoints: Array | np.ndarray, occluded: Array | np.ndarray, num_joints: int) -> None:
     """Raises ValueError, naming the argument and the mend, unless shapes and dtypes fit.
 
     keypoints: (..., T, J, 2) floats, J = ``num_joints``, nothing empty. occluded: (..., T, J) booleans.

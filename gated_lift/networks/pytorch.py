@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gated_lift.networks.checkpoints import LoadedLifter, describe_lifter
+from gated_lift.networks.checkpoints import LoadedLifter, describe_lifter, with_training
 from gated_lift.networks.temporal import TemporalLifter
 
 LICENCE = "Terms of the imported checkpoint; VideoPose3D's published ones: CC BY-NC"
@@ -53,7 +53,7 @@ def import_videopose3d(path: str | Path, causal: bool = False) -> LoadedLifter:
         "imported": {"from": "VideoPose3D", "file": Path(path).name},
         "licences": [LICENCE],
     }
-    return LoadedLifter(lifter, variables, description)
+    return with_training(lifter, variables, description)
 
 
 def convert_videopose3d(

@@ -50,8 +50,7 @@ class TemporalLifter(nn.Module):
     target: ``pose``, root-relative joints; or ``root``, one joint, the root's place in camera space, metres:
         VideoPose3D's separate trajectory network, if ``gating`` is ``none`` and ``framing`` is ``screen``. It
         has to learn depth from size, which a focal length decides too, so its keypoints must be those of one
-        focal length: `pipeline.lift` and training make them so from each camera's own intrinsics, as
-        normalised image-plane rays ((x − cₓ) / f, (y − c_y) / f) times `pipeline.screen_focal`, a constant.
+        focal length: `observation.observe` makes them so from each camera's own intrinsics.
     fps: frames a second of the windows that it is trained on, and has to be given.
     batch_norm_momentum: share of the old running statistics that an update keeps.
     axis_name: pmap axis over which batch statistics are averaged.

@@ -7,6 +7,9 @@ _FOLDER = Path(__file__).with_name("trained")
 TWO_STREAM = _FOLDER / "two_stream"
 PLAIN = _FOLDER / "plain"
 
+SHIPPED = {path.name: path for path in (TWO_STREAM, PLAIN)}
+DEFAULT = TWO_STREAM.name
+
 LICENCE_SENTENCE = (
     "The data used in this project was obtained from mocap.cs.cmu.edu. "
     "The database was created with funding from NSF EIA-0196217."

@@ -1,0 +1,2 @@
+def constant_bones(poses, skeleton, weight=None):
+    return poses

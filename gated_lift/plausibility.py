@@ -1,0 +1,97 @@
+"""What recovered people are like when nothing went wrong, to tell when something did.
+
+The limits were chosen on people of the training data whom the shipped weights have not seen; docs/results.md
+has the distributions.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from gated_lift.skeleton import Skeleton
+
+# `misfit` above which keypoints and joints do not belong together, for people seen whole and in part.
+WORST_FIT = 0.28
+WORST_PARTIAL_FIT = 0.4
+
+# A person whose trunk is this far from upright in the picture (the cosine of 60 degrees) on so many of the
+# frames that show them lies or hangs; who also fits worse than this probably does neither.
+TILTED = 0.5
+TILTED_SHARE = 0.8
+TILTED_FIT = 0.1
+
+# A joint that shows on less than this share of the frames that show the person was never seen.
+SELDOM = 0.02
+
+# A person of whom at least so many joints were never seen is known in part only: their size, and with it the
+# distance, is a guess with this relative standard deviation.
+UNSEEN_SIZE_STD = {4: 0.1, 7: 0.25}
+
+
+def misfit(
+    residual: Float[Array, "*people F"],
+    keypoints: Float[Array, "*people F J 2"],
+    occluded: Bool[Array, "*people F J"],
+) -> Float[Array, "*people"]:
+    """The reprojection residual in units of the person's size in the picture, over the whole clip:
+
+        √(Σ_t n_t residual_t² / Σ_t Σ_j |x_tj − x̄_t|²),   sums over the n_t visible joints of each frame
+
+    residual: `solvers.TrajectorySolution.residual` in pixels, 0 where unknown. keypoints: pixels, finite.
+    Frames that show fewer than three joints do not count; 0 where none does.
+    """
+    visible = (~occluded).astype(keypoints.dtype)
+    count = jnp.sum(visible, axis=-1)
+    telling = (count >= 3).astype(keypoints.dtype)
+    middle = jnp.sum(visible[..., None] * keypoints, axis=-2, keepdims=True)
+    middle = middle / jnp.maximum(count, 1)[..., None, None]
+    square = visible * jnp.sum((keypoints - middle) ** 2, axis=-1)
+    size = jnp.sum(telling * jnp.sum(square, axis=-1), axis=-1)
+    error = jnp.sum(telling * count * residual**2, axis=-1)
+    # Replaced before the root, whose slope at 0 has no end.
+    known = (size > 0) & (error > 0)
+    return jnp.where(known, jnp.sqrt(jnp.where(known, error, 1) / jnp.where(known, size, 1)), 0)
+
+
+def never_seen(
+    occluded: Bool[Array, "*people F J"], seen: Bool[Array, "*people F"]
+) -> Bool[Array, "*people J"]:
+    """Joints that show on hardly any of the frames that show the person."""
+    there = jnp.broadcast_to(seen[..., None], occluded.shape)
+    shown = jnp.sum(~occluded & there, axis=-2)
+    frames = jnp.broadcast_to(jnp.sum(seen, axis=-1)[..., None], shown.shape)
+    return shown.astype(jnp.float32) < SELDOM * frames.astype(jnp.float32)
+
+
+def unseen_size_std(unseen: Bool[Array, "*people J"]) -> Float[Array, "*people"]:
+    """Relative standard deviation of a person's size for want of the joints that were never seen; 0 for
+    people who are known whole.
+    """
+    count = jnp.sum(unseen, axis=-1)
+    spread = jnp.zeros(count.shape, jnp.float32)
+    for least, std in UNSEEN_SIZE_STD.items():
+        spread = jnp.where(count >= least, std, spread)
+    return spread
+
+
+def lies(
+    poses: Float[Array, "*people F J 3"], seen: Bool[Array, "*people F"], skeleton: Skeleton
+) -> Bool[Array, "*people"]:
+    """Whether a person's trunk is far from upright in the picture for most of the frames that show them.
+
+    poses: camera axes. False for skeletons without a joint called thorax.
+    """
+    if "thorax" not in skeleton.names:
+        return jnp.zeros(seen.shape[:-1], bool)
+    trunk = poses[..., skeleton.names.index("thorax"), :] - poses[..., 0, :]
+    upright = -trunk[..., 1] > TILTED * jnp.sqrt(jnp.sum(trunk**2, axis=-1))
+    tilted = jnp.sum(~upright & seen, axis=-1)
+    return tilted.astype(jnp.float32) > TILTED_SHARE * jnp.sum(seen, axis=-1).astype(jnp.float32)
+
+
+def fits_badly(
+    misfit: Float[Array, "*people"], partial: Bool[Array, "*people"], lying: Bool[Array, "*people"]
+) -> Bool[Array, "*people"]:
+    """Whether a person's joints are farther from their keypoints than people's ever are, whoever lies or
+    hangs being allowed less: keypoints whose axes are exchanged, or upside down, lift to such people.
+    """
+    return (misfit > jnp.where(partial, WORST_PARTIAL_FIT, WORST_FIT)) | (lying & (misfit > TILTED_FIT))
