@@ -14,6 +14,7 @@ test: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile  # a file's tests share what is compiled
+	DEFAULT_FLAGS=1 $(BIN)/python -m pytest -m default_flags -n 2 --dist loadfile  # as XLA is for users
 
 benchmark: $(VENV)/.demo
 	$(BIN)/python -m experiments.benchmark trajectory

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gated_lift.networks import checkpoints
+from gated_lift.readers.json_file import read_lines, read_object
 
 CONFIG = "config.json"
 LOG = "metrics.jsonl"
@@ -27,10 +28,6 @@ LOG = "metrics.jsonl"
 
 class NonFiniteLossError(RuntimeError):
     """The loss became NaN or infinite; the message names the step and what to try."""
-
-
-class DamagedLogError(ValueError):
-    """A line of a metrics log is none that a run writes; the message names the file and the line."""
 
 
 # --------------------------------------------------------------------------------------- configuration
@@ -64,7 +61,8 @@ def check_same_config(
     path = output / CONFIG
     if not path.exists():
         return
-    before = _filled(json.loads(path.read_text()), defaults)
+    mend = "start a run in another output folder"
+    before = _filled(read_object(path, "the configuration of a run", mend, allow_nan=True), defaults)
     changed = [name for name in described if name not in free and before.get(name) != described[name]]
     if changed:
         raise ValueError(
@@ -94,26 +92,20 @@ def check_unused(output: Path, mend: str) -> None:
 
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics log, one a step. A last line without an end was being written when the run was
-    stopped, and is left out. Raises DamagedLogError for any other line that is not one of a run's.
+    stopped, and is left out. Raises ValueError, with the file and the line, for any other line that is not
+    one of a run's.
     """
-    found: list[dict[str, Any]] = []
-    for number, text in enumerate(path.read_text().splitlines(keepends=True), 1):
-        if not text.endswith("\n"):
-            break
-        try:
-            line = json.loads(text)
-            step = line["step"]
-        except (ValueError, TypeError, KeyError) as error:
-            raise DamagedLogError(
-                f"{path} is damaged at line {number} ({error!r}): delete that line, or start a run in "
-                "another output folder"
-            ) from error
-        if not isinstance(step, int) or (found and step <= found[-1]["step"]):
-            raise DamagedLogError(
-                f"{path} is damaged at line {number}: step {step} does not follow on the line before; delete "
-                "what does not belong to the run, or start one in another output folder"
+    mend = "delete what does not belong to the run, or start one in another output folder"
+    found = read_lines(path, "the log of a run", mend, allow_nan=True)
+    before = 0
+    for number, line in enumerate(found, 1):
+        step = line.get("step")
+        if type(step) is not int or (number > 1 and step <= before):
+            raise ValueError(
+                f"{path}, line {number}, is not the log of a run (step {step} does not follow on the line "
+                f"before): {mend}"
             )
-        found.append(line)
+        before = step
     return found
 
 

@@ -35,7 +35,10 @@ from gated_lift import solved
 from gated_lift.metrics import root_error
 from gated_lift.networks import checkpoints, weights
 from gated_lift.observation import turn_back
+from gated_lift.readers.json_file import read_object
 from solvers import TrajectoryConfig, solve_trajectory
+
+MOST = 1e6  # of a weight in a file: far beyond any that was learned, and float32 can work with it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,15 +172,17 @@ def save_solve(path: Path, solve: Solve) -> Path:
 
 def load_solve(path: Path) -> Solve:
     """Raises ValueError for a file that is not one of `save_solve`'s, or with other joints."""
-    try:
-        values = json.loads(path.read_text())
-        confidence = [float(values["joint_confidence"][name]) for name in SKELETON.names]
-        first, second = float(values["velocity_weight"]), float(values["acceleration_weight"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} does not hold weights of {SKELETON.name} ({error!r}): write it with "
-            "experiments.tune_solve"
-        ) from error
+    mend = "write it with experiments.tune_solve"
+    held = read_object(path, "weights of a solve", mend)
+    confidences = held.get("joint_confidence")
+    if not isinstance(confidences, dict) or set(confidences) != set(SKELETON.names):
+        raise ValueError(f"{path} does not hold weights of {SKELETON.name}, one a joint: {mend}")
+    wanted = [confidences[name] for name in SKELETON.names]
+    values = [held.get("velocity_weight"), held.get("acceleration_weight"), *wanted]
+    wrong = [value for value in values if type(value) not in (int, float) or not 0 <= value < MOST]
+    if wrong:
+        raise ValueError(f"{path} holds the weight {wrong[0]!r}, expected numbers from 0 to {MOST:g}: {mend}")
+    first, second, *confidence = map(float, values)
     return Solve(
         TrajectoryConfig(velocity_weight=first, acceleration_weight=second),
         jnp.asarray(confidence, jnp.float32),

@@ -299,7 +299,7 @@ NUM_TONES = 6
 
 
 def wander(
-    key: Array, times: Float[Array, "frames"], configs: tuple[Wander, ...], num_axes: int
+    key: Array, times: Float[Array, " frames"], configs: tuple[Wander, ...], num_axes: int
 ) -> Float[Array, "kinds frames axes"]:
     """Σ_k a_k sin(2π f_k t + φ_k): band-limited noise at ``times`` (seconds), independent on every axis.
 

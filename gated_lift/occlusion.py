@@ -102,7 +102,7 @@ def fill_gaps(
     keypoints: Float[Array, "*batch frames joints coordinates"],
     occluded: Bool[Array, "*batch frames joints"],
     causal: bool = False,
-    times: Shaped[Array, "frames"] | None = None,
+    times: Shaped[Array, " frames"] | None = None,
 ) -> Float[Array, "*batch frames joints coordinates"]:
     """Replaces hidden keypoints by linear interpolation in time between the nearest visible ones.
 
@@ -146,7 +146,7 @@ def joint_mean(
 
 def gap_age(
     occluded: Bool[Array, "*batch frames joints"],
-    times: Float[Array, "frames"],
+    times: Float[Array, " frames"],
     causal: bool = False,
 ) -> Float[Array, "*batch frames joints"]:
     """Seconds between each frame and the nearest one on which the joint is visible: 0 where it is, and at
@@ -161,7 +161,7 @@ def gap_age(
 
 
 def nearest_visible(
-    occluded: Bool[Array, "*batch frames joints"], times: Float[Array, "frames"]
+    occluded: Bool[Array, "*batch frames joints"], times: Float[Array, " frames"]
 ) -> tuple[Float[Array, "*batch frames joints"], Float[Array, "*batch frames joints"]]:
     """The times of the last frame up to each frame on which the joint is visible, and of the first from it
     on; minus and plus infinity where there is none.
@@ -174,7 +174,7 @@ def nearest_visible(
     return before, after
 
 
-def frame_times(frames: int, fps: Any, dtype: DTypeLike = jnp.float32) -> Float[Array, "frames"]:
+def frame_times(frames: int, fps: Any, dtype: DTypeLike = jnp.float32) -> Float[Array, " frames"]:
     """The times in seconds of frames at a steady rate, the first at 0."""
     return jnp.arange(frames, dtype=dtype) / jnp.asarray(fps, dtype)
 
@@ -205,7 +205,7 @@ def fill(
     occluded: Bool[Array, "*batch frames joints"],
     how: Fill,
     causal: bool = False,
-    times: Shaped[Array, "frames"] | None = None,
+    times: Shaped[Array, " frames"] | None = None,
 ) -> Float[Array, "*batch frames joints coordinates"]:
     """`fill_gaps` for ``interpolate``, `zero_gaps` for ``zero``; raises ValueError for another name."""
     if how == "interpolate":

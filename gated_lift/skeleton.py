@@ -5,6 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from gated_lift.occlusion import fill_gaps
+
 
 class Skeleton(NamedTuple):
     """An immutable tree of joints.
@@ -146,13 +148,23 @@ def convert(
     occluded: Bool[Array, "*batch source_joints"],
     source: Skeleton,
     target: Skeleton,
+    in_time: bool = True,
 ) -> tuple[Float[Array, "*batch target_joints dims"], Bool[Array, "*batch target_joints"]]:
     """Reorders joints from one format to another by name, with their occlusion bits (True = hidden).
 
-    A joint that ``source`` lacks is the midpoint of the two joints that `MIDPOINTS` names (recursively) and
-    is hidden when either of them is. Units and dtype of ``values`` (pixels, metres) are kept. Raises
-    ValueError when the joint counts do not match the skeletons, the leading axes differ, ``occluded`` is not
-    boolean, or a joint of ``target`` cannot be built.
+    A joint that ``source`` lacks is the midpoint of the two parts that `MIDPOINTS` names, (a + b) / 2, which
+    may be midpoints themselves. Where one of them is hidden, say b, it is a + d / 2: d is b − a, interpolated
+    in time between the nearest frames on which both are visible and held before the first and after the last.
+    Where they never are, left and right are taken to lie behind each other, as in a view from the side: the
+    midpoint is the visible one of them. Any other midpoint (spine, neck) is hidden then, and every midpoint
+    is on frames that show neither part.
+
+    in_time: the axis before the joints holds a clip's frames in order, as everywhere here. With False, and
+    where there is no such axis, a midpoint is hidden wherever one of its parts is.
+
+    Units and dtype of ``values`` (pixels, metres) are kept. Raises ValueError when the joint counts do not
+    match the skeletons, the leading axes differ, ``occluded`` is not boolean, or a joint of ``target`` cannot
+    be built.
     """
     if values.shape[-2] != source.num_joints or occluded.shape[-1] != source.num_joints:
         raise ValueError(
@@ -176,11 +188,27 @@ def convert(
                 f"target {target.name} needs the joint {name!r}, which source {source.name} neither has nor "
                 "can interpolate: add a rule to skeleton.MIDPOINTS or choose another target"
             )
-        (first, first_hidden), (second, second_hidden) = (joint(part) for part in MIDPOINTS[name])
-        return (first + second) / 2, first_hidden | second_hidden
+        first, second = (joint(part) for part in MIDPOINTS[name])
+        if not in_time or values.ndim < 3:
+            return (first[0] + second[0]) / 2, first[1] | second[1]
+        return _midpoint(first, second, MIDPOINTS[name][0].startswith("left_"))
 
     joints = [joint(name) for name in target.names]
     return (
         jnp.stack([value for value, _ in joints], axis=-2),
         jnp.stack([hidden for _, hidden in joints], axis=-1),
     )
+
+
+def _midpoint(first: tuple[Array, Array], second: tuple[Array, Array], sides: bool) -> tuple[Array, Array]:
+    """The midpoint of two joints over a clip's frames, each with its occlusion bits, as `convert` says.
+
+    sides: they are the left and the right one of a pair.
+    """
+    (here, here_hidden), (there, there_hidden) = first, second
+    both, either = ~here_hidden & ~there_hidden, ~here_hidden | ~there_hidden
+    # Zero where they are never seen together: the midpoint is then the visible one itself.
+    offset = fill_gaps((there - here)[..., None, :], ~both[..., None])[..., 0, :]
+    guess = jnp.where(here_hidden[..., None], there - offset / 2, here + offset / 2)
+    known = either if sides else either & jnp.any(both, axis=-1, keepdims=True)
+    return jnp.where((known & ~both)[..., None], guess, (here + there) / 2), ~known

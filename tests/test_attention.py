@@ -94,6 +94,7 @@ def oracle(lifter, variables, keypoints, occluded, age):
 # ------------------------------------------------------------------------------------------------- network
 
 
+@pytest.mark.default_flags
 def test_windows_match_numpy():
     keypoints, occluded = clip(WINDOW)
     variables = random_variables(abstract(DEEP), 0)

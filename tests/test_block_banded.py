@@ -44,6 +44,7 @@ def dense(problem, lane):
     return np.array(matrix), np.array(right)
 
 
+@pytest.mark.default_flags
 @pytest.mark.parametrize("unroll", [True, False])
 @pytest.mark.parametrize("blocks", [1, 2, 3, 4, 9])
 def test_solves_like_dense_least_squares(float64, blocks, unroll):
@@ -131,6 +132,7 @@ def test_banded_links_are_the_same_links_in_every_lane(float64, blocks, lengths)
     np.testing.assert_allclose(solution(banded), solution(jnp.asarray(links)), rtol=1e-9)
 
 
+@pytest.mark.default_flags
 def test_float32_keeps_the_digits_that_normal_equations_lose():
     # A stretch of 60 blocks that only second differences hold: the condition number of A^T A is beyond
     # float32.

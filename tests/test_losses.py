@@ -31,6 +31,7 @@ def test_known_values():
     np.testing.assert_allclose(squared_joint_error(predicted, jnp.zeros((2, 3))), [25.0, 0.01], rtol=1e-6)
 
 
+@pytest.mark.default_flags
 def test_gradient_is_twice_the_difference_and_finite_at_zero():
     predicted, target = jnp.asarray(poses(0), jnp.float32), jnp.asarray(poses(1), jnp.float32)
     gradient = jax.grad(lambda predicted: squared_joint_error(predicted, target).sum())

@@ -54,6 +54,7 @@ def oracle_n(predicted, target, valid=None):
     return errors
 
 
+@pytest.mark.default_flags
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(
     ("metric", "oracle"), [(metrics.pa_mpjpe, oracle_pa), (metrics.n_mpjpe, oracle_n)], ids=["pa", "n"]
@@ -190,6 +191,7 @@ def test_a_bad_frame_leaves_the_others_alone(metric):
     np.testing.assert_array_equal(errors[keep], clean[keep])
 
 
+@pytest.mark.default_flags
 def test_degenerate_frames_are_finite():
     _, target = poses(12)
     target = target[:1, :1]
@@ -230,6 +232,7 @@ def test_frames_without_a_valid_joint_have_no_fit(metric):
     assert np.isnan(errors[0, 1]).all() and np.isfinite(np.delete(errors.reshape(10, 17), 1, axis=0)).all()
 
 
+@pytest.mark.default_flags
 def test_mpjpe_has_a_finite_gradient_at_the_target():
     _, target = poses(14)
     gradient = jax.grad(lambda p: metrics.mpjpe(p, jnp.asarray(target)).sum())(jnp.asarray(target))

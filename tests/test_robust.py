@@ -43,6 +43,7 @@ def test_losses_are_what_they_are_called(float64, loss):
         np.testing.assert_allclose(decrease, expected[before] - expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.default_flags
 @pytest.mark.parametrize("loss", [Squared(), Huber(3.0), GemanMcClure(3.0)])
 def test_losses_have_finite_derivatives_at_no_error(loss):
     def cost(point):

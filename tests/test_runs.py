@@ -2,11 +2,13 @@
 
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import pytest
+from damage import outcomes
 from rich.console import Console
 
 from experiments import runs
@@ -51,14 +53,40 @@ def test_later_lines_are_dropped_and_a_cut_one_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", ["not JSON\n", "[1]\n", '{"loss": 1}\n', '{"step": "2"}\n', '{"step": 1}\n', "\0\0\n"]
+    "damage",
+    [
+        *("not JSON\n", "[1]\n", '{"loss": 1}\n', '{"step": "2"}\n', '{"step": true}\n', '{"step": 1}\n'),
+        *("\0\0\n", "[" * 5000 + "\n", '{"step": 1e999}\n', '{"step": ' + "9" * 5000 + "}\n"),
+    ],
+    ids=lambda damage: damage[:12],
 )
 def test_a_damaged_log_is_refused(damage, tmp_path):
     path = write_log(tmp_path / runs.LOG, {"step": 1})
     with path.open("a") as log:
         log.write(damage + '{"step": 3}\n')
-    with pytest.raises(runs.DamagedLogError, match=r"metrics.jsonl is damaged at line 2"):
+    with pytest.raises(ValueError, match=r"metrics.jsonl, line 2, is not the log of a run"):
         follow(tmp_path, 4, begin=3)
+
+
+def test_damaged_text_is_named(tmp_path):
+    (tmp_path / runs.LOG).write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"metrics.jsonl is not the log of a run \(.* not UTF-8"):
+        runs.read_log(tmp_path / runs.LOG)
+    for content in (b"\xff", b"", b"[1]", b"{" * 9999, b'{"seed": 1e999'):
+        (tmp_path / runs.CONFIG).write_bytes(content)
+        with pytest.raises(ValueError, match=r"config.json is not the configuration .*: start a run"):
+            runs.check_same_config(tmp_path, {"seed": 0}, {}, set())
+
+
+def test_damaged_runs_are_read_or_refused(tmp_path):
+    described = {"seed": 0, "network": {"channels": 8, "widths": [3, 3]}, "loss": "squared"}
+    runs.write_config(tmp_path, described)
+    path = tmp_path / runs.CONFIG
+    check = partial(runs.check_same_config, tmp_path, described, described, set())
+    assert outcomes(check, path, path.read_text(), 300, path) == {"read", "refused"}
+    follow(tmp_path, 5)
+    path = tmp_path / runs.LOG
+    assert outcomes(partial(runs.read_log, path), path, path.read_text(), 300, path) == {"read", "refused"}
 
 
 def test_other_settings_are_named(tmp_path):

@@ -85,6 +85,7 @@ def test_a_step_of_the_lstm_matches_numpy():
     np.testing.assert_array_equal(output, shown)
 
 
+@pytest.mark.default_flags
 def test_windows_match_numpy():
     keypoints, occluded = clip(WINDOW)
     poses = apply(VARIABLES, keypoints, occluded)

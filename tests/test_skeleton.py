@@ -90,7 +90,11 @@ def test_conversion_to_itself_changes_nothing(skeleton):
 def test_conversion_to_h36m_matches_numpy_by_name(source):
     values = pose(source, dims=2)
     hidden = jnp.array(np.random.default_rng(2).random(values.shape[:-1]) < 0.3)
-    new_values, new_hidden = convert(values, hidden, source, H36M_17)
+    new_values, new_hidden = convert(values, hidden, source, H36M_17, in_time=False)
+    # Joints without an axis of frames are converted alike.
+    moment = convert(values[0, 0], hidden[0, 0], source, H36M_17)
+    np.testing.assert_array_equal(moment[0], new_values[0, 0])
+    np.testing.assert_array_equal(moment[1], new_hidden[0, 0])
 
     x = {name: np.asarray(values)[..., j, :] for j, name in enumerate(source.names)}
     h = {name: np.asarray(hidden)[..., j] for j, name in enumerate(source.names)}
@@ -119,11 +123,65 @@ def test_nan_touches_only_the_joints_built_from_it():
     values = pose(COCO_17)
     ear = COCO_17.names.index("left_ear")
     hidden = jnp.zeros(values.shape[:-1], bool).at[..., ear].set(True)
-    new_values, new_hidden = convert(values.at[..., ear, :].set(jnp.nan), hidden, COCO_17, H36M_17)
+    broken = values.at[..., ear, :].set(jnp.nan)
+    new_values, new_hidden = convert(broken, hidden, COCO_17, H36M_17, in_time=False)
     head = H36M_17.names.index("head")
     only_head = np.arange(17) == head
     np.testing.assert_array_equal(np.isnan(np.asarray(new_values)).any((0, 1, 3)), only_head)
     np.testing.assert_array_equal(np.asarray(new_hidden).any((0, 1)), only_head)
+    # In a clip the other ear stands for the head.
+    new_values, new_hidden = convert(broken, hidden, COCO_17, H36M_17)
+    np.testing.assert_array_equal(new_values[..., head, :], values[..., COCO_17.names.index("right_ear"), :])
+    assert not new_hidden.any() and bool(jnp.isfinite(new_values).all())
+
+
+def midpoint(first, second, sides):
+    """The rule for one person, frame by frame: (values, hidden) of two joints to those of their midpoint."""
+    (a, a_hidden), (b, b_hidden) = first, second
+    frames = np.arange(len(a))
+    together = frames[~a_hidden & ~b_hidden]
+    values, hidden = np.full_like(a, np.nan), np.ones(len(a), bool)
+    for frame in frames:
+        offset = np.zeros(a.shape[-1])
+        if len(together):
+            known = (b - a)[together].T
+            offset = np.array([np.interp(frame, together, axis) for axis in known])
+        elif not sides:
+            continue
+        if not a_hidden[frame]:
+            values[frame], hidden[frame] = a[frame] + offset / 2, False
+        elif not b_hidden[frame]:
+            values[frame], hidden[frame] = b[frame] - offset / 2, False
+    return values, hidden
+
+
+@pytest.mark.parametrize("source", [COCO_17, BODY_25], ids=lambda s: s.name)
+def test_a_midpoint_is_computed_from_the_part_that_is_seen(source):
+    """Half of all joints hidden, and NaN: in stretches, now and then, all the time, one at a time."""
+    rng = np.random.default_rng(3)
+    people, frames = 6, 40
+    values = rng.normal(size=(people, frames, source.num_joints, 2)).astype(np.float32)
+    hidden = rng.random(values.shape[:-1]) < np.array([0.1, 0.5, 0.95, 0, 0, 0])[:, None, None]
+    for person, names in ((3, ("left_hip", "left_shoulder")), (4, ("nose",)), (5, ("left_hip", "right_hip"))):
+        hidden[person][:, [source.names.index(name) for name in names]] = True
+    values[hidden] = np.nan
+    new_values, new_hidden = convert(jnp.asarray(values), jnp.asarray(hidden), source, H36M_17)
+    for person in range(people):
+        joint = {name: (values[person, :, j], hidden[person, :, j]) for j, name in enumerate(source.names)}
+        if "hip" not in joint:
+            joint["hip"] = midpoint(joint["left_hip"], joint["right_hip"], True)
+        joint["thorax"] = midpoint(joint["left_shoulder"], joint["right_shoulder"], True)
+        joint["head"] = midpoint(joint["left_ear"], joint["right_ear"], True)
+        joint["spine"] = midpoint(joint["hip"], joint["thorax"], False)
+        joint["neck"] = midpoint(joint["thorax"], joint["nose"], False)
+        for index, name in enumerate(H36M_17.names):
+            wanted, gone = joint[name]
+            np.testing.assert_array_equal(new_hidden[person, :, index], gone, err_msg=f"{person} {name}")
+            found = np.asarray(new_values[person, :, index])
+            np.testing.assert_allclose(found[~gone], wanted[~gone], atol=2e-6, err_msg=f"{person} {name}")
+    assert new_hidden[4, :, H36M_17.names.index("neck")].all()  # no nose, and the thorax is none
+    if source == COCO_17:
+        assert not new_hidden[3, :, 0].any() and new_hidden[5, :, [0, 7]].all()
 
 
 def test_midpoint_rules_end():

@@ -89,6 +89,7 @@ def test_settings_match_numpy(settings):
     np.testing.assert_allclose(strided, expected[:, :1], atol=1e-5)
 
 
+@pytest.mark.default_flags
 @pytest.mark.parametrize("gating", GATINGS)
 @pytest.mark.parametrize(
     ("widths", "causal"), [((3, 5, 3), False), ((5, 1, 3), True)], ids=["centred", "causal"]
@@ -203,6 +204,7 @@ def test_an_untrained_network_answers_with_the_root():
 # occlusions
 
 
+@pytest.mark.default_flags
 @pytest.mark.parametrize(
     ("gating", "how"), [("two_stream", "interpolate"), ("single_stream", "zero"), ("none", "interpolate")]
 )

@@ -39,3 +39,27 @@ def test_sums_are_kept_and_added_up_by_stretch(tmp_path):
     )
     with pytest.raises(ValueError, match="holds other metrics than today's: evaluate the network again"):
         load_totals(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"conditions": ["not JSON"]}, "conditions, is not a table"),
+        ({"conditions": ["[" * 5000]}, "nested deeper"),
+        ({"conditions": ['["joints", 0.5]']}, "has .* among its conditions"),
+        ({"conditions": ['["joints", "0.5", 25]']}, "has .* among its conditions"),
+        ({"labels": ['["1", "a", 3]']}, "has .* among its labels"),
+        ({"labels": ["{}"]}, "has .* among its labels"),
+        ({"labels": ['["1", "a", "x"]'] * 2}, r"frames has shape \(1,\), expected \(2,\)"),
+        ({"frames": np.array(["10"])}, "frames has shape"),
+        ({"sums": np.zeros((1, 1, 3, 2))}, r"sums has shape \(1, 1, 3, 2\), expected"),
+    ],
+)
+def test_damaged_totals_are_refused(tmp_path, changes, message):
+    sums = np.zeros((1, 1, len(METRICS), 2))
+    totals = Totals((Condition("joints", 0.5, 25),), (Label("1", "a", "x"),), np.array([10]), sums)
+    path = tmp_path / "totals.npz"
+    save_totals(path, totals)
+    np.savez_compressed(path, **(dict(np.load(path)) | changes))
+    with pytest.raises(ValueError, match=rf"totals\.npz.*{message}.*evaluate the network again"):
+        load_totals(path)

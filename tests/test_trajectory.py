@@ -32,6 +32,7 @@ def expected_roots(scene, dtype, weights):
     )
 
 
+@pytest.mark.default_flags
 @pytest.mark.parametrize("frames, gap", [(100, 40), (1000, 200)])
 @pytest.mark.parametrize("dtype, limit", [(np.float64, 1e-6), (np.float32, 1e-4)])
 def test_matches_the_oracle(frames, gap, dtype, limit):
@@ -266,6 +267,7 @@ def random_direction(given, name):
     }
 
 
+@pytest.mark.default_flags
 def test_gradients_match_central_differences_forward_and_reverse(float64):
     probe = jnp.asarray(np.random.default_rng(5).normal(size=(2, 11, 3)))
     for weights in [(1.0, 1.0), (1e-4, 1e-2), (0.3, 0.0)]:

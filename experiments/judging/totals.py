@@ -4,10 +4,11 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from gated_lift.readers.json_file import parse_json
 from gated_lift.readers.npz import read_npz
 
 COLUMNS = {
@@ -90,16 +91,27 @@ def save_totals(path: Path, totals: Totals) -> None:
 
 
 def load_totals(path: Path) -> Totals:
-    """Raises ValueError where the file was written with other metrics."""
+    """Raises ValueError where the file was written with other metrics, or is damaged."""
+    mend = "evaluate the network again"
     arrays = read_npz(path, ("conditions", "labels", "metrics", "frames", "sums"))
     if tuple(arrays["metrics"].tolist()) != METRICS:
-        raise ValueError(f"{path} holds other metrics than today's: evaluate the network again")
-    return Totals(
-        tuple(Condition(*json.loads(str(text))) for text in arrays["conditions"]),
-        tuple(Label(*json.loads(str(text))) for text in arrays["labels"]),
-        arrays["frames"],
-        arrays["sums"],
-    )
+        raise ValueError(f"{path} holds other metrics than today's: {mend}")
+
+    def rows(name: str, kinds: tuple[Any, ...]) -> list[list[Any]]:
+        held = [parse_json(str(text), f"{path}, {name},", "a table", mend) for text in arrays[name].ravel()]
+        for row in held:
+            fits = isinstance(row, list) and len(row) == len(kinds) and all(map(isinstance, row, kinds))
+            if not fits:
+                raise ValueError(f"{path} has {row!r} among its {name}: {mend}")
+        return held
+
+    conditions = tuple(Condition(*row) for row in rows("conditions", (str, float | int, int)))
+    labels = tuple(Label(*row) for row in rows("labels", (str, str, str)))
+    shapes = {"frames": (len(labels),), "sums": (len(conditions), len(labels), len(METRICS), 2)}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or arrays[name].dtype.kind not in "iuf":
+            raise ValueError(f"{path}: {name} has shape {arrays[name].shape}, expected {shape}: {mend}")
+    return Totals(conditions, labels, arrays["frames"], arrays["sums"])
 
 
 def mean_error(totals: Totals, metric: str, condition: Condition, where: np.ndarray | None = None) -> float:

@@ -314,7 +314,7 @@ def _judged(
     paths = [path for path in (*config.checkpoint, root_network) if path]
     steps = [checkpoints.newest_step(path) for path in paths]
     described = json.dumps(as_json(config) | {"steps": steps}, indent=1)
-    if kept.exists() and settings.exists() and settings.read_text() == described:
+    if kept.exists() and settings.exists() and settings.read_bytes() == described.encode():
         return load_totals(kept)
     found = measure([checkpoints.load_lifter(path) for path in paths])
     save_totals(kept, found)

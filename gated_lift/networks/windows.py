@@ -58,7 +58,7 @@ def average_windows(
     occluded: Bool[Array, "B F J"],
     age: Float[Array, "B F J"],
     slide: int,
-    weight: Float[np.ndarray, "W"],
+    weight: Float[np.ndarray, " W"],
     length: Any = None,
 ) -> Float[Array, "B F J 3"]:
     """Every frame of clips of any length as the weighted mean over the windows that hold it: one every

@@ -38,14 +38,14 @@ def read_object(
 def read_lines(
     path: str | Path, what: str, mend: str, allow_nan: bool = False, max_bytes: int = MAX_BYTES
 ) -> list[dict[str, Any]]:
-    """The dictionaries of a file that holds one a line, such as a training log; ValueError names the line."""
-    lines = _read_text(path, what, mend, max_bytes).split("\n")
-    # The last line ends with a line break too, so nothing comes after it.
-    held = lines[:-1] if lines[-1] == "" else lines
-    names = [f"{path}, line {number}," for number in range(1, len(held) + 1)]
+    """The dictionaries of a file that holds one a line, such as a training log. A last line without an end
+    was being written when its program was stopped, and is left out. ValueError names the line.
+    """
+    *lines, _ = _read_text(path, what, mend, max_bytes).split("\n")
+    names = [f"{path}, line {number}," for number in range(1, len(lines) + 1)]
     return [
         _as_object(parse_json(line, name, what, mend, allow_nan), name, what, mend)
-        for name, line in zip(names, held, strict=True)
+        for name, line in zip(names, lines, strict=True)
     ]
 
 

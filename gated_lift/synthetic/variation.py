@@ -70,7 +70,7 @@ def _parents_first(skeleton: Skeleton) -> list[int]:
     return order
 
 
-def sample_proportions(key: PRNGKeyArray, spread: Number, skeleton: Skeleton) -> Float[Array, "joints"]:
+def sample_proportions(key: PRNGKeyArray, spread: Number, skeleton: Skeleton) -> Float[Array, " joints"]:
     """Factors for `scale_bones` of one body: exp(spread · n), n standard normal and cut at two deviations,
     one for each of `PROPORTIONS`; 1 for all other joints.
     """
