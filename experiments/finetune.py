@@ -29,6 +29,7 @@ import tyro
 from rich.console import Console
 
 from experiments import runs
+from experiments.checks import COUNT, NOT_NEGATIVE, POSITIVE, WHOLE, check_numbers, one_of
 from experiments.training.batches import (
     SKELETON,
     Bank,
@@ -39,7 +40,7 @@ from experiments.training.batches import (
     read_motion,
     seen_outputs,
 )
-from experiments.training.configs import PathConfig
+from experiments.training.configs import PATH_RULES, PathConfig
 from experiments.training.loop import State
 from gated_lift import pipeline
 from gated_lift.cameras import VirtualCamera
@@ -76,6 +77,17 @@ class FinetuneConfig(PathConfig):
     output: Path = Path("runs/finetune")
     """Run folder: config.json, metrics.jsonl, curves.png, checkpoints/."""
 
+
+RULES = {
+    "loss": one_of("absolute", "relative"),
+    "absolute_weight": NOT_NEGATIVE,
+    "steps": COUNT,
+    "learning_rate": POSITIVE,
+    "warmup_steps": WHOLE,
+    "checkpoint_every": COUNT,
+    "log_every": COUNT,
+    **PATH_RULES,
+}
 
 # ------------------------------------------------------------------------------------------------ loss
 
@@ -196,19 +208,21 @@ def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
     Raises ValueError where the output folder holds a run already, and `runs.NonFiniteLossError`.
     """
     console = console or Console()
+    check_numbers(config, RULES)
     folder = config.output / "checkpoints"
     runs.check_unused(config.output, "choose another folder")
     lifter, variables, origin = checkpoints.load_lifter(config.checkpoint)
     clips = read_motion(config.as_training())
-    described = runs.as_json(config)
-    runs.write_config(config.output, described)
+    bank = make_bank(clips)
+    described, data = runs.as_json(config), runs.describe_data(bank, config.data)
+    runs.start(config.output, described, data)
     description = {
         "network": checkpoints.describe_lifter(lifter),
         "skeleton": SKELETON.name,
         "config": described,
+        "data": data,
         "licences": sorted({clip.licence for clip in clips} | set(origin.get("licences", ()))),
     }
-    bank = make_bank(clips)
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, min(config.warmup_steps, config.steps // 2), config.steps
     )

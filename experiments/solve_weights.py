@@ -22,6 +22,7 @@ import optax
 from rich.console import Console
 
 from experiments import runs
+from experiments.checks import COUNT, POSITIVE, check_numbers
 from experiments.training.batches import (
     SKELETON,
     Batch,
@@ -31,7 +32,7 @@ from experiments.training.batches import (
     read_motion,
     seen_outputs,
 )
-from experiments.training.configs import PathConfig
+from experiments.training.configs import PATH_RULES, PathConfig
 from gated_lift import pipeline
 from gated_lift.cameras import VirtualCamera
 from gated_lift.metrics import root_error
@@ -54,6 +55,9 @@ class TuneConfig(PathConfig):
     """Of the logarithms, at its greatest, from which it falls to zero along half a cosine."""
     output: Path = Path("runs/tune_solve")
     """Run folder: config.json, metrics.jsonl, solve.json."""
+
+
+RULES = {"steps": COUNT, "learning_rate": POSITIVE, **PATH_RULES}
 
 
 class Logarithms(NamedTuple):
@@ -118,12 +122,13 @@ def tune(config: TuneConfig, console: Console | None = None) -> Path:
 
     Raises `runs.NonFiniteLossError`.
     """
+    check_numbers(config, RULES)
     console = console or Console()
     lifter, variables, _ = checkpoints.load_lifter(config.checkpoint)
     training = config.as_training()
     clips = read_motion(training)
     bank = make_bank(clips)
-    runs.write_config(config.output, runs.as_json(config))
+    runs.start(config.output, runs.as_json(config), runs.describe_data(bank, config.data))
     optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
     begin = Logarithms(jnp.float32(0), jnp.float32(0), jnp.zeros(SKELETON.num_joints))
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from experiments.benchmark.timing import write_markdown
 from experiments.training import batches, loop
-from experiments.training.configs import Network, TrainConfig
+from experiments.training.configs import OURS, TrainConfig
 from gated_lift.networks.temporal import TemporalLifter
 
 
@@ -63,7 +63,9 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
     for chunk, stride in config.chunks:
         plain = 0.0
         for gating in ("none", "single_stream", "two_stream"):
-            network = Network(gating=gating, channels=config.channels, filter_widths=config.filter_widths)
+            network = OURS.replace(
+                gating=gating, channels=config.channels, filter_widths=config.filter_widths
+            )
             settings = TrainConfig(
                 network=network,
                 chunk_frames=chunk,

@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from experiments.checks import COUNT, SEED, SHARE, VIEW_RULES, check_numbers, each
 from experiments.judging.protocol import ask, judge, mask_key
 from experiments.judging.totals import COLUMNS, METRICS, Condition, Label, Totals, condition_grid, mean_error
 from experiments.solve_weights import load_solve
@@ -63,6 +64,15 @@ class EvaluateConfig:
     """Folder for rows.json, table.md and pa_mpjpe.png."""
 
 
+RULES = {
+    "ratios": each(SHARE),
+    "kernel_frames": each(COUNT),
+    "seed": SEED,
+    "batch_people": COUNT,
+    **VIEW_RULES,
+}
+
+
 class Stretches(NamedTuple):
     """People of one stretch length. keypoints: (N, F, J, 2) px. missed: (N, F, J). joints: (N, F, J, 3)
     camera metres. focal, center: (N, 2). labels: N.
@@ -102,6 +112,10 @@ class Row(NamedTuple):
 
 
 def read_people(config: EvaluateConfig) -> list[MotionClip]:
+    """The clips to judge on. Raises ValueError for settings out of range (`RULES`), subjects that are not in
+    the files, and data without anything to judge.
+    """
+    check_numbers(config, RULES)
     clips = [clip for path in config.data for clip in captures.read_captures(path)]
     held = {name for clip in clips for name in clip.subject.split("+")}
     unknown = sorted(set(config.subjects) - held)

@@ -22,10 +22,10 @@ from experiments.training.configs import (
     ATTENTION,
     HOSSAIN,
     LIN,
+    OURS,
     SMALL,
     TRAJECTORY,
     VARIED,
-    Network,
     TrainConfig,
 )
 from experiments.training.loop import train
@@ -51,7 +51,7 @@ def _unmasked(config: TrainConfig) -> TrainConfig:
     return replace(config, masks=config.masks._replace(masked_share=0.0))
 
 
-_PLAIN = replace(SMALL, network=Network(gating="none"), loss="distance")
+_PLAIN = replace(SMALL, network=OURS.replace(gating="none"), loss="distance")
 
 # The rivals as the paper feeds them (trained without occlusion, gaps interpolated), and trained on our masks;
 # a rival that is younger than the paper; the paper's network, with what it reads as written and as we feed
@@ -80,7 +80,7 @@ _LONGER = replace(ABLATION, epochs=16, learning_rate_decay=0.84)
 
 
 def _changed(**changes) -> TrainConfig:
-    return replace(_LONGER, network=Network(channels=128, **changes))
+    return replace(_LONGER, network=OURS.replace(channels=128, **changes))
 
 
 def _masked(**changes) -> TrainConfig:
@@ -106,7 +106,10 @@ ABLATIONS = {
     "plain_halves_turned": (
         "no mask, halves and turns",
         replace(
-            _LONGER, network=Network(channels=128, gating="none"), recombined_share=0.5, turned_share=0.5
+            _LONGER,
+            network=OURS.replace(channels=128, gating="none"),
+            recombined_share=0.5,
+            turned_share=0.5,
         ),
     ),
     "distance": ("a distance for a loss", replace(_LONGER, loss="distance")),
@@ -308,12 +311,15 @@ def _judged(
     what: str,
     measure: Callable[[list[checkpoints.LoadedLifter]], Totals],
 ) -> Totals:
-    """Errors of the config's network, kept beside its checkpoints."""
+    """Errors of the config's network, kept beside its checkpoints as long as the weights, those of the solve
+    included, and the settings are the same.
+    """
     kept = config.checkpoint[0].parent / f"{what}.npz"
     settings = kept.with_suffix(".json")
     paths = [path for path in (*config.checkpoint, root_network) if path]
-    steps = [checkpoints.newest_step(path) for path in paths]
-    described = json.dumps(as_json(config) | {"steps": steps}, indent=1)
+    weights = [checkpoints.fingerprint(path) for path in paths]
+    solve = config.solve.read_text() if isinstance(config, EvaluateConfig) and config.solve else None
+    described = json.dumps(as_json(config) | {"weights": weights, "solve_weights": solve}, indent=1)
     if kept.exists() and settings.exists() and settings.read_text() == described:
         return load_totals(kept)
     found = measure([checkpoints.load_lifter(path) for path in paths])

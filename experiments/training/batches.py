@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from experiments.draws import named_key
 from experiments.training import recorded
 from experiments.training.configs import TrainConfig
 from experiments.training.recorded import RecordedBank
@@ -194,7 +195,7 @@ def vary(
     times: (T,) frames of a window. Each has a key of its own, so that everything else is drawn as without it.
     """
     size = len(poses)
-    body_key, half_key, turn_key = (jax.random.fold_in(key, number) for number in (5, 6, 7))
+    body_key, half_key, turn_key = (named_key(key, name) for name in ("bodies", "halves", "turns"))
     if config.recombined_share:
         frame_key, mirror_key, share_key = jax.random.split(half_key, 3)
         start = jax.random.randint(frame_key, (size,), 0, len(bank.first))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, DTypeLike, Float
 
 from gated_lift.networks.layers import Gating, MaskChannels, TemporalLayer, mask_channels
-from gated_lift.networks.protocol import TARGETS, Target, check_keypoints
+from gated_lift.networks.protocol import TARGETS, Target, check_counts, check_dropouts, check_keypoints
 from gated_lift.occlusion import Fill, fill, gap_age, joint_mean
 
 GATINGS = get_args(Gating)
@@ -92,6 +92,39 @@ class TemporalLifter(nn.Module):
     @property
     def flip_averaging(self) -> bool:
         return True
+
+    def check_settings(self) -> None:
+        """Raises ValueError, naming the setting, its value and the mend, for one that is out of range."""
+        for name, known in (
+            ("gating", GATINGS),
+            ("fill", FILLS),
+            ("framing", FRAMINGS),
+            ("mask_channels", MASK_CHANNELS),
+            ("target", TARGETS),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}")
+        check_counts(self, "channels", "num_joints")
+        check_dropouts(self, "dropout")
+        if not self.filter_widths or any(width < 1 or width % 2 == 0 for width in self.filter_widths):
+            raise ValueError(
+                f"filter_widths is {self.filter_widths}: give one or more odd widths, such as (3, 3, 3)"
+            )
+        if not all(0 < frames < math.inf for frames in self.fade_frames):
+            raise ValueError(f"fade_frames is {self.fade_frames}: give positive numbers of frames, or none")
+
+    def training_form(self, chunk_frames: int, chunk_stride: int) -> dict[str, Any]:
+        """The strided form: one output a window strides through all of it, more of them up to
+        ``chunk_stride``, which has to be one of `output_strides`.
+        """
+        if chunk_frames == 1:
+            return {"output_stride": self.receptive_field}
+        if chunk_stride not in self.output_strides:
+            raise ValueError(
+                f"chunk_stride is {chunk_stride}: filter_widths {self.filter_widths} allow "
+                f"{', '.join(map(str, self.output_strides))}"
+            )
+        return {"output_stride": chunk_stride}
 
     def lift_frames(
         self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
@@ -199,21 +232,7 @@ class TemporalLifter(nn.Module):
         return slice(start, start + (outputs - 1) * strides.stride + 1, strides.stride)
 
     def _check(self, keypoints: Array, occluded: Array, output_stride: int) -> None:
-        for name, known in (
-            ("gating", GATINGS),
-            ("fill", FILLS),
-            ("framing", FRAMINGS),
-            ("mask_channels", MASK_CHANNELS),
-            ("target", TARGETS),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}")
-        if not self.filter_widths or any(width < 1 or width % 2 == 0 for width in self.filter_widths):
-            raise ValueError(
-                f"filter_widths is {self.filter_widths}: give one or more odd widths, such as (3, 3, 3)"
-            )
-        if not all(frames > 0 for frames in self.fade_frames):
-            raise ValueError(f"fade_frames is {self.fade_frames}: give positive numbers of frames, or none")
+        self.check_settings()
         check_keypoints(keypoints, occluded, self.num_joints)
         if keypoints.ndim != 4:
             raise ValueError(
