@@ -28,8 +28,9 @@ import optax
 import tyro
 from rich.console import Console
 
-from experiments import runs
+from experiments import reporting, runs
 from experiments.checks import COUNT, NOT_NEGATIVE, POSITIVE, WHOLE, check_numbers, one_of
+from experiments.commands import run_script
 from experiments.training.batches import (
     SKELETON,
     Bank,
@@ -207,7 +208,7 @@ def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
 
     Raises ValueError where the output folder holds a run already, and `runs.NonFiniteLossError`.
     """
-    console = console or Console()
+    console = console or reporting.console()
     check_numbers(config, RULES)
     folder = config.output / "checkpoints"
     runs.check_unused(config.output, "choose another folder")
@@ -270,4 +271,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -16,7 +16,9 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
+from experiments import reporting
 from experiments.checks import check_numbers
+from experiments.commands import run_script
 from experiments.judging.protocol import network_names
 from experiments.judging.takes import RULES, Human36mConfig, Row, join_views, measure, rows_of
 from experiments.reporting import report
@@ -49,7 +51,7 @@ def write_tables(rows: Sequence[Row], output: Path, console: Console) -> None:
 
 def main() -> None:
     config = tyro.cli(Human36mConfig, description=__doc__)
-    console = Console()
+    console = reporting.console()
     check_numbers(config, RULES)
     names = network_names(config.checkpoint, config.names)
     takes = read_takes(
@@ -70,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -19,8 +19,9 @@ import tyro
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from rich.console import Console
 
+from experiments import reporting
+from experiments.commands import run_script
 from experiments.reporting import markdown, report, show
 from gated_lift.cameras import camera_to_world
 from gated_lift.drawing import pictures
@@ -282,7 +283,7 @@ def draw(pairs: Sequence[MovingPair], path: Path) -> Path:
 
 def run(config: MovingPairsConfig) -> Sequence[MovingPair]:
     """Builds the set, writes and draws it, and prints its tables."""
-    console = Console()
+    console = reporting.console()
     clips = [clip for path in config.data for clip in captures.read_captures(path)]
     if config.split == "evaluation":
         pairs, name = moving_pairs.evaluation_set(clips), EVALUATION_NAME
@@ -326,4 +327,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -21,7 +21,7 @@ import numpy as np
 import optax
 from rich.console import Console
 
-from experiments import runs
+from experiments import reporting, runs
 from experiments.checks import COUNT, POSITIVE, check_numbers
 from experiments.training.batches import (
     SKELETON,
@@ -123,7 +123,7 @@ def tune(config: TuneConfig, console: Console | None = None) -> Path:
     Raises `runs.NonFiniteLossError`.
     """
     check_numbers(config, RULES)
-    console = console or Console()
+    console = console or reporting.console()
     lifter, variables, _ = checkpoints.load_lifter(config.checkpoint)
     training = config.as_training()
     clips = read_motion(training)

@@ -45,3 +45,10 @@ def test_documents_name_scripts_that_are_there():
         found for path in DOCUMENTS for found in re.findall(r"python -m experiments\.(\w+)", path.read_text())
     }
     assert {"train", "evaluate", "tables"} <= named <= SCRIPTS
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS))
+def test_scripts_start_in_the_one_way(script):
+    path = ROOT / "experiments" / f"{script}.py"
+    path = path if path.exists() else ROOT / "experiments" / script / "__main__.py"
+    assert path.read_text().endswith('if __name__ == "__main__":\n    run_script(main)\n')

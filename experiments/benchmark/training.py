@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from rich.console import Console
 from rich.table import Table
 
+from experiments import reporting
 from experiments.benchmark.timing import write_markdown
 from experiments.training import batches, loop
 from experiments.training.configs import OURS, TrainConfig
@@ -59,7 +59,7 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
         "of the peak",
     ]
     rows = []
-    console = Console()
+    console = reporting.console()
     for chunk, stride in config.chunks:
         plain = 0.0
         for gating in ("none", "single_stream", "two_stream"):

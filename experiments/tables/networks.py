@@ -166,7 +166,7 @@ def ensure_trained(config: TrainConfig, folder: Path, resume: bool, console: Con
     finished = folder / "checkpoints"
     if resume and (folder / "curves.png").exists() and checkpoints.newest_step(finished) is not None:
         return finished
-    console.rule(f"training {folder.name}")
+    console.print(f"[bold]training {folder.name}[/bold]")
     return train(replace(config, output=folder, resume=resume), console)
 
 

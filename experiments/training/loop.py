@@ -16,7 +16,7 @@ import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from rich.console import Console
 
-from experiments import runs
+from experiments import reporting, runs
 from experiments.checks import check_numbers
 from experiments.draws import named_key
 from experiments.training.batches import SKELETON, Bank, Batch, draw_batch, read_bank, read_motion
@@ -191,7 +191,7 @@ def distribute(
 
 def train(config: TrainConfig, console: Console | None = None) -> Path:
     """Runs a configuration to its end and returns its checkpoint folder."""
-    console = console or Console()
+    console = console or reporting.console()
     output = config.output
     check_settings(config)
     lifter = make_lifter(config)
