@@ -12,8 +12,8 @@ UNBOUNDED = 10_000
 
 
 def console() -> Console:
-    """A console on standard output, as wide as the terminal. Into a pipe or a file, where there is none, lines
-    are as long as what is printed, so that nothing of a table is cut. ``COLUMNS`` overrides both.
+    """A console on standard output, as wide as the terminal. Into a pipe or a file, where there is none,
+    lines are as long as what is printed, so that nothing of a table is cut. ``COLUMNS`` overrides both.
     """
     found = Console()
     return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=UNBOUNDED)
