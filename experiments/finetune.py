@@ -212,7 +212,7 @@ def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
     check_numbers(config, RULES)
     folder = config.output / "checkpoints"
     runs.check_unused(config.output, "choose another folder")
-    lifter, variables, origin = checkpoints.load_lifter(config.checkpoint)
+    lifter, variables, origin, _ = checkpoints.load_lifter(config.checkpoint)
     clips = read_motion(config.as_training())
     bank = make_bank(clips)
     described, data = runs.as_json(config), runs.describe_data(bank, config.data)

@@ -32,7 +32,7 @@ class ImportConfig:
 
 def main() -> None:
     config = tyro.cli(ImportConfig, description=__doc__)
-    lifter, variables, description = import_videopose3d(config.checkpoint, config.causal)
+    lifter, variables, description, _ = import_videopose3d(config.checkpoint, config.causal)
     folder = config.output / "checkpoints"
     checkpoints.save(folder, 0, variables, description)
     reporting.console().print(

@@ -124,7 +124,7 @@ def tune(config: TuneConfig, console: Console | None = None) -> Path:
     """
     check_numbers(config, RULES)
     console = console or reporting.console()
-    lifter, variables, _ = checkpoints.load_lifter(config.checkpoint)
+    lifter, variables, *_ = checkpoints.load_lifter(config.checkpoint)
     training = config.as_training()
     clips = read_motion(training)
     bank = make_bank(clips)

@@ -165,19 +165,35 @@ def _check_image(width: Number, height: Number) -> None:
 def rotation_matrix(vector: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
     """The rotation by |v| radians about v (Rodrigues' formula), the identity for v = 0.
 
-    1 + sin|v| / |v| [v]× + (1 − cos|v|) / |v|² [v]×²
+    1 + a [v]× + b [v]×² with a = sin|v| / |v|, b = (1 − cos|v|) / |v|² and [v]×² = v vᵀ − |v|² 1
+
+    Both factors are smooth functions of |v|², so values and derivatives of every order are finite and right
+    everywhere, at v = 0 too.
     """
-    angle = jnp.linalg.norm(vector, axis=-1)[..., None, None]
+    square = jnp.sum(vector**2, axis=-1)
+    small = square < 1
+    # Replace the input, not the result: the gradient of a root at zero is not finite.
+    angle = jnp.sqrt(jnp.where(small, 1.0, square))
+    # The closed forms' derivatives lose their digits towards zero; the series keep them.
+    near = jnp.where(small, square, 0.0)
+    first = jnp.where(small, _series(near, 1), jnp.sin(angle) / angle)
+    second = jnp.where(small, _series(near, 2), 2 * (jnp.sin(angle / 2) / angle) ** 2)
     x, y, z = jnp.moveaxis(vector, -1, 0)
     zero = jnp.zeros_like(x)
     cross = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
     identity = jnp.expand_dims(jnp.eye(3, dtype=vector.dtype), range(x.ndim))
-    # sinc is sin(pi x) / (pi x).
-    return (
-        identity
-        + jnp.sinc(angle / math.pi) * cross
-        + jnp.sinc(angle / (2 * math.pi)) ** 2 / 2 * (cross @ cross)
-    )
+    first, second, square = (factor[..., None, None] for factor in (first, second, square))
+    # Products of numbers, not a matmul: accelerators run float32 matmuls at reduced precision by default.
+    outer = vector[..., :, None] * vector[..., None, :]
+    return identity + first * cross + second * (outer - square * identity)
+
+
+def _series(square: Array, order: int) -> Array:
+    """Σ_k (−square)^k / (2k + order)!, exact to float64's last digits below 1."""
+    total = jnp.zeros_like(square)
+    for k in reversed(range(10)):
+        total = 1 / math.factorial(2 * k + order) - square * total
+    return total
 
 
 def look_at(

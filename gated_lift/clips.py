@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float, Float32, Int32
 from scipy.interpolate import CubicSpline
 
 from gated_lift.skeleton import Skeleton
+
+Split = Literal["train", "validation", "test"]
+SPLITS = get_args(Split)
 
 
 class MotionClip(NamedTuple):
@@ -19,6 +22,8 @@ class MotionClip(NamedTuple):
     floor_z: height of the floor in metres, in the same world frame.
     subject: who moves; several people are joined by "+", as in "60+61".
     licence: the terms of the data, to be kept with anything made of it.
+    split: what the clip may be used for: "train" to fit on, "validation" to judge by and nothing else, "test"
+    for tests of the software, neither fitted nor judged on.
     """
 
     poses: Float32[np.ndarray, "people frames joints 3"]
@@ -29,6 +34,7 @@ class MotionClip(NamedTuple):
     action: str
     floor_z: float
     licence: str
+    split: Split = "train"
 
 
 class MotionBank(NamedTuple):
@@ -74,6 +80,8 @@ def validate(clip: MotionClip) -> MotionClip:
         raise ValueError(f"fps of clip {clip.name!r} is {clip.fps}: give the frames per second, such as 50.0")
     if not math.isfinite(clip.floor_z):
         raise ValueError(f"floor_z of clip {clip.name!r} is {clip.floor_z}: give metres, 0.0 when unknown")
+    if clip.split not in SPLITS:
+        raise ValueError(f"split of clip {clip.name!r} is {clip.split!r}: give one of {', '.join(SPLITS)}")
     return clip
 
 

@@ -1,18 +1,18 @@
 """Simulated long occlusions (Eqs. 10, 11) and the values that stand in for hidden keypoints."""
 
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, DTypeLike, Float, Int, PRNGKeyArray, Shaped
 from scipy.stats import irwinhall
 
 Fill = Literal["interpolate", "zero"]
 
-# Frames after which one hidden stretch is as good as another: two seconds at 50 fps.
-OLDEST_GAP = 100
+# Seconds after which one hidden stretch is as good as another.
+OLDEST_GAP = 2.0
 
 # Masks are drawn inside jitted steps at ratios that are only known there, so quantiles come from a table. Its
 # nodes crowd at both ends (a cosine), where the quantile function of a mean of uniforms is steep.
@@ -102,15 +102,15 @@ def fill_gaps(
     keypoints: Float[Array, "*batch frames joints coordinates"],
     occluded: Bool[Array, "*batch frames joints"],
     causal: bool = False,
-    times: Int[Array, "frames"] | None = None,
+    times: Shaped[Array, "frames"] | None = None,
 ) -> Float[Array, "*batch frames joints coordinates"]:
     """Replaces hidden keypoints by linear interpolation in time between the nearest visible ones.
 
     Before the first and after the last visible frame the nearest visible value is held. With ``causal`` no
     later frame is read: the last visible value is held. A joint without any visible frame (with ``causal``,
     without one so far) takes the mean of the person's other filled joints on that frame, and zero, the centre
-    of a normalised screen, where there is none. ``times`` are the frames' rising time stamps where they are
-    not evenly spaced. Hidden values are never read: they may be NaN.
+    of a normalised screen, where there is none. ``times`` are the frames' rising times, in any unit,
+    where they are not evenly spaced. Hidden values are never read: they may be NaN.
     """
     frames = occluded.shape[-2]
     axis = occluded.ndim - 2
@@ -126,8 +126,9 @@ def fill_gaps(
         return jnp.take_along_axis(visible, index[..., None], axis=-3)
 
     stamps = jnp.arange(frames, dtype=jnp.int32) if times is None else times
-    since, span = stamps[here] - stamps[start], jnp.maximum(stamps[stop] - stamps[start], 1)
-    weight = (since / span).astype(keypoints.dtype)[..., None]
+    span = stamps[stop] - stamps[start]
+    span = jnp.where(span > 0, span, jnp.ones_like(span))  # replaced before the division, not after
+    weight = ((stamps[here] - stamps[start]) / span).astype(keypoints.dtype)[..., None]
     filled = value_at(start) * (1 - weight) + value_at(stop) * weight
     filled = jnp.where((start == stop)[..., None], value_at(start), filled)
     known = (has_previous | has_following)[..., None]
@@ -145,24 +146,37 @@ def joint_mean(
 
 def gap_age(
     occluded: Bool[Array, "*batch frames joints"],
+    times: Float[Array, "frames"],
     causal: bool = False,
-    times: Int[Array, "frames"] | None = None,
 ) -> Float[Array, "*batch frames joints"]:
-    """Frames between each frame and the nearest one on which the joint is visible: 0 where it is, and at
-    most `OLDEST_GAP`, also where the joint is never visible. float32.
+    """Seconds between each frame and the nearest one on which the joint is visible: 0 where it is, and at
+    most `OLDEST_GAP`, also where the joint is never visible. In the dtype of ``times``.
 
-    With ``causal`` only earlier frames count. ``times`` as in `fill_gaps`.
+    times: the frames' rising times in seconds (`frame_times`). With ``causal`` only earlier frames count.
     """
-    frames = occluded.shape[-2]
+    before, after = nearest_visible(occluded, times)
+    stamps = jnp.broadcast_to(times[:, None], occluded.shape)
+    age = stamps - before if causal else jnp.minimum(stamps - before, after - stamps)
+    return jnp.minimum(age, OLDEST_GAP)
+
+
+def nearest_visible(
+    occluded: Bool[Array, "*batch frames joints"], times: Float[Array, "frames"]
+) -> tuple[Float[Array, "*batch frames joints"], Float[Array, "*batch frames joints"]]:
+    """The times of the last frame up to each frame on which the joint is visible, and of the first from it
+    on; minus and plus infinity where there is none.
+    """
     axis = occluded.ndim - 2
-    stamps = jnp.arange(frames, dtype=jnp.int32) if times is None else times.astype(jnp.int32)
-    stamps = jnp.broadcast_to(jnp.expand_dims(stamps, [*range(axis), axis + 1]), occluded.shape)
-    never = jnp.int32(2**30)
-    age = stamps - jax.lax.cummax(jnp.where(occluded, -never, stamps), axis=axis)
-    if not causal:
-        following = jax.lax.cummin(jnp.where(occluded, never, stamps), axis=axis, reverse=True)
-        age = jnp.minimum(age, following - stamps)
-    return jnp.minimum(age, OLDEST_GAP).astype(jnp.float32)
+    stamps = jnp.broadcast_to(jnp.expand_dims(times, [*range(axis), axis + 1]), occluded.shape)
+    never = jnp.full_like(stamps, jnp.inf)
+    before = jax.lax.cummax(jnp.where(occluded, -never, stamps), axis=axis)
+    after = jax.lax.cummin(jnp.where(occluded, never, stamps), axis=axis, reverse=True)
+    return before, after
+
+
+def frame_times(frames: int, fps: Any, dtype: DTypeLike = jnp.float32) -> Float[Array, "frames"]:
+    """The times in seconds of frames at a steady rate, the first at 0."""
+    return jnp.arange(frames, dtype=dtype) / jnp.asarray(fps, dtype)
 
 
 def run_length(occluded: Bool[Array, "*batch frames joints"]) -> Int[Array, "*batch frames joints"]:
@@ -191,7 +205,7 @@ def fill(
     occluded: Bool[Array, "*batch frames joints"],
     how: Fill,
     causal: bool = False,
-    times: Int[Array, "frames"] | None = None,
+    times: Shaped[Array, "frames"] | None = None,
 ) -> Float[Array, "*batch frames joints coordinates"]:
     """`fill_gaps` for ``interpolate``, `zero_gaps` for ``zero``; raises ValueError for another name."""
     if how == "interpolate":

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gated_lift.readers.human36m import RESOLUTIONS, TEST_SUBJECTS, TRAINING_SUBJECTS, read_takes
-from gated_lift.readers.videopose3d import KEPT_JOINTS
+from gated_lift.readers.human36m import RESOLUTIONS, read_takes
+from gated_lift.readers.videopose3d import KEPT_JOINTS, TEST_SUBJECTS, TRAINING_SUBJECTS
 from gated_lift.synthetic import generated
 
 SUBJECTS = (*TRAINING_SUBJECTS, *TEST_SUBJECTS)

@@ -35,6 +35,7 @@ def write(path, lengths=(45, 25, 20), subjects=("02", "05", "16"), fps=50.0):
         parents=np.array(H36M_17.parents, np.int8),
         up_axis=np.array("z"),
         licence=np.array("free for all uses"),
+        split=np.array(["validation" if subject in ("02", "05") else "train" for subject in subjects]),
     )
     return path
 

@@ -78,13 +78,14 @@ def framed(keypoints, known):
 
 
 def ages(occluded, causal):
-    """Frames to the nearest visible frame (a causal network: since the last), at most 100, joint by joint."""
-    found = np.full(occluded.shape, 100.0)
+    """Seconds to the nearest visible frame at 50 frames a second (a causal network: since the last), at most
+    two, joint by joint."""
+    found = np.full(occluded.shape, 2.0)
     for *person, frame, joint in np.ndindex(occluded.shape):
         seen = np.flatnonzero(~np.asarray(occluded)[(*person, slice(None), joint)])
         seen = seen[seen <= frame] if causal else seen
         if len(seen):
-            found[(*person, frame, joint)] = min(100, np.abs(seen - frame).min())
+            found[(*person, frame, joint)] = min(2.0, np.abs(seen - frame).min() / 50)
     return found
 
 
@@ -101,14 +102,14 @@ def lift(lifter, variables, keypoints, occluded):
         features, place = np.split(framed(np.asarray(keypoints), known), [2 * joints], axis=-1)
     faded = [
         features * np.exp(-np.repeat(ages(occluded, lifter.causal), 2, axis=-1) / time)
-        for time in lifter.fade_frames
+        for time in lifter.fade_seconds
         if lifter.gating != "none"
     ]
     features = np.concatenate([features, *faded, place], axis=-1)
     bits = np.asarray(occluded, np.float64)
     gates = bits
     if lifter.mask_channels != "joint":
-        second = bits if lifter.mask_channels == "coordinate" else ages(occluded, lifter.causal) / 10
+        second = bits if lifter.mask_channels == "coordinate" else ages(occluded, lifter.causal) / 0.2
         gates = np.stack([bits, second], axis=-1).reshape(*bits.shape[:-1], -1)
     if lifter.gating in ("mask_input", "single_stream"):
         features = np.concatenate([features, gates], axis=-1)

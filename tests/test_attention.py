@@ -14,7 +14,7 @@ from experiments.training.configs import ATTENTION
 from gated_lift.networks.attention import AttentionLifter
 from gated_lift.networks.protocol import Lifter, lift_clip, mirror, mirror_mask, parameter_count
 from gated_lift.networks.settings import settings_of
-from gated_lift.occlusion import fill_gaps, gap_age
+from gated_lift.occlusion import fill_gaps, frame_times, gap_age
 from gated_lift.skeleton import H36M_17
 
 LIFTER = AttentionLifter(window=12, patch=3, channels=8, heads=2, depth=1, slide=5)
@@ -67,7 +67,7 @@ def oracle(lifter, variables, keypoints, occluded, age):
             numbers, places = [], []
             for place, frame in enumerate(frames):
                 outline = outlines[window, frame]
-                numbers += [*outline[2 * joint : 2 * joint + 2], age[window, frame, joint] / 10]
+                numbers += [*outline[2 * joint : 2 * joint + 2], age[window, frame, joint] / 0.2]
                 places += [*outline[-3:]]
                 if occluded[window, frame, joint]:
                     tokens[patch, joint] += params["hidden"][joint, place]
@@ -108,7 +108,7 @@ def test_windows_match_numpy():
 def test_the_caller_may_fill_gaps():
     """From frames that lie beyond the window, say."""
     keypoints, occluded = clip(WINDOW)
-    age = gap_age(occluded) + 2
+    age = gap_age(occluded, frame_times(occluded.shape[-2], 50)) + 0.04
     filled = apply(VARIABLES, keypoints, occluded, age=age)
     np.testing.assert_allclose(filled, oracle(LIFTER, VARIABLES, keypoints, occluded, age), atol=1e-5)
 

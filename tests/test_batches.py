@@ -172,7 +172,8 @@ def test_windows_are_decided_by_the_key():
 
 
 def test_motion_comes_from_the_training_split(monkeypatch):
-    clips = [CLIP._replace(subject=subject, name=f"{subject}_01") for subject in ("02", "16", "35", "18")]
+    halves = {"02": "validation", "16": "train", "35": "train", "18": "test"}
+    clips = [CLIP._replace(subject=subject, split=half) for subject, half in halves.items()]
     monkeypatch.setattr(batches.captures, "read_captures", lambda path: tuple(clips))
     config = dataclasses.replace(TINY, data=(Path("a.npz"),))
     assert [clip.subject for clip in batches.read_motion(config)] == ["16", "35"]

@@ -386,3 +386,38 @@ def test_rotation_vectors_become_matrices():
     vectors[0, 0] = 0
     expected = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(4, 5, 3, 3)
     np.testing.assert_allclose(rotation_matrix(jnp.asarray(vectors)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-20, 1e-6, 1e-3, 0.1, 0.999, 1.001, 3.0, 6.3])
+@pytest.mark.parametrize("precise", [False, True], ids=["float32", "float64"])
+def test_rotations_have_derivatives_everywhere(size, precise):
+    """Forward = reverse = numeric, for the first and for the second derivatives, at the identity too."""
+    direction = np.array([0.48, -0.6, 0.64])
+
+    def entries(vector):
+        return Rotation.from_rotvec(vector).as_matrix()
+
+    def numeric(function, vector, step):
+        """Central differences of the fourth order; the last axis is the vector's."""
+        columns = []
+        for axis in np.eye(3):
+            one, two = (
+                (function(vector + times * step * axis) - function(vector - times * step * axis)) / times
+                for times in (1, 2)
+            )
+            columns.append((4 * one - two) / (6 * step))
+        return np.stack(columns, axis=-1)
+
+    slope = numeric(entries, size * direction, 1e-3)
+    bend = numeric(lambda vector: numeric(entries, vector, 1e-2), size * direction, 1e-2)
+    with jax.enable_x64(precise):
+        vector = jnp.asarray(size * direction, jnp.float64 if precise else jnp.float32)
+        forward, reverse = jax.jacfwd(rotation_matrix)(vector), jax.jacrev(rotation_matrix)(vector)
+        np.testing.assert_allclose(forward, slope, atol=1e-9 if precise else 1e-6)
+        np.testing.assert_allclose(reverse, slope, atol=1e-9 if precise else 1e-6)
+        for twice in (
+            jax.jacfwd(jax.jacrev(rotation_matrix)),
+            jax.jacrev(jax.jacfwd(rotation_matrix)),
+            jax.jacrev(jax.jacrev(rotation_matrix)),
+        ):
+            np.testing.assert_allclose(twice(vector), bend, atol=1e-7 if precise else 2e-6)

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gated_lift.clips import MotionClip, bone_lengths
-from gated_lift.readers.captures import JOINT_NAMES, is_validation, read_captures, split
-from gated_lift.skeleton import H36M_17
+from gated_lift.clips import bone_lengths
+from gated_lift.readers.captures import JOINT_NAMES, read_captures, split, write_captures
+from gated_lift.skeleton import COCO_17, H36M_17
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(
@@ -93,6 +93,10 @@ def test_subjects_are_chosen(tmp_path):
         ({"poses": np.full((12, 17, 3), np.nan, np.float32)}, "not finite at person 0, frame 0, joint 0"),
         ({"scale": np.float32(0)}, "scale is 0"),
         ({"scale": np.ones(3, np.float32)}, "scale is"),
+        ({"scale": np.float64(1e-60)}, "scale is 1e-60, expected one positive number"),
+        ({"scale": np.float64(1e60)}, r"scale is 1e\+60, expected one positive number"),
+        ({"scale": np.complex64(1)}, "scale is"),
+        ({"poses": np.full((12, 17, 3), 1e300)}, "not finite at person 0, frame 0, joint 0"),
         ({"scale": np.float32(np.nan)}, "scale is nan"),
         ({"fps": np.float32(-50)}, "fps is -50"),
         ({"start": np.array([0, -1, 8], np.int32)}, "from -1 to 2 lies outside the 12 frames"),
@@ -106,6 +110,10 @@ def test_subjects_are_chosen(tmp_path):
         ({"floor_z": np.array(0.0, np.float32)}, r"floor_z has shape \(\)"),
         ({"floor_z": np.array([np.nan, 0, 0], np.float32)}, "floor_z of clip '02_01' is nan"),
         ({"joint_names": np.array(JOINT_NAMES[::-1])}, "joint_names .* are not the 17 joints of h36m_17"),
+        ({"parents": np.array(H36M_17.parents, float)}, "parents .* are not the 17 joints of h36m_17"),
+        ({"split": np.array(["train", "test"])}, r"split has shape \(2,\)"),
+        ({"split": np.array([0, 1, 0])}, "split has shape .* dtype int64"),
+        ({"split": np.array(["train", "", "dev"])}, "split has '', 'dev', expected 'train', 'validation'"),
         ({"parents": np.zeros(17, np.int8)}, "parents .* are not the 17 joints of h36m_17"),
         ({"up_axis": np.array("y")}, "up_axis is y, expected z"),
         ({"licence": np.array(3)}, "licence is not one string"),
@@ -137,34 +145,121 @@ def test_truncated_and_oversized_files_are_refused(tmp_path):
         read_captures(path)
 
 
-def named(name, subject):
-    return MotionClip(np.zeros((1, 1, 17, 3), np.float32), 50.0, H36M_17, name, subject, "", 0.0, "")
+@pytest.mark.parametrize(
+    ("start", "length"),
+    [("int8", "int8"), ("int16", "uint8"), ("uint64", "int64"), ("int64", "uint64"), ("uint8", "uint8")],
+)
+def test_clips_are_cut_alike_whatever_integers_say_where(tmp_path, start, length):
+    """100 + 100 is −56 in eight bits, and a float where uint64 meets int64."""
+    poses = np.random.default_rng(0).integers(-9000, 9000, size=(400, 17, 3)).astype(np.int16)
+    changes = {"start": np.array([0, 50, 100], start), "length": np.array([50, 50, 100], length)}
+    clips = read_captures(write(tmp_path, contents(poses=poses, **changes)))
+    assert [clip.poses.shape[1] for clip in clips] == [50, 50, 100]
+    np.testing.assert_allclose(clips[2].poses[0], poses[100:200] * 2e-4, rtol=1e-6)
+
+
+def test_a_file_without_clips_is_refused(tmp_path):
+    names = ("start", "length", "clip", "subject", "action", "floor_z")
+    with pytest.raises(ValueError, match=r"captures\.npz: it holds no clip"):
+        read_captures(write(tmp_path, contents(**{name: contents()[name][:0] for name in names})))
+
+
+CMU = "CMU Graphics Lab Motion Capture Database, mocap.cs.cmu.edu (NSF EIA-0196217): free for all uses"
 
 
 @pytest.mark.parametrize(
     ("name", "subject", "expected"),
     [
-        ("02_01", "02", True),
-        ("27_01", "27", True),
-        ("35_11", "35", False),
-        ("127_14", "127", False),  # neither a part of the number nor another subject's trial counts
-        ("60_11+61_11a", "60+61", True),
-        ("60_11+61_11b", "60+61", True),
-        ("60_14+61_14", "60+61", True),
-        ("60_01+61_01", "60+61", False),
-        ("60_04+61_04b", "60+61", False),
+        ("02_01", "02", "validation"),
+        ("27_01", "27", "validation"),
+        ("35_11", "35", "train"),
+        ("127_14", "127", "train"),  # neither a part of the number nor another subject's trial counts
+        ("60_11+61_11a", "60+61", "validation"),
+        ("60_11+61_11b", "60+61", "validation"),
+        ("60_14+61_14", "60+61", "validation"),
+        ("60_01+61_01", "60+61", "train"),
+        ("60_04+61_04b", "60+61", "train"),
+        ("18_01+19_01", "18+19", "test"),
     ],
 )
-def test_the_split_is_by_subject_and_salsa_trial(name, subject, expected):
-    assert is_validation(named(name, subject)) is expected
+def test_files_of_cmu_are_split_by_subject_and_salsa_trial(tmp_path, name, subject, expected):
+    changes = {"clip": np.array([name] * 3), "subject": np.array([subject] * 3)}
+    clips = read_captures(write(tmp_path, contents(licence=np.array(CMU), **changes)))
+    assert {clip.split for clip in clips} == {expected}
+    # Other laboratories number their people too: theirs are training unless their file says otherwise.
+    assert {clip.split for clip in read_captures(write(tmp_path, contents(**changes)))} == {"train"}
+    # What a file says of itself goes before the rule.
+    said = contents(licence=np.array(CMU), split=np.array(["test", "validation", "train"]), **changes)
+    assert [clip.split for clip in read_captures(write(tmp_path, said))] == ["test", "validation", "train"]
 
 
-def test_the_split_keeps_test_clips_out():
-    clips = [named("02_01", "02"), named("35_01", "35"), named("18_01+19_01", "18+19")]
-    training, validation = split(clips)
-    assert [clip.name for clip in training] == ["35_01"] and [clip.name for clip in validation] == ["02_01"]
-    with pytest.raises(ValueError, match="clip 'salsa' has no trial number"):
-        split([named("salsa", "60+61")])
+def test_a_salsa_clip_without_its_trial_is_refused(tmp_path):
+    changes = {"clip": np.array(["salsa"] * 3), "subject": np.array(["60+61"] * 3)}
+    with pytest.raises(
+        ValueError, match=r"captures\.npz: clip 'salsa' has no trial number, .* or write a split"
+    ):
+        read_captures(write(tmp_path, contents(licence=np.array(CMU), **changes)))
+
+
+def test_the_halves_are_what_the_clips_say_and_test_clips_are_in_neither(tmp_path):
+    clips = read_captures(write(tmp_path, contents(split=np.array(["validation", "train", "test"]))))
+    training, validation = split(iter(clips))
+    assert [clip.name for clip in training] == ["16_03"] and [clip.name for clip in validation] == ["02_01"]
+
+
+def equal(found, wanted):
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one.poses, other.poses)
+        assert one._replace(poses=None) == other._replace(poses=None)
+
+
+@pytest.mark.parametrize("people", [None, 2])
+def test_what_was_read_is_written_back_bit_for_bit(tmp_path, people):
+    changes = {"split": np.array(["validation", "train", "test"]), "fps": np.float64(29.97)}
+    clips = read_captures(write(tmp_path, contents(people, licence=np.array(CMU), **changes)))
+    assert clips[0].fps == 29.97
+    path = write_captures(tmp_path / "again.npz", clips)
+    assert path == tmp_path / "again.npz"
+    equal(read_captures(path), clips)
+    # One clip with nothing in its texts, in a file of another suffix.
+    bare = clips[1]._replace(action="", licence="")
+    equal(read_captures(write_captures(tmp_path / "bare.data", [bare])), [bare])
+
+
+@pytest.mark.parametrize(("reach", "kind"), [(6.5, np.int16), (6.6, np.int32), (3e5, np.int32)])
+def test_written_poses_are_rounded_to_a_fifth_of_a_millimetre(tmp_path, reach, kind):
+    (clip, *_) = read_captures(write(tmp_path, contents()))
+    poses = np.random.default_rng(1).uniform(-reach, reach, clip.poses.shape).astype(np.float32)
+    poses[0, 0, 0] = [-reach, reach, 0]
+    path = write_captures(tmp_path / "rounded.npz", [clip._replace(poses=poses)])
+    assert np.load(path)["poses"].dtype == kind
+    (found,) = read_captures(path)
+    np.testing.assert_allclose(found.poses, poses, atol=1.001e-4, rtol=2e-7)
+
+
+def test_what_one_capture_file_cannot_hold_is_not_written(tmp_path):
+    first, second, _ = read_captures(write(tmp_path, contents()))
+    path = tmp_path / "never.npz"
+    for clips, message in (
+        ([], "clips is empty"),
+        (
+            [first, second._replace(fps=25.0)],
+            "clip '16_03' has fps 25.0, clip '02_01' 50.0: .* several files",
+        ),
+        ([first, second._replace(licence="mine")], "clip '16_03' has licence 'mine'"),
+        ([first, second._replace(poses=np.tile(second.poses, (2, 1, 1, 1)))], "has people 2, .* 1"),
+        ([first._replace(skeleton=COCO_17)], "has the joints of coco_17"),
+        ([first._replace(poses=first.poses * np.nan)], "are not finite"),
+        ([first._replace(poses=first.poses + np.float32(5e5))], "clips reach 50.* m from the origin"),
+        (
+            [first._replace(split="dev")],
+            "split of clip '02_01' is 'dev': give one of train, validation, test",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            write_captures(path, clips)
+        assert not path.exists()
 
 
 @needs_data
@@ -186,6 +281,19 @@ def test_the_real_captures_and_their_split():
         "60_12+61_12",
         "60_14+61_14",
     ]
+
+
+@needs_data
+def test_the_second_hand_captures_keep_the_same_people_for_validation():
+    clips = read_captures(DATA / "cmu_fbx_single.npz")
+    assert len(clips) == 1069 and sum(clip.poses.shape[1] for clip in clips) == 654_250
+    training, validation = split(clips)
+    assert {clip.subject for clip in validation} == {"06", "26", "27"}
+    assert sum(clip.poses.shape[1] for clip in validation) == 27_589
+    assert len(training) + len(validation) == 1069
+    pairs = read_captures(DATA / "cmu_fbx_pairs.npz")
+    assert len(pairs) == 39 and len(split(pairs)[0]) == 39
+    assert all(clip.fps == 50.0 and clip.poses.shape[0] == 2 for clip in pairs)
 
 
 @needs_data

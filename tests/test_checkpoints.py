@@ -138,9 +138,33 @@ def test_an_interrupted_save_is_skipped(tmp_path):
     checkpoints.save(tmp_path, 2, weights(2), DESCRIPTION)
     (tmp_path / "2.sha256").unlink()
     assert checkpoints.newest_step(tmp_path) == 1
-    same(checkpoints.load_lifter(tmp_path).variables, weights(1))
+    loaded = said(lambda: checkpoints.load_lifter(tmp_path), taken=1, newer=2)
+    assert loaded.step == 1
+    same(loaded.variables, weights(1))
+    # Asked for by its number, it is what was wanted.
+    assert checkpoints.load_lifter(tmp_path, 1).step == 1
     with pytest.raises(ValueError, match=r"2 has no readable manifest \(2.sha256\): it was interrupted"):
         checkpoints.load_lifter(tmp_path, 2)
+
+
+def said(load, taken, newer):
+    """What a load gives, and that it says which step it took instead of a newer one."""
+    words = f"step {taken} is taken, since the newer step {newer} .* \\({newer}.sha256\\).* give step={taken}"
+    with pytest.warns(checkpoints.IncompleteCheckpointWarning, match=words) as caught:
+        found = load()
+    assert len(caught) == 1
+    return found
+
+
+@pytest.mark.parametrize("left", ["9", "9.sha256", "9.partial", "9.orbax-checkpoint-tmp"])
+def test_whatever_is_left_of_a_newer_step_is_said(tmp_path, left):
+    checkpoints.save(tmp_path, 5, weights(), DESCRIPTION, moments())
+    (tmp_path / left).mkdir()
+    said(lambda: checkpoints.load_lifter(tmp_path), taken=5, newer=9)
+    assert said(lambda: checkpoints.restore_training(tmp_path, LIFTER, moments()), 5, 9)[0] == 5
+    (tmp_path / left).rename(tmp_path / left.replace("9", "4"))  # older: of no interest
+    (tmp_path / "²").mkdir()
+    assert checkpoints.load_lifter(tmp_path).step == 5
 
 
 @pytest.mark.parametrize("step", [2, 3, 4])
@@ -167,7 +191,7 @@ def test_the_last_complete_step_outlives_a_failing_save(tmp_path, monkeypatch):
         checkpoints.save(tmp_path, 2, weights(2), DESCRIPTION, keep=1)
     monkeypatch.undo()
     assert checkpoints.newest_step(tmp_path) == 1
-    same(checkpoints.load_lifter(tmp_path).variables, weights(1))
+    same(said(lambda: checkpoints.load_lifter(tmp_path), taken=1, newer=2).variables, weights(1))
 
 
 def test_a_save_that_orbax_refuses_is_not_silent(tmp_path, monkeypatch):
@@ -248,7 +272,9 @@ def test_missing_and_added_files_are_caught(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[1, 2]", "3", "\udcff"], ids=["empty", "cut", "list", "number", "bytes"]
+    "content",
+    ["", "{", "[1, 2]", "3", "\udcff", "[" * 9999],
+    ids=["empty", "cut", "list", "number", "bytes", "deep"],
 )
 def test_an_unreadable_manifest_is_named(tmp_path, content):
     checkpoints.save(tmp_path, 1, weights(), DESCRIPTION)
@@ -309,6 +335,58 @@ def test_descriptions_of_something_else_are_refused(tmp_path, description):
     checkpoints.save.__wrapped__(tmp_path, 1, weights(), description)
     with pytest.raises(ValueError, match="does not describe a lifter that is known here"):
         checkpoints.load_lifter(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "Expecting value"),
+        (b'{"network"', "Expecting"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"[" * 9999, "nested deeper than 32"),
+        (b'{"network": ' + b"9" * 30 + b"}", "beyond 64 bits"),
+    ],
+    ids=["empty", "cut", "bytes", "deep", "number"],
+)
+def test_a_description_that_is_no_text_of_ours_is_named(tmp_path, content, why):
+    """Damaged before the manifest was written, or by other software: the hashes agree."""
+    checkpoints.save(tmp_path, 1, weights(), DESCRIPTION)
+    sign(tmp_path, content)
+    with pytest.raises(
+        ValueError, match=rf"1/description/metadata is not the description .*{why}.*: restore"
+    ):
+        checkpoints.load_lifter(tmp_path)
+
+
+def sign(folder, content):
+    """Puts another description into step 1 and writes the manifest that fits."""
+    (folder / "1" / "description" / "metadata").write_bytes(content)
+    (folder / "1.sha256").write_text(json.dumps(checkpoints._hash_files(folder / "1")))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"filter_widths": [[3]]},
+        {"filter_widths": [3, 0]},
+        {"filter_widths": {}},
+        {"filter_widths": []},
+        {"channels": "8"},
+        {"channels": -8},
+        {"channels": 2**62},
+        {"num_joints": None},
+        {"dropout": "a"},
+        {"gating": []},
+        {"fill": 3},
+        {"kind": []},
+    ],
+    ids=str,
+)
+def test_settings_of_other_kinds_are_refused(tmp_path, settings):
+    checkpoints.save(tmp_path, 1, weights(), {"network": DESCRIPTION["network"] | settings})
+    with pytest.raises(ValueError, match=r"does not describe a lifter|belong to another network") as caught:
+        checkpoints.load_lifter(tmp_path)
+    assert str(tmp_path) in str(caught.value)
 
 
 def test_integer_weights_are_refused(tmp_path):

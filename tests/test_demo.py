@@ -1,3 +1,5 @@
+"""The demonstration: both people are lost for a while, and the weights that ship bring them back."""
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,13 @@ from experiments import demo
 from gated_lift import metrics
 from gated_lift.networks import checkpoints, weights
 from gated_lift.pipeline import recover, solved
+
+# A fifth above what was measured of the worse of the two networks (mm). Left and right exchanged gives twice
+# to four times the poses' errors, a mask that is off by one joint half as much again where joints are hidden.
+MOST = (
+    demo.Errors(pa_mpjpe=37, pa_mpjpe_hidden_joints=34, n_mpjpe_absolute=48, root=313, root_hidden=438),
+    demo.Errors(pa_mpjpe=30, pa_mpjpe_hidden_joints=37, n_mpjpe_absolute=38, root=204, root_hidden=147),
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +33,9 @@ def test_weights_that_ship_recover_the_scene(scene, path):
     assert loaded.description["licences"], "weights carry the licence of what they were trained on"
     found = recover(loaded.lifter, loaded.variables, scene.seen.keypoints, scene.seen.occluded, scene.camera)
     assert bool(solved(found.status).all())
-    for person in range(2):
+    for person, most in enumerate(MOST):
         errors = demo.measure(found, scene.seen, person)
-        # Bounds against a broken network or solve, well above what docs/results.md reports.
-        assert errors.pa_mpjpe < 90
-        assert errors.root < 400
-        assert np.isfinite(errors.root_hidden)
+        assert all(error < bound for error, bound in zip(errors, most, strict=True)), (person, errors)
 
 
 def test_what_ships_is_small():

@@ -119,7 +119,7 @@ def test_a_run_writes_what_evaluate_reads(surroundings, tmp_path):
     assert [line["step"] for line in log] == [1, 2, 3, 4] and log[-1]["loss"] < log[0]["loss"]
     assert json.loads((tmp_path / "run" / "config.json").read_text())["loss"] == "relative"
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
-    lifter, trained, told = checkpoints.load_lifter(folder)
+    lifter, trained, told, _ = checkpoints.load_lifter(folder)
     assert checkpoints.newest_step(folder) == 4 and lifter.channels == 8 and "free" in told["licences"]
     jax.tree.map(np.testing.assert_array_equal, trained["batch_stats"], variables["batch_stats"])
     assert not np.array_equal(trained["params"]["head"]["bias"], variables["params"]["head"]["bias"])

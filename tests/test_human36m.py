@@ -19,7 +19,11 @@ from gated_lift.readers.human36m import (
     resect_cameras,
     write_cameras,
 )
-from gated_lift.readers.videopose3d import KEPT_JOINTS, read_positions_2d, read_positions_3d
+from gated_lift.readers.videopose3d import (
+    KEPT_JOINTS,
+    read_positions_2d,
+    read_positions_3d,
+)
 from gated_lift.skeleton import COCO_17, H36M_17, convert
 from solvers import TrajectoryConfig, project
 
@@ -166,7 +170,8 @@ def test_a_wrong_camera_file_is_refused(tmp_path, key, value, message):
 
 def test_a_file_that_is_no_camera_file_is_refused(tmp_path):
     path = tmp_path / "cameras.json"
-    for text, message in (("{", "is not JSON"), ("[1]", "is not {subject"), ('{"S1": [3]}', "S1 is int")):
+    texts = {"{": "is not a camera file", "[1]": "it holds list", '{"S1": [3]}': "S1 is int"}
+    for text, message in texts.items():
         path.write_text(text)
         with pytest.raises(ValueError, match=message):
             read_cameras(path)

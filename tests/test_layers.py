@@ -141,7 +141,7 @@ def test_batch_statistics_join_over_a_named_axis():
 
 def test_mask_channels():
     occluded = jnp.array([[[True, False, True]]])
-    age = jnp.array([[[20.0, 0.0, 5.0]]])
+    age = jnp.array([[[0.4, 0.0, 0.1]]])
     # Beside keypoints that are flattened to x₀ y₀ x₁ y₁ …, each joint's two channels stand in a row.
     expected = {"joint": [1, 0, 1], "coordinate": [1, 1, 0, 0, 1, 1], "age": [1, 2, 0, 0, 1, 0.5]}
     for how, channels in expected.items():

@@ -12,6 +12,7 @@ from gated_lift.occlusion import (
     MaskDistribution,
     fill,
     fill_gaps,
+    frame_times,
     gap_age,
     run_length,
     sample_mask,
@@ -288,17 +289,33 @@ def test_gradients_are_finite_and_skip_hidden_values(how):
 @pytest.mark.parametrize("causal", [False, True])
 def test_gaps_age_from_the_nearest_visible_frame(causal):
     _, occluded = random_clip(11, shape=(2, 30, 5))
-    times = np.cumsum(np.random.default_rng(12).integers(1, 9, 30)).astype(np.int32) - 50
-    for stamps in (np.arange(30), times):
-        expected = np.full(occluded.shape, 100)
+    uneven = np.cumsum(np.random.default_rng(12).integers(1, 9, 30)) / 50 - 1
+    for times in (np.asarray(frame_times(30, 12.5)), uneven.astype(np.float32)):
+        expected = np.full(occluded.shape, 2.0, np.float32)
         for clip, frame, joint in np.ndindex(occluded.shape):
-            away = stamps - stamps[frame]
+            away = times - times[frame]
             away = np.abs(away[~occluded[clip, :, joint] & ((away <= 0) | (not causal))])
-            expected[clip, frame, joint] = min(away, default=100)
-        age = gap_age(jnp.asarray(occluded), causal, jnp.asarray(stamps, jnp.int32))
-        assert age.dtype == jnp.float32 and expected.max() == 100
-        np.testing.assert_array_equal(age, expected)
-    np.testing.assert_array_equal(gap_age(jnp.asarray(occluded)) == 0, ~occluded)
+            expected[clip, frame, joint] = min([*away, 2.0])
+        age = gap_age(jnp.asarray(occluded), jnp.asarray(times), causal)
+        assert age.dtype == jnp.float32 and expected.max() == 2
+        np.testing.assert_allclose(age, expected, atol=1e-6)
+        if not causal:
+            np.testing.assert_array_equal(age == 0, ~occluded)
+
+
+def test_ages_and_fills_do_not_depend_on_the_frame_rate():
+    """The same gaps filmed at 25 frames a second and, every frame between them included, at 50."""
+    _, occluded = random_clip(13, shape=(1, 20, 5))
+    twice = np.repeat(occluded, 2, axis=1)[:, :-1]
+    twice[:, 1::2] = occluded[:, :-1] | occluded[:, 1:]
+    line = np.arange(20)[None, :, None, None] + np.zeros((1, 20, 5, 2))
+    lines = np.arange(39)[None, :, None, None] / 2 + np.zeros((1, 39, 5, 2))
+    slow = gap_age(jnp.asarray(occluded), frame_times(20, 25))
+    fast = gap_age(jnp.asarray(twice), frame_times(39, 50))
+    np.testing.assert_allclose(fast[:, ::2], slow, atol=1e-6)
+    filled = fill_gaps(jnp.asarray(line, jnp.float32), jnp.asarray(occluded))
+    finer = fill_gaps(jnp.asarray(lines, jnp.float32), jnp.asarray(twice))
+    np.testing.assert_allclose(finer[:, ::2], filled, atol=1e-5)
 
 
 def test_zero_gaps_only_touches_hidden_keypoints():

@@ -171,10 +171,49 @@ def test_demo_is_drawn_inside_its_edges(tmp_path):
     assert dict(matplotlib.rcParams) == before
 
 
+# The demo's parts in fractions of its width and height: left, right, bottom, top.
+PARTS = {
+    "image": (0.055, 0.985, 0.575, 0.865),
+    "mask": (0.085, 0.375, 0.085, 0.465),
+    "body": (0.385, 0.7, 0.08, 0.485),
+    "paths": (0.75, 0.985, 0.085, 0.465),
+}
+
+
+def dots(picture, part, color):
+    """How many pixels of a part of the demo have a colour."""
+    height, width, _ = picture.shape
+    left, right, bottom, top = PARTS[part]
+    rows = slice(int(height * (1 - top)), int(height * (1 - bottom)))
+    cut = picture[rows, int(width * left) : int(width * right), :3]
+    return int((np.abs(cut - np.array(matplotlib.colors.to_rgb(color))) < 0.02).all(axis=-1).sum())
+
+
 @pytest.mark.parametrize("name", odd_scenes())
 def test_demo_of_odd_scenes(name, tmp_path):
-    image = ink(draw_demo(odd_scenes()[name], tmp_path / "demo.png", title=name))
+    """Everybody is drawn in their colour wherever there is something of them, and nowhere else."""
+    scene = odd_scenes()[name]
+    path = draw_demo(scene, tmp_path / "demo.png", title=name)
+    image = ink(path)
     assert 0.01 < (image < 0.9).mean() < 0.5
+    picture = imread(path)
+    predicted = np.asarray(scene.predicted)
+    for person, color in enumerate(COLORS[:4]):
+        there = person < len(predicted)
+        # Of three people the third is the first again, and lies over them.
+        covered = name == "three people" and person == 0
+        seen = there and not scene.occluded[person].all()
+        recovered = there and bool(np.isfinite(predicted[person]).all())
+        least = {"image": 1000 * (seen and not covered), "mask": 10_000 * seen}
+        least |= dict.fromkeys(("body", "paths"), recovered and not covered)
+        least["body"] *= 1000
+        for part, wanted in least.items():
+            count = dots(picture, part, color)
+            assert count >= wanted if wanted else count == 0, (part, person, count)
+    # Axes and their grids hold a little grey of their own.
+    assert (dots(picture, "body", TRUTH_COLOR) > 200) == (scene.truth is not None)
+    moved = scene.truth is not None and predicted.shape[1] > 1
+    assert (dots(picture, "paths", TRUTH_COLOR) > 200) == moved
 
 
 def test_mask_files(tmp_path):

@@ -49,7 +49,12 @@ def test_figure_is_valid_plotly():
 
 
 @pytest.mark.parametrize(
-    ("fps", "frames", "rate"), [(50.0, 30, 25.0), (25.0, 60, 25.0), (60.0, 20, 20.0), (10.0, 60, 10.0)]
+    ("fps", "frames", "rate"),
+    [
+        *((10.0, 60, 10.0), (24.0, 60, 24.0), (25.0, 60, 25.0), (29.97, 60, 29.97), (30.0, 60, 30.0)),
+        *((30.01, 60, 30.01), (39.0, 60, 39.0), (41.0, 30, 20.5), (50.0, 30, 25.0), (59.94, 30, 29.97)),
+        *((60.0, 30, 30.0), (120.0, 15, 30.0), (119.88, 15, 29.97), (240.0, 8, 30.0)),
+    ],
 )
 def test_frames_are_thinned(fps, frames, rate):
     figure, shown = player_figure(crossing_scene(60, fps))
@@ -122,9 +127,30 @@ def test_failed_person_is_absent():
 
 @pytest.mark.parametrize("name", odd_scenes())
 def test_odd_scenes_are_played(name, tmp_path):
-    figure, _ = player_figure(odd_scenes()[name])
+    """Every joint of everybody at every moment shown, where the scene has it, filled or as a ring."""
+    scene = odd_scenes()[name]
+    figure, fps = player_figure(scene)
     json.dumps(figure, allow_nan=False)
-    assert figure["frames"]
+    people, count = scene.predicted.shape[:2]
+    shown = range(0, count, 2)
+    assert fps == scene.fps / 2 and len(figure["frames"]) == len(shown)
+    parents, children = (np.array(ends) for ends in zip(*scene.skeleton.bones, strict=True))
+    bodies = [scene.predicted] if scene.truth is None else [scene.predicted, scene.truth]
+    for frame, update in zip(shown, figure["frames"], strict=True):
+        # Everybody's figure, then the marker under it, then the true figures.
+        assert len(update["data"]) == people * (len(bodies) + 1)
+        for body, joints in enumerate(bodies):
+            for person in range(people):
+                trace = update["data"][person + (2 * people if body else 0)]
+                x, y, z = np.asarray(joints)[person, frame].T
+                wanted = np.stack([x, z, -y], axis=-1)
+                found = points(trace).reshape(-1, 3, 3)
+                np.testing.assert_allclose(found[:, 0], wanted[parents], atol=6e-4)
+                np.testing.assert_allclose(found[:, 1], wanted[children], atol=6e-4)
+                assert np.isnan(found[:, 2]).all()
+                if body == 0:
+                    rings = np.reshape(trace["marker"]["color"], (-1, 3))[:, 1]
+                    np.testing.assert_array_equal(rings, scene.occluded[person, frame][children])
 
 
 @pytest.mark.parametrize(

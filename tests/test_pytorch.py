@@ -196,7 +196,7 @@ def test_imported_networks_give_what_pytorch_gives(torch, trained, tmp_path, cau
     path = tmp_path / "epoch_80.bin"
     state = training_state(modules, "module.") if zipped else training_state(modules, "", OldGenerator)
     torch.save(state, path, _use_new_zipfile_serialization=zipped)
-    lifter, variables, description = import_videopose3d(path, causal)
+    lifter, variables, description, _ = import_videopose3d(path, causal)
     assert lifter.channels == 32 and lifter.filter_widths == (3, 3, 3) and lifter.causal == causal
     assert description["imported"] == {"from": "VideoPose3D", "file": "epoch_80.bin"}
     keypoints = keypoints_of(lifter)

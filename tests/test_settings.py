@@ -17,11 +17,17 @@ from gated_lift.networks.temporal import TemporalLifter
 @pytest.mark.parametrize("kind", KINDS)
 def test_settings_have_the_modules_fields_and_defaults(kind):
     settings, lifter = settings_of(kind), kind()
-    built = settings.build(num_joints=5, batch_norm_momentum=0.0, axis_name="devices", dtype=jnp.bfloat16)
-    assert isinstance(built, Lifter) and built.num_joints == 5 and built.dtype == jnp.bfloat16
+    built = settings.build(
+        num_joints=5, fps=25.0, batch_norm_momentum=0.0, axis_name="devices", dtype=jnp.bfloat16
+    )
+    assert (
+        isinstance(built, Lifter)
+        and (built.num_joints, built.fps) == (5, 25.0)
+        and built.dtype == jnp.bfloat16
+    )
     assert vars(settings) == {name: getattr(lifter, name) for name in vars(settings)}
     described = describe_lifter(built)
-    assert set(described) == {"kind", "num_joints", *vars(settings)}
+    assert set(described) == {"kind", "num_joints", "fps", *vars(settings)}
     assert not {"dtype", "axis_name", "batch_norm_momentum", "parent", "name"} & set(described)
 
 
@@ -43,7 +49,7 @@ def test_settings_are_values():
         (TemporalLifter, "dropout", -0.1, "give the share"),
         (TemporalLifter, "filter_widths", (), "give one or more odd widths"),
         (TemporalLifter, "filter_widths", (3, 2), "give one or more odd widths"),
-        (TemporalLifter, "fade_frames", (0.0,), "give positive numbers of frames"),
+        (TemporalLifter, "fade_seconds", (0.0,), "give positive seconds, or none"),
         (SequenceLifter, "window", 0, "give a whole number"),
         (SequenceLifter, "dropout", float("nan"), "give the share"),
         (FactorizedLifter, "bases", 51, "and window 50: give bases from 1 to window"),

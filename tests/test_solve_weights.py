@@ -1,5 +1,6 @@
 """Weights learned through the solve: they get nearer to the truth, and the file holds them."""
 
+import dataclasses
 import json
 
 import jax
@@ -18,8 +19,9 @@ from experiments.solve_weights import (
     solve_of,
     tune,
 )
-from experiments.training.batches import Batch, Placement
+from experiments.training.batches import Batch, Placement, draw_placed_batch, make_bank, read_motion
 from gated_lift.cameras import VirtualCamera, normalize_screen
+from gated_lift.networks import checkpoints
 from gated_lift.skeleton import H36M_17
 from solvers import Camera, TrajectoryConfig, project
 
@@ -47,17 +49,47 @@ def test_the_file_holds_the_weights(tmp_path):
         load_solve(tmp_path / "solve.json")
 
 
-def test_a_few_steps_move_the_weights(tmp_path):
-    config = TuneConfig(steps=3, windows=4, frames=40, output=tmp_path / "first")
+TINY = TuneConfig(steps=1, windows=4, frames=40, learning_rate=0.02)
+
+
+@pytest.fixture(scope="module")
+def error_of():
+    """The error of a solve on the windows of the first step."""
+    lifter, variables, *_ = checkpoints.load_lifter(TINY.checkpoint)
+    training = TINY.as_training()
+    bank = make_bank(read_motion(training))
+    key = jax.random.fold_in(jax.random.key(TINY.seed), 0)
+    batch, placement = draw_placed_batch(key, bank, lifter, training, TINY.windows)
+    poses = lifter.apply(variables, batch.keypoints, batch.occluded, age=batch.age)
+    return lambda solve: float(
+        placed_error(
+            Logarithms(
+                jnp.log(jnp.float32(solve.trajectory.velocity_weight)),
+                jnp.log(jnp.float32(solve.trajectory.acceleration_weight)),
+                jnp.log(solve.confidence),
+            ),
+            *(poses, batch, placement, lifter.padding[0], TINY.camera),
+        )
+    )
+
+
+@pytest.mark.parametrize("joints", [True, False])
+def test_a_step_places_its_people_better(tmp_path, error_of, joints):
+    """Downhill on its own windows, by the length of a step of Adam; the log holds what was before it."""
+    config = dataclasses.replace(TINY, joints=joints, output=tmp_path)
     # Optax mixes dtypes itself, which strict promotion would refuse.
     with jax.numpy_dtype_promotion("standard"):
-        first = load_solve(tune(config))
-    assert (tmp_path / "first" / "config.json").exists()
-    lines = (tmp_path / "first" / "metrics.jsonl").read_text().splitlines()
-    assert len(lines) == 3 and all(json.loads(line)["train_root_m"] > 0 for line in lines)
-    assert float(jnp.max(jnp.abs(jnp.log(first.confidence)))) > 0.01
-    assert first.trajectory.velocity_weight != 1.0
-    assert EvaluateConfig((), (), solve=tmp_path / "first" / "solve.json").solve is not None
+        found = load_solve(tune(config))
+    before, after = error_of(Solve(TrajectoryConfig(), jnp.ones(17))), error_of(found)
+    assert 0 < after < before
+    weights = found.trajectory.velocity_weight, found.trajectory.acceleration_weight
+    np.testing.assert_allclose(np.abs(np.log(weights)), 0.02, rtol=0.02)  # Adam's epsilon
+    logs = np.log(found.confidence)
+    assert 0.01 < np.abs(logs).max() < 0.04 if joints else not logs.any()
+    assert json.loads((tmp_path / "config.json").read_text())["joints"] is joints
+    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line) == {"step": 1, "train_root_m": pytest.approx(before, rel=1e-3)}
+    assert EvaluateConfig((), (), solve=tmp_path / "solve.json").solve is not None
 
 
 def test_settings_out_of_range_are_refused_first(tmp_path):

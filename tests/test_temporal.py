@@ -19,7 +19,7 @@ from gated_lift.networks.protocol import (
     parameter_count,
 )
 from gated_lift.networks.temporal import GATINGS, TemporalLifter, frame_person
-from gated_lift.occlusion import fill, gap_age
+from gated_lift.occlusion import fill, frame_times, gap_age
 from gated_lift.skeleton import H36M_17
 
 JOINTS = H36M_17.num_joints
@@ -52,6 +52,10 @@ def weights(lifter, seed=1):
     return random_variables(abstract(lifter), seed)
 
 
+def age_of(occluded, causal=False):
+    return gap_age(occluded, frame_times(occluded.shape[-2], 50), causal)
+
+
 # -------------------------------------------------------------------------------------------------- the
 # network
 
@@ -61,8 +65,8 @@ def weights(lifter, seed=1):
     [
         {"gate_residual": True, "num_joints": 5},
         {"mask_channels": "joint", "fill": "zero"},
-        {"framing": "person", "mask_channels": "age", "fade_frames": (3.0, 9.0)},
-        {"gating": "none", "fade_frames": (3.0,)},
+        {"framing": "person", "mask_channels": "age", "fade_seconds": (0.06, 0.18)},
+        {"gating": "none", "fade_seconds": (0.06,)},
         {"framing": "person", "fill": "zero", "gating": "mask_input"},
     ],
     ids=["gate_residual", "joint_bits", "person", "plain", "person_zero"],
@@ -75,7 +79,12 @@ def test_settings_match_numpy(settings):
     expected = lift(lifter, variables, filled, occluded)
     np.testing.assert_allclose(apply(lifter, variables, keypoints, occluded), expected, atol=1e-5)
     strided = apply(
-        lifter, variables, filled[:, :9], occluded[:, :9], output_stride=9, age=gap_age(occluded)[:, :9]
+        lifter,
+        variables,
+        filled[:, :9],
+        occluded[:, :9],
+        output_stride=9,
+        age=age_of(occluded)[:, :9],
     )
     np.testing.assert_allclose(strided, expected[:, :1], atol=1e-5)
 
@@ -92,7 +101,7 @@ def test_dense_and_strided_forms_match_numpy_on_every_frame(gating, widths, caus
     keypoints = fill(keypoints, occluded, "interpolate")
     expected = lift(lifter, variables, keypoints, occluded)
     assert np.abs(expected).mean() > 0.1 and np.abs(np.diff(expected, axis=1)).max() > 0.1
-    age = gap_age(occluded, causal)
+    age = age_of(occluded, causal)
     dense = apply(lifter, variables, keypoints, occluded, age=age)
     assert dense.shape == (1, outputs, JOINTS, 3) and dense.dtype == jnp.float32
     np.testing.assert_allclose(dense, expected, atol=1e-5)
@@ -112,7 +121,14 @@ def test_strided_outputs_are_every_so_many_dense_ones(stride, outputs, causal):
     keypoints, occluded = clip(lifter.receptive_field + 20)
     keypoints = fill(keypoints, occluded, "interpolate")
     dense = lift(lifter, variables, keypoints, occluded)
-    strided = apply(lifter, variables, keypoints, occluded, output_stride=stride, age=gap_age(occluded))
+    strided = apply(
+        lifter,
+        variables,
+        keypoints,
+        occluded,
+        output_stride=stride,
+        age=age_of(occluded),
+    )
     assert strided.shape[1] == outputs
     np.testing.assert_allclose(strided, dense[:, ::stride], atol=1e-5)
 
@@ -240,7 +256,7 @@ def test_a_plain_network_sees_the_mask_only_through_the_gaps():
         lifter = TemporalLifter(gating, 8, (3, 3))
         variables = weights(lifter)
         poses = [
-            apply(lifter, variables, keypoints, mask, age=gap_age(mask)) for mask in (occluded, ~occluded)
+            apply(lifter, variables, keypoints, mask, age=age_of(mask)) for mask in (occluded, ~occluded)
         ]
         assert np.array_equal(*poses) == (gating == "none")
 
@@ -381,7 +397,7 @@ def test_the_root_is_learnt_from_eight_clips(monkeypatch):
         channels=16,
         filter_widths=(3, 3),
         framing="screen",
-        fade_frames=(),
+        fade_seconds=(),
         target="root",
     )
     config = dataclasses.replace(TRAJECTORY, network=network)
@@ -475,8 +491,8 @@ def test_unknown_settings_are_refused(name, value, match):
 
 @pytest.mark.parametrize("times", [(0.0,), (4.0, -1.0), (np.nan,)])
 def test_fading_takes_time(times):
-    with pytest.raises(ValueError, match=r"fade_frames is .*: give positive numbers of frames"):
-        TemporalLifter(channels=8, filter_widths=(3, 3), fade_frames=times).init(jax.random.key(0), *clip(9))
+    with pytest.raises(ValueError, match=r"fade_seconds is .*: give positive seconds"):
+        TemporalLifter(channels=8, filter_widths=(3, 3), fade_seconds=times).init(jax.random.key(0), *clip(9))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -44,6 +44,7 @@ def test_captures_are_read(tmp_path):
     assert [clip.name for clip in clips] == ["S9/Directions", "S9/Walking 1", "S11/Directions 1"]
     assert [clip.poses.shape for clip in clips] == [(1, 5, 17, 3), (1, 4, 17, 3), (1, 3, 17, 3)]
     assert clips[0].skeleton == H36M_17 and clips[0].fps == 50.0 and "Human3.6M" in clips[0].licence
+    assert {clip.split for clip in clips} == {"validation"}
     # The published order of the seventeen, written out so that the removal list is checked against something
     # else.
     kept = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
@@ -102,6 +103,31 @@ def test_detections_in_ones_own_videos_are_read(tmp_path):
     np.testing.assert_array_equal(first.occluded, hidden)
     np.testing.assert_array_equal(np.isnan(first.keypoints), np.repeat(hidden[..., None], 2, axis=-1))
     np.testing.assert_array_equal(first.confidence, np.where(hidden, 0, keypoints[..., 2]))
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+def test_what_the_detector_did_not_find_is_hidden(tmp_path, columns):
+    """Scripts leave zeros, NaN or a confidence of zero; a keypoint on the image's edge stays."""
+    keypoints = np.random.default_rng(2).uniform(1, 500, (12, 17, columns)).astype(np.float32)
+    keypoints[..., 2:] = 0.9
+    keypoints[4:6] = 0
+    keypoints[6, 3, :2] = 0  # (0, 0), whatever the confidence says
+    keypoints[7, 4, 0] = keypoints[8, 4, 1] = 0  # on an edge
+    hidden = np.zeros((12, 17), bool)
+    hidden[4:6] = hidden[6, 3] = True
+    if columns == 3:
+        keypoints[9, 5, 2] = 0
+        keypoints[10, 5, 2] = np.nan
+        keypoints[11, 5, 2] = -1
+        hidden[9:, 5] = True
+    data = {"a.mp4": {"custom": [keypoints]}}
+    about = metadata("coco", symmetry=COCO_SYMMETRY)
+    path = write(tmp_path, positions_2d=data, metadata=about)
+    (view,) = read_positions_2d(path, allow_pickle=True).views
+    np.testing.assert_array_equal(view.occluded, hidden)
+    np.testing.assert_array_equal(np.isnan(view.keypoints), np.repeat(hidden[..., None], 2, axis=-1))
+    np.testing.assert_array_equal(view.confidence == 0, hidden)
+    assert view.confidence[6, 4] == pytest.approx(0.9 if columns == 3 else 1)
 
 
 def test_other_layouts_keep_their_own_symmetry(tmp_path):

@@ -19,8 +19,8 @@ from experiments.judging.totals import METRICS, Label, Totals, condition_grid, m
 from gated_lift.networks import checkpoints
 from gated_lift.occlusion import sample_mask
 from gated_lift.pipeline import screen_focal
-from gated_lift.readers.human36m import TEST_SUBJECTS, RecordedTake
-from gated_lift.readers.videopose3d import FPS
+from gated_lift.readers.human36m import RecordedTake
+from gated_lift.readers.videopose3d import FPS, TEST_SUBJECTS
 from solvers import Camera, TrajectoryConfig
 
 AVERAGE = "average"

@@ -35,7 +35,7 @@ OURS = settings_of(
     dropout=0.0,
     framing="person",
     mask_channels="age",
-    fade_frames=(4.0, 16.0),
+    fade_seconds=(0.08, 0.32),
 )
 
 
@@ -230,7 +230,7 @@ VARIED = replace(
     output=Path("runs/varied"),
 )
 # What the network reads as the paper writes it: zeros and bits, on the screen.
-AS_WRITTEN = OURS.replace(fill="zero", framing="screen", mask_channels="coordinate", fade_frames=())
+AS_WRITTEN = OURS.replace(fill="zero", framing="screen", mask_channels="coordinate", fade_seconds=())
 PAPER = TrainConfig(
     network=AS_WRITTEN.replace(channels=1024, filter_widths=(3, 3, 3, 3, 3), dropout=0.25),
     context_frames=0,
@@ -289,7 +289,7 @@ ATTENTION = TrainConfig(
 # VideoPose3D trains its trajectory network beside the poses', with the same settings but 1/z in the loss.
 TRAJECTORY = replace(
     SMALL,
-    network=OURS.replace(gating="none", framing="screen", fade_frames=(), target="root"),
+    network=OURS.replace(gating="none", framing="screen", fade_seconds=(), target="root"),
     loss="depth_weighted",
     output=Path("runs/trajectory_network"),
 )

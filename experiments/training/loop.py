@@ -19,7 +19,7 @@ from rich.console import Console
 from experiments import reporting, runs
 from experiments.checks import check_numbers
 from experiments.draws import named_key
-from experiments.training.batches import SKELETON, Bank, Batch, draw_batch, read_bank, read_motion
+from experiments.training.batches import FPS, SKELETON, Bank, Batch, draw_batch, read_bank, read_motion
 from experiments.training.configs import TRAIN_RULES, TrainConfig
 from experiments.training.losses import check_loss_fits, training_loss
 from gated_lift.drawing import charts
@@ -74,6 +74,7 @@ def make_lifter(config: TrainConfig) -> Any:
     # Momentum 0 hands back each batch's own statistics; the step blends them in at the scheduled rate.
     return config.network.build(
         num_joints=SKELETON.num_joints,
+        fps=FPS,
         batch_norm_momentum=0.0,
         axis_name="devices" if config.parallel == "pmap" else None,
         dtype=jnp.bfloat16 if config.compute_dtype == "bfloat16" else None,

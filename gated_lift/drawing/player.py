@@ -24,7 +24,7 @@ from gated_lift.drawing.scene import (
 )
 from gated_lift.skeleton import Skeleton
 
-MAX_FPS = 25.0  # smooth to the eye, and a browser keeps up with it
+SHOWN_FPS = 30.0  # smooth to the eye, and a browser keeps up with it
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -126,8 +126,8 @@ def write_player(scene: Scene, path: str | PathLike[str], title: str = "", footn
 
     Shows everybody's predicted figure in colour, the truth in grey (a click on its name hides it), their
     paths on the ground with the mostly hidden stretches broad, a grid of one-metre squares and the camera.
-    Frames are thinned to at most MAX_FPS a second and joints rounded to a millimetre; plotly.js is about 5
-    MB of the file.
+    Every frame is shown, or every second, third, ..., whichever comes nearest to `SHOWN_FPS` a second; joints
+    are rounded to a millimetre; plotly.js is about 5 MB of the file.
 
     title: for instance the errors, as text; footnote: for instance a licence sentence. Folders are made
     where missing. Returns the path. Raises ValueError as `scene.prepare_scene` does; people who are NaN
@@ -163,7 +163,9 @@ def player_figure(scene: Scene) -> tuple[dict[str, Any], float]:
     predicted = upright(np.asarray(scene.predicted))
     truth = None if scene.truth is None else upright(np.asarray(scene.truth))
     hidden = np.asarray(scene.occluded)
-    step = ceil(scene.fps / MAX_FPS - 1e-9)
+    # The nearest rate, not the nearest below: a film at 30.01 frames a second is not to be shown at 15.
+    steps = range(1, ceil(scene.fps / SHOWN_FPS) + 1)
+    step = min(steps, key=lambda step: abs(scene.fps / step - SHOWN_FPS))
     people, shown = range(len(predicted)), range(0, predicted.shape[1], step)
 
     low, high = view_box([predicted] if truth is None else [truth, predicted])

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, DTypeLike, Float
 
+from gated_lift.networks.layers import AGE_UNIT
 from gated_lift.networks.protocol import check_counts, check_dropouts
 from gated_lift.networks.temporal import frame_person
 from gated_lift.networks.windows import WindowLifter, average_windows, check_window
-from gated_lift.occlusion import fill_gaps, gap_age
+from gated_lift.occlusion import fill_gaps, frame_times, gap_age
 
 MLP_RATIO = 2
 
@@ -21,7 +22,7 @@ class AttentionLifter(WindowLifter, nn.Module):
     A rival of the years since the paper, in the spirit of MixSTE (Zhang et al. 2022), MotionBERT (Zhu et al.
     2023) and MotionAGFormer (Mehraban et al. 2024): a token a joint and frame in, a joint and frame out. Here
     a token holds ``patch`` frames of a joint, so that there are that many times fewer. It is a linear map of
-    the outlines' coordinates (`temporal.frame_person`) and the ages of gaps, in tens of frames, plus
+    the outlines' coordinates (`temporal.frame_person`) and the ages of gaps, in units of `AGE_UNIT`, plus
 
     - a mask token for every frame of the patch on which the joint is hidden, learnt for each joint and place
       in the patch (so a bit among the coordinates would add nothing);
@@ -32,10 +33,10 @@ class AttentionLifter(WindowLifter, nn.Module):
     joint and two layers with GELU between, all on layer-normed tokens and added to them; a last layer norm
     and a linear head for all joints but the root, which is the origin.
 
-    window: frames F, a multiple of ``patch``. channels: of a token, a multiple of ``heads``. dropout: of
-    what is added to the tokens. slide: frames between the windows of a clip (`lift_frames`). dtype:
-    type of the linear maps and of attention, softmax included; what they are added to, norms, parameters
-    and poses stay float32.
+    window: frames F, at ``fps`` a second, a multiple of ``patch``. channels: of a token, a multiple of
+    ``heads``. dropout: of what is added to the tokens. slide: frames between the windows of a clip
+    (`lift_frames`). dtype: type of the linear maps and of attention, softmax included; what they are added
+    to, norms, parameters and poses stay float32.
     """
 
     window: int = 27
@@ -46,6 +47,7 @@ class AttentionLifter(WindowLifter, nn.Module):
     dropout: float = 0.0
     slide: int = 9
     num_joints: int = 17
+    fps: float = 50.0
     dtype: DTypeLike | None = None
 
     @property
@@ -64,7 +66,12 @@ class AttentionLifter(WindowLifter, nn.Module):
             raise ValueError(f"slide is {self.slide} and window {self.window}: give slide from 1 to window")
 
     def lift_frames(
-        self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
+        self,
+        variables: Any,
+        keypoints: Float[Array, "B F J 2"],
+        occluded: Bool[Array, "B F J"],
+        age: Float[Array, "B F J"],
+        length: Any = None,
     ) -> Float[Array, "B F J 3"]:
         """Every frame as a mean over the windows that hold it (`windows.average_windows`). Weights fall
         linearly from a window's middle to its ends, which know one side of their surroundings only.
@@ -74,7 +81,8 @@ class AttentionLifter(WindowLifter, nn.Module):
             return self.apply(variables, keypoints, occluded, age=age)
 
         rising = np.arange(1, self.window + 1, dtype=np.float32)
-        return average_windows(lift, keypoints, occluded, self.slide, np.minimum(rising, rising[::-1]))
+        weight = np.minimum(rising, rising[::-1])
+        return average_windows(lift, keypoints, occluded, age, self.slide, weight, length)
 
     @nn.compact
     def __call__(
@@ -95,7 +103,7 @@ class AttentionLifter(WindowLifter, nn.Module):
         self.check_settings()
         check_window(keypoints, occluded, self.num_joints, self.window)
         if age is None:
-            age = gap_age(occluded)
+            age = gap_age(occluded, frame_times(self.window, self.fps, keypoints.dtype))
             keypoints = fill_gaps(keypoints, occluded)
         outline, place = frame_person(keypoints, jnp.ones_like(occluded))
         batch, patches = len(keypoints), self.window // self.patch
@@ -114,7 +122,7 @@ class AttentionLifter(WindowLifter, nn.Module):
             return jnp.asarray(values, keypoints.dtype)
 
         bits = occluded[..., None].astype(keypoints.dtype)
-        numbers = jnp.concatenate([outline, age[..., None] / 10], axis=-1)
+        numbers = jnp.concatenate([outline, age[..., None] / AGE_UNIT], axis=-1)
         tokens = dense(self.channels, "embed")(merged(numbers)).astype(keypoints.dtype)
         tokens += dense(self.channels, "place")(merged(place[:, :, None])).astype(keypoints.dtype)
         tokens += jnp.einsum("bgjp,jpc->bgjc", merged(bits), learnt("hidden", self.num_joints, self.patch))

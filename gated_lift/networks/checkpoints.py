@@ -3,7 +3,9 @@
 import hashlib
 import json
 import logging
+import re
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,19 +18,25 @@ from jax.experimental import multihost_utils
 from gated_lift.networks import settings as networks
 from gated_lift.networks.protocol import Lifter
 from gated_lift.networks.temporal import TemporalLifter
+from gated_lift.readers.json_file import read_json, read_object
 
 # What checkpoints older than a setting mean.
-EARLIER = {"kind": TemporalLifter.__name__, "target": "pose"}
+EARLIER = {"kind": TemporalLifter.__name__, "target": "pose", "fps": 50.0}
+
+
+class IncompleteCheckpointWarning(UserWarning):
+    """A checkpoint folder's newest step is not complete, and an older one was loaded in its place."""
 
 
 class LoadedLifter(NamedTuple):
     """A lifter with its weights. description: what was saved with them (network settings, skeleton,
-    training, licence).
+    training, licence). step: which of its folder's checkpoints it is; None for weights from elsewhere.
     """
 
     lifter: Any  # a `protocol.Lifter`
     variables: dict[str, Any]
     description: dict[str, Any]
+    step: int | None = None
 
 
 def describe_lifter(lifter: Lifter) -> dict[str, Any]:
@@ -100,10 +108,17 @@ def fingerprint(directory: Path) -> str:
 
 
 def _complete_steps(directory: Path) -> list[int]:
-    manifests = directory.glob("*.sha256")
-    return sorted(
-        int(path.stem) for path in manifests if path.stem.isdigit() and path.with_suffix("").is_dir()
-    )
+    return [
+        step
+        for step in _begun_steps(directory)
+        if (directory / f"{step}.sha256").is_file() and (directory / str(step)).is_dir()
+    ]
+
+
+def _begun_steps(directory: Path) -> list[int]:
+    """Every step of which something is there: its folder, its manifest or what a save began with."""
+    names = {path.name.partition(".")[0] for path in directory.glob("*")}
+    return sorted(int(name) for name in names if re.fullmatch("0|[1-9][0-9]*", name))
 
 
 def _clear_interrupted(directory: Path) -> None:
@@ -130,8 +145,8 @@ def verify(directory: Path, step: int) -> None:
     folder = Path(directory).absolute() / str(step)
     manifest = folder.with_suffix(".sha256")
     try:
-        expected = dict(json.loads(manifest.read_text()))
-    except (OSError, TypeError, ValueError) as error:
+        expected = read_object(manifest, "a manifest", "copy it again")
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"checkpoint {folder} has no readable manifest ({manifest.name}): it was interrupted or copied "
             "in part; use another step or copy the whole folder again"
@@ -151,17 +166,23 @@ def verify(directory: Path, step: int) -> None:
 def load_lifter(directory: Path, step: int | None = None) -> LoadedLifter:
     """Builds the lifter that a checkpoint describes and loads its weights, verified against the manifest.
 
-    directory: the folder that holds the steps; the newest complete step is taken unless ``step`` names one.
-    Weights stored in half precision come back as float32. Raises ValueError when the folder holds no
-    checkpoint, when a file differs from the manifest, and when the weights do not fit the network that the
-    description names.
+    directory: the folder that holds the steps; the newest complete step is taken unless ``step`` names one,
+    with an `IncompleteCheckpointWarning` when a newer one is there but not complete. The result's ``step``
+    says which was loaded. Weights stored in half precision come back as float32. Raises ValueError when the
+    folder holds no checkpoint, when a file differs from the manifest, when the description cannot be read,
+    and when the weights do not fit the network that it names.
     """
     directory, step = _locate(directory, step)
     verify(directory, step)
+    # Not by Orbax: it raises whatever damaged text makes Python's own JSON reader raise.
+    description = read_json(
+        directory / str(step) / "description" / "metadata",
+        "the description of a checkpoint",
+        "restore the folder from its source or export it again",
+        allow_nan=True,
+    )
+    lifter, expected = _build(description, directory)
     with _manager(directory) as manager:
-        wanted = ocp.args.Composite(description=ocp.args.JsonRestore())
-        description = manager.restore(step, args=wanted)["description"]
-        lifter, expected = _build(description, directory)
         stored = manager.item_metadata(step)["variables"]
         _check_fit(expected, stored, directory)
         abstract = jax.tree.map(lambda leaf, saved: _here(leaf.shape, saved.dtype), expected, dict(stored))
@@ -169,7 +190,7 @@ def load_lifter(directory: Path, step: int | None = None) -> LoadedLifter:
             step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(abstract))
         )
     variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), restored["variables"])
-    return LoadedLifter(lifter, variables, description)
+    return LoadedLifter(lifter, variables, description, step)
 
 
 def restore_training(directory: Path, lifter: Lifter, optimizer: Any) -> tuple[int, dict[str, Any], Any]:
@@ -181,7 +202,7 @@ def restore_training(directory: Path, lifter: Lifter, optimizer: Any) -> tuple[i
     """
     directory, step = _locate(directory, None)
     loaded = load_lifter(directory, step)
-    wanted, found = describe_lifter(lifter), EARLIER | loaded.description["network"]
+    wanted, found = describe_lifter(lifter), _in_todays_terms(loaded.description["network"])
     differing = [
         f"{name} is {found.get(name)!r} there and {wanted[name]!r} here"
         for name in wanted
@@ -220,10 +241,11 @@ def export(source: Path, target: Path) -> Path:
     loaded = load_lifter(source)
     variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), loaded.variables)
     description = dict(loaded.description)
-    if "config" in description:
+    config = description.get("config")
+    if isinstance(config, dict):
         # Folders of the machine that trained say nothing to others.
-        config = {name: value for name, value in description["config"].items() if name != "output"}
-        description["config"] = config | {"data": [Path(path).name for path in config.get("data", ())]}
+        kept = {name: value for name, value in config.items() if name != "output"}
+        description["config"] = kept | {"data": [Path(str(path)).name for path in config.get("data", ())]}
     return save(target, 0, variables, description, keep=1)
 
 
@@ -248,7 +270,17 @@ def _manager(directory: Path) -> ocp.CheckpointManager:
 
 def _locate(directory: Path, step: int | None) -> tuple[Path, int]:
     directory = Path(directory).absolute()
-    step = newest_step(directory) if step is None else step
+    if step is None:
+        step = newest_step(directory)
+        newest = max(_begun_steps(directory), default=None)
+        if step is not None and newest != step:
+            warnings.warn(
+                f"checkpoint {directory}: step {step} is taken, since the newer step {newest} has not both "
+                f"its folder and its manifest ({newest}.sha256): it is still being saved, was interrupted or "
+                f"copied in part; copy it again whole, or give step={step} to take that one on purpose",
+                IncompleteCheckpointWarning,
+                stacklevel=3,
+            )
     if step is None or not (directory / str(step)).is_dir():
         raise ValueError(
             f"checkpoint {directory} holds no complete step: give the folder named 'checkpoints' of a "
@@ -267,18 +299,27 @@ def _hash_files(folder: Path) -> dict[str, str]:
 def _build(description: Any, directory: Path) -> tuple[Any, dict[str, Any]]:
     """The lifter that a description names, with the shapes of its variables."""
     try:
-        described = EARLIER | description["network"]
+        described = _in_todays_terms(description["network"])
         kind = {kind.__name__: kind for kind in networks.KINDS}[described["kind"]]
         settings = {name: described[name] for name in networks.setting_names(kind)}
         lifter = kind(
             **{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
         )
         return lifter, _abstract_variables(lifter)
-    except (KeyError, TypeError, ValueError) as error:
+    # Settings of other software may fail anywhere in the code of a network, and in Flax.
+    except Exception as error:
         raise ValueError(
             f"checkpoint {directory} does not describe a lifter that is known here ({error!r}): it was "
             "written by other software or another version; export it again"
         ) from error
+
+
+def _in_todays_terms(described: dict[str, Any]) -> dict[str, Any]:
+    """A network's description with the settings that older checkpoints lack or had in other units."""
+    described = EARLIER | described
+    if "fade_frames" in described:  # until 0.2 fades were frames of 50 a second
+        described["fade_seconds"] = [frames / 50 for frames in described.pop("fade_frames")]
+    return described
 
 
 def _abstract_variables(lifter: Any) -> dict[str, Any]:

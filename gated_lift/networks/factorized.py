@@ -50,8 +50,8 @@ class FactorizedLifter(WindowLifter, nn.Module):
     the bases (`pooled_bases`); four layers of the same kind on the coefficients; and a Linear layer to three
     paths for each joint but the root, z-scores that `Standardize` takes back to metres.
 
-    window: frames F. bases: coefficients K of a path. features, hidden: channels of the two kinds of layers.
-    slide: frames between the windows of a clip, which are averaged (`lift_frames`).
+    window: frames F, at ``fps`` a second. bases: coefficients K of a path. features, hidden: channels of the
+    two kinds of layers. slide: frames between the windows of a clip, which are averaged (`lift_frames`).
     batch_norm_momentum, axis_name, dtype: as in `TemporalLifter`.
     """
 
@@ -61,6 +61,7 @@ class FactorizedLifter(WindowLifter, nn.Module):
     hidden: int = 1024
     slide: int = 5
     num_joints: int = 17
+    fps: float = 50.0
     feature_dropout: float = 0.5
     hidden_dropout: float = 0.25
     batch_norm_momentum: float = 0.9
@@ -90,14 +91,20 @@ class FactorizedLifter(WindowLifter, nn.Module):
         return {"keypoints": statistics_of(keypoints), "poses": statistics_of(poses[:, 1:])}
 
     def lift_frames(
-        self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
+        self,
+        variables: Any,
+        keypoints: Float[Array, "B F J 2"],
+        occluded: Bool[Array, "B F J"],
+        age: Float[Array, "B F J"],
+        length: Any = None,
     ) -> Float[Array, "B F J 3"]:
         """Every frame as the plain mean over the windows that hold it (`windows.average_windows`)."""
 
         def lift(keypoints: Array, occluded: Array, age: Array) -> Array:
             return self.apply(variables, keypoints, occluded, age=age)
 
-        return average_windows(lift, keypoints, occluded, self.slide, np.ones(self.window, np.float32))
+        weight = np.ones(self.window, np.float32)
+        return average_windows(lift, keypoints, occluded, age, self.slide, weight, length)
 
     @nn.compact
     def __call__(

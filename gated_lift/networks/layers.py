@@ -13,6 +13,9 @@ from jaxtyping import Array, Bool, DTypeLike, Float
 Gating = Literal["none", "mask_input", "single_stream", "two_stream"]
 MaskChannels = Literal["coordinate", "joint", "age"]
 
+# Seconds: ages enter the networks in numbers of order one.
+AGE_UNIT = 0.2
+
 
 class ConvolutionNorm(nn.Module):
     """Temporal convolution followed by batch normalisation.
@@ -100,11 +103,11 @@ def mask_channels(
     occluded: Bool[Array, "B T J"], age: Float[Array, "B T J"], how: MaskChannels, dtype: DTypeLike
 ) -> Float[Array, "B T C"]:
     """The mask as channels: ``joint`` J bits, 1 = hidden; ``coordinate`` 2J bits, each joint's for x and for
-    y, as the paper writes it; ``age`` 2J numbers, each joint's bit and a tenth of its ``age``, the frames
-    from the nearest visible one (`occlusion.gap_age`).
+    y, as the paper writes it; ``age`` 2J numbers, each joint's bit and its ``age``, the time to
+    the nearest visible frame (`occlusion.gap_age`), in units of `AGE_UNIT`.
     """
     bits = occluded.astype(dtype)
     if how == "joint":
         return bits
-    second = bits if how == "coordinate" else (age / 10).astype(dtype)
+    second = bits if how == "coordinate" else (age / AGE_UNIT).astype(dtype)
     return jnp.stack([bits, second], axis=-1).reshape(*bits.shape[:-1], -1)

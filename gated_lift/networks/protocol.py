@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
-from gated_lift.occlusion import Fill
+from gated_lift.occlusion import Fill, fill, frame_times, gap_age
 from gated_lift.skeleton import Skeleton
 
 Target = Literal["pose", "root"]
@@ -21,13 +21,15 @@ class Lifter(Protocol):
     ``module.apply(variables, keypoints, occluded, train=False, age=None)`` lifts windows, as
     `TemporalLifter.__call__` says.
 
-    num_joints: joints that come in. fill, causal: what stands for hidden ones (`occlusion.fill`).
+    num_joints: joints that come in. fps: frames a second that it was trained on, and has to be given. fill,
+    causal: what stands for hidden ones (`occlusion.fill`).
     target: whether root-relative poses come out or the root's place in camera space.
     receptive_field: frames of the shortest window. padding: of those, the ones before the first output and
     after the last. flip_averaging: whether its authors average over each clip and its mirror image.
     """
 
     num_joints: int
+    fps: float
 
     @property
     def fill(self) -> Fill: ...
@@ -58,9 +60,19 @@ class Lifter(Protocol):
         ...
 
     def lift_frames(
-        self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
+        self,
+        variables: Any,
+        keypoints: Float[Array, "B F J 2"],
+        occluded: Bool[Array, "B F J"],
+        age: Float[Array, "B F J"],
+        length: Any = None,
     ) -> Float[Array, "B F N 3"]:
-        """One answer for every frame of clips of any length, in metres; hidden keypoints may be NaN."""
+        """One answer for every frame of clips of any length, in metres, from keypoints whose gaps are filled
+        and the `occlusion.gap_age` of these.
+
+        length: frames that the clips really have, perhaps traced; the last of them is repeated on all frames
+        after it, whose answers mean nothing, so that clips of many lengths are one compilation.
+        """
         ...
 
 
@@ -164,25 +176,37 @@ def lift_clip(
     occluded: Bool[Array, "*batch F J"],
     skeleton: Skeleton,
     flip: bool = True,
+    age: Float[Array, "*batch F J"] | None = None,
+    length: Any = None,
 ) -> Float[Array, "*batch F N 3"]:
     """One root-relative pose for every frame of a clip of any length, metres in camera axes; from a network
     whose ``target`` is the root, one root (N = 1).
 
-    How windows are laid and short clips are padded is each network's own matter (its ``lift_frames``); gaps
-    are filled over the whole clip. With ``flip`` the poses are the mean over the clip and its mirror image
-    (test-time averaging), unless the network's authors do not average (its ``flip_averaging``).
+    How windows are laid and short clips are padded is each network's own matter (its ``lift_frames``). With
+    ``flip`` the poses are the mean over the clip and its mirror image (test-time averaging), both lifted in
+    one batch, unless the network's authors do not average (its ``flip_averaging``).
 
-    keypoints: screen-normalised, hidden ones may be NaN. Raises ValueError as `check_keypoints` does;
-    values are not looked at (`check_values` does): where a visible keypoint is NaN or infinite, so are the
-    poses that see it, of that person only.
+    keypoints: what the network reads (`observation.observe`), at the network's own frame rate. Without
+    ``age`` hidden ones may be NaN and gaps are filled here, over the whole clip; with it, their
+    `occlusion.gap_age`, the caller has filled them. length: as in `Lifter.lift_frames`. Raises ValueError as
+    `check_keypoints` does; values are not looked at (`check_values` does): where a visible keypoint is NaN or
+    infinite, so are the poses that see it, of that person only.
     """
     check_keypoints(keypoints, occluded, lifter.num_joints)
     *batch, frames, joints, _ = keypoints.shape
+    if age is None:
+        age = gap_age(occluded, frame_times(frames, lifter.fps, keypoints.dtype), lifter.causal)
+        keypoints = fill(keypoints, occluded, lifter.fill, lifter.causal)
     people = keypoints.reshape(-1, frames, joints, 2)
-    masks = occluded.reshape(-1, frames, joints)
-    poses = lifter.lift_frames(variables, people, masks)
-    if flip and lifter.flip_averaging:
-        mirrored = lifter.lift_frames(variables, mirror(people, skeleton), mirror_mask(masks, skeleton))
+    masks, ages = occluded.reshape(-1, frames, joints), age.reshape(-1, frames, joints)
+    averaged = flip and lifter.flip_averaging
+    if averaged:
+        people = jnp.concatenate([people, mirror(people, skeleton)])
+        masks = jnp.concatenate([masks, mirror_mask(masks, skeleton)])
+        ages = jnp.concatenate([ages, mirror_mask(ages, skeleton)])
+    poses = lifter.lift_frames(variables, people, masks, ages, length)
+    if averaged:
+        poses, mirrored = jnp.split(poses, 2)
         poses = (poses + mirror_target(mirrored, lifter.target, skeleton)) / 2
     return poses.reshape(*batch, frames, *poses.shape[-2:])
 

@@ -64,14 +64,15 @@ class SequenceLifter(WindowLifter, nn.Module):
     what it read. Both ends are z-scores (`Standardize`). The root is neither read nor given: keypoints enter
     as their offsets from the root's, poses are root-relative with the root at 0.
 
-    window: frames. Training takes all of its poses; a clip's poses are each the last of its window
-    (`lift_frames`), so that no output sees a later frame but through filled gaps.
+    window: frames, at ``fps`` a second. Training takes all of its poses; a clip's poses are each the last of
+    its window (`lift_frames`), so that no output sees a later frame but through filled gaps.
     dtype: computation type; parameters and z-scores stay float32.
     """
 
     channels: int = 1024
     window: int = 5
     num_joints: int = 17
+    fps: float = 50.0
     dropout: float = 0.5
     dtype: DTypeLike | None = None
 
@@ -94,16 +95,19 @@ class SequenceLifter(WindowLifter, nn.Module):
         return {"keypoints": statistics_of(offsets), "poses": statistics_of(poses[:, 1:])}
 
     def lift_frames(
-        self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
+        self,
+        variables: Any,
+        keypoints: Float[Array, "B F J 2"],
+        occluded: Bool[Array, "B F J"],
+        age: Float[Array, "B F J"],
+        length: Any = None,
     ) -> Float[Array, "B F J 3"]:
-        """Every frame as the last of its window; the first frame is replicated before the clip, and gaps are
-        filled over the whole clip.
-        """
+        """Every frame as the last of its window; the first frame is replicated before the clip."""
+        del age, length  # it reads filled keypoints of earlier frames alone
         people, frames = occluded.shape[:2]
-        filled = fill_gaps(keypoints, occluded)
         ends = jnp.arange(frames)
         index = jnp.maximum(ends[:, None] + jnp.arange(1 - self.window, 1)[None], 0)
-        windows = filled[:, index].reshape(people * frames, self.window, self.num_joints, 2)
+        windows = keypoints[:, index].reshape(people * frames, self.window, self.num_joints, 2)
         seen = jnp.zeros(windows.shape[:-1], bool)
         poses = self.apply(variables, windows, seen, age=jnp.zeros(seen.shape))[:, -1]
         return poses.reshape(people, frames, self.num_joints, 3)

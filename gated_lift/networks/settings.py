@@ -20,7 +20,7 @@ KINDS: tuple[type, ...] = (
 # How a network is run, not what it computes.
 RUN_SETTINGS = {"batch_norm_momentum", "axis_name", "dtype", "parent", "name"}
 # What the data decides that a network is trained on.
-DATA_SETTINGS = {"num_joints"}
+DATA_SETTINGS = {"num_joints", "fps"}
 
 
 @dataclasses.dataclass(frozen=True)

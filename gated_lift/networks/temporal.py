@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, DTypeLike, Float
 
 from gated_lift.networks.layers import Gating, MaskChannels, TemporalLayer, mask_channels
 from gated_lift.networks.protocol import TARGETS, Target, check_counts, check_dropouts, check_keypoints
-from gated_lift.occlusion import Fill, fill, gap_age, joint_mean
+from gated_lift.occlusion import OLDEST_GAP, Fill, fill, frame_times, gap_age, joint_mean
 
 GATINGS = get_args(Gating)
 FILLS = get_args(Fill)
@@ -43,7 +43,7 @@ class TemporalLifter(nn.Module):
         VideoPose3D), or ``person`` (`frame_person`): centred on the person and divided by their size.
     mask_channels: ``coordinate``, 2J bits as the paper writes it; ``joint``, J bits; ``age``, J bits and the
         J times to the nearest visible frame (`layers.mask_channels`).
-    fade_frames: time constants τ, in frames, of further copies of the keypoints that fade towards zero (the
+    fade_seconds: time constants τ, in seconds, of further copies of the keypoints that fade towards zero (the
         person's or the screen's centre) as a gap ages, x exp(−age / τ), so that the first layer can weigh
         what is filled by how old it is. For networks that see the mask; none in the paper.
     gate_residual: adds the block's cropped input to the gate stream too, which the paper leaves open.
@@ -52,6 +52,7 @@ class TemporalLifter(nn.Module):
         has to learn depth from size, which a focal length decides too, so its keypoints must be those of one
         focal length: `pipeline.lift` and training make them so from each camera's own intrinsics, as
         normalised image-plane rays ((x − cₓ) / f, (y − c_y) / f) times `pipeline.screen_focal`, a constant.
+    fps: frames a second of the windows that it is trained on, and has to be given.
     batch_norm_momentum: share of the old running statistics that an update keeps.
     axis_name: pmap axis over which batch statistics are averaged.
     dtype: computation type; parameters stay float32.
@@ -66,9 +67,10 @@ class TemporalLifter(nn.Module):
     fill: Fill = "interpolate"
     framing: Framing = "screen"
     mask_channels: MaskChannels = "coordinate"
-    fade_frames: tuple[float, ...] = ()
+    fade_seconds: tuple[float, ...] = ()
     gate_residual: bool = False
     target: Target = "pose"
+    fps: float = 50.0
     batch_norm_momentum: float = 0.9
     axis_name: str | None = None
     dtype: DTypeLike | None = None
@@ -110,8 +112,8 @@ class TemporalLifter(nn.Module):
             raise ValueError(
                 f"filter_widths is {self.filter_widths}: give one or more odd widths, such as (3, 3, 3)"
             )
-        if not all(0 < frames < math.inf for frames in self.fade_frames):
-            raise ValueError(f"fade_frames is {self.fade_frames}: give positive numbers of frames, or none")
+        if not all(0 < seconds < math.inf for seconds in self.fade_seconds):
+            raise ValueError(f"fade_seconds is {self.fade_seconds}: give positive seconds, or none")
 
     def training_form(self, chunk_frames: int, chunk_stride: int) -> dict[str, Any]:
         """The strided form: one output a window strides through all of it, more of them up to
@@ -127,15 +129,26 @@ class TemporalLifter(nn.Module):
         return {"output_stride": chunk_stride}
 
     def lift_frames(
-        self, variables: Any, keypoints: Float[Array, "B F J 2"], occluded: Bool[Array, "B F J"]
+        self,
+        variables: Any,
+        keypoints: Float[Array, "B F J 2"],
+        occluded: Bool[Array, "B F J"],
+        age: Float[Array, "B F J"],
+        length: Any = None,
     ) -> Float[Array, "B F N 3"]:
-        """One output for every frame of clips of any length: both ends are replicated by the padding, and
-        gaps are filled over the whole clip.
+        """One output for every frame of clips of any length: both ends are replicated by the padding, where
+        the gaps that they are in go on ageing.
         """
+        del length  # frames after it are the last one repeated, as the padding is
         before, after = self.padding
         frames = keypoints.shape[1]
-        index = jnp.clip(jnp.arange(-before, frames + after), 0, frames - 1)
-        return self.apply(variables, keypoints[:, index], occluded[:, index])
+        steps = jnp.arange(-before, frames + after)
+        index = jnp.clip(steps, 0, frames - 1)
+        beyond = jnp.abs(steps - index).astype(age.dtype) / self.fps
+        hidden = occluded[:, index]
+        beyond = jnp.broadcast_to(beyond[None, :, None], hidden.shape)
+        older = jnp.where(hidden, jnp.minimum(age[:, index] + beyond, OLDEST_GAP), age[:, index])
+        return self.apply(variables, keypoints[:, index], hidden, age=older)
 
     @nn.compact
     def __call__(
@@ -164,7 +177,7 @@ class TemporalLifter(nn.Module):
         """
         self._check(keypoints, occluded, output_stride)
         if age is None:
-            age = gap_age(occluded, self.causal)
+            age = gap_age(occluded, frame_times(occluded.shape[1], self.fps, keypoints.dtype), self.causal)
             keypoints = fill(keypoints, occluded, self.fill, self.causal)
         place: list[Array] = []
         if self.framing == "person":
@@ -173,7 +186,7 @@ class TemporalLifter(nn.Module):
         gates = mask_channels(occluded, age, self.mask_channels, keypoints.dtype)
         copies, masks = [keypoints], []
         if self.gating != "none":
-            copies += [keypoints * jnp.exp(-age / frames)[..., None] for frames in self.fade_frames]
+            copies += [keypoints * jnp.exp(-age / seconds)[..., None] for seconds in self.fade_seconds]
         if self.gating in ("mask_input", "single_stream"):
             masks = [gates]
         flat = [copy.reshape(*keypoints.shape[:2], -1) for copy in copies]
@@ -197,7 +210,9 @@ class TemporalLifter(nn.Module):
         answers = self.num_joints if self.target == "pose" else 1
         head = nn.Dense(3 * answers, dtype=self.dtype, kernel_init=zeros, name="head")
         poses = head(features)
-        return poses.astype(jnp.float32).reshape(*poses.shape[:2], answers, 3)
+        # Of half precision, what comes out is single.
+        poses = poses.astype(jnp.promote_types(poses.dtype, jnp.float32))
+        return poses.reshape(*poses.shape[:2], answers, 3)
 
     def _strides(self, output_stride: int) -> list[Strides]:
         """How every layer moves: a layer strides until the outputs are ``output_stride`` frames apart; after

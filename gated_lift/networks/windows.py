@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from gated_lift.networks.protocol import Target, check_keypoints
-from gated_lift.occlusion import Fill, fill_gaps, gap_age
+from gated_lift.occlusion import Fill
 
 
 class WindowLifter:
@@ -18,6 +18,7 @@ class WindowLifter:
     """
 
     window: int
+    fps: float
 
     @property
     def fill(self) -> Fill:
@@ -63,37 +64,49 @@ def average_windows(
     lift: Callable[[Array, Array, Array], Array],
     keypoints: Float[Array, "B F J 2"],
     occluded: Bool[Array, "B F J"],
+    age: Float[Array, "B F J"],
     slide: int,
     weight: Float[np.ndarray, "W"],
+    length: Any = None,
 ) -> Float[Array, "B F J 3"]:
     """Every frame of clips of any length as the weighted mean over the windows that hold it: one every
     ``slide`` frames, and one that ends with the clip. A clip shorter than a window is continued by its last
-    frame, and gaps are filled over the whole clip.
+    frame.
 
     lift: filled keypoints, mask and `occlusion.gap_age` of windows of W frames to their poses. weight: of
-    each frame of a window. Raises ValueError unless windows begin one to W frames apart.
+    each frame of a window. length: as in `protocol.Lifter.lift_frames`. Raises ValueError unless windows
+    begin one to W frames apart.
     """
     window, frames = len(weight), keypoints.shape[1]
     if not 1 <= slide <= window:
         raise ValueError(
             f"slide is {slide}: windows begin one or more frames apart, at most their length of {window}"
         )
-    length = max(frames, window)
-    index = np.minimum(np.arange(length), frames - 1)
-    clip = [values[:, index] for values in (fill_gaps(keypoints, occluded), occluded, gap_age(occluded))]
-    starts = np.append(np.arange(0, length - window, slide), length - window)
-    shaped = jnp.asarray(weight)[None, :, None, None]
+    room = max(frames, window)
+    index = np.minimum(np.arange(room), frames - 1)
+    clip = [values[:, index] for values in (keypoints, occluded, age)]
+    last = jnp.maximum((frames if length is None else length) - window, 0)
+    starts = jnp.arange(0, room - window + slide, slide)
+    # The window that ends with the clip is the first that would reach beyond it; those after it do not count.
+    counted = starts - slide < last
+    starts = jnp.minimum(starts, last)
+    shaped = jnp.asarray(weight)
 
-    def add(total: Array, start: Array) -> tuple[Array, None]:
-        def cut(values: Array) -> Array:
-            return jax.lax.dynamic_slice_in_dim(values, start, window, axis=1)
+    def add(sums: tuple[Array, Array], each: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
+        start, count = each
 
-        poses = lift(*map(cut, clip))
-        return jax.lax.dynamic_update_slice_in_dim(total, cut(total) + shaped * poses, start, axis=1), None
+        def cut(values: Array, axis: int = 1) -> Array:
+            return jax.lax.dynamic_slice_in_dim(values, start, window, axis)
+
+        total, weights = sums
+        share = shaped * count.astype(shaped.dtype)
+        poses = cut(total) + share[None, :, None, None] * lift(*map(cut, clip))
+        total = jax.lax.dynamic_update_slice_in_dim(total, poses, start, axis=1)
+        weights = jax.lax.dynamic_update_slice_in_dim(weights, cut(weights, 0) + share, start, axis=0)
+        return (total, weights), None
 
     # One window at a time: a few windows of everybody fill a processor, all of them its memory.
-    total, _ = jax.lax.scan(add, jnp.zeros((*clip[0].shape[:-1], 3)), jnp.asarray(starts, jnp.int32))
-    weights = np.zeros(length, np.float32)
-    for start in starts:
-        weights[start : start + window] += weight
-    return (total / jnp.asarray(weights)[None, :, None, None])[:, :frames]
+    empty = (jnp.zeros((*clip[0].shape[:-1], 3)), jnp.zeros(room, shaped.dtype))
+    (total, weights), _ = jax.lax.scan(add, empty, (starts, counted))
+    divisor = jnp.where(weights > 0, weights, jnp.ones_like(weights))
+    return (total / divisor[None, :, None, None])[:, :frames]

@@ -18,7 +18,9 @@ from jaxtyping import Bool, Float32
 from scipy.spatial.transform import Rotation
 
 from gated_lift.clips import MotionClip
+from gated_lift.readers.json_file import read_object
 from gated_lift.readers.videopose3d import (
+    TRAINING_SUBJECTS,
     KeypointFile,
     KeypointView,
     match_captures,
@@ -28,9 +30,6 @@ from gated_lift.readers.videopose3d import (
 from gated_lift.skeleton import H36M_17, convert
 from solvers import Camera, Extrinsics, resect
 
-# The split that results on Human3.6M are reported with.
-TRAINING_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
-TEST_SUBJECTS = ("S9", "S11")
 # Image sizes of the four views, in the order of the files.
 RESOLUTIONS = ((1000, 1002), (1000, 1000), (1000, 1000), (1000, 1002))
 RESECTED_POINTS = 4000  # joints that a view's camera is found from: of one number, so that all compile once
@@ -240,12 +239,9 @@ def read_cameras(path: str | Path) -> dict[str, tuple[RecordedCamera, ...]]:
     Raises FileNotFoundError for a missing file and ValueError, with the camera and the key, for what is
     missing, unknown or out of range.
     """
-    text = Path(path).read_text(encoding="utf-8")
-    try:
-        held = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}): see human36m.read_cameras for the layout") from error
-    if not isinstance(held, dict) or not all(isinstance(views, list) and views for views in held.values()):
+    # `_read_camera` refuses NaN by the name of its camera and key.
+    held = read_object(path, "a camera file", "see human36m.read_cameras for the layout", allow_nan=True)
+    if not all(isinstance(views, list) and views for views in held.values()):
         raise ValueError(f"{path} is not {{subject: [cameras]}}: see human36m.read_cameras for the layout")
     return {
         subject: tuple(
@@ -303,10 +299,15 @@ def _read_camera(name: str, camera: Any) -> RecordedCamera:
         )
     rotation = numbers("rotation", (3, 3), (4,))
     if rotation.shape == (4,):
-        proper = math.isclose(np.linalg.norm(rotation), 1, abs_tol=1e-3)
+        proper = (abs(rotation) < 2).all() and math.isclose(np.linalg.norm(rotation), 1, abs_tol=1e-3)
         rotation = Rotation.from_quat(rotation, scalar_first=True).as_matrix() if proper else rotation
     else:
-        proper = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) and np.linalg.det(rotation) > 0
+        # Entries of a rotation are one at most; products of much larger ones overflow.
+        proper = (
+            (abs(rotation) < 2).all()
+            and np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)
+            and np.linalg.det(rotation) > 0
+        )
     if not proper:
         raise ValueError(
             f"{name}: rotation {camera['rotation']} is none: give orthonormal rows right, down, forward, or "

@@ -20,6 +20,9 @@ RAW_JOINTS = 32
 # Human3.6M repeats joints and adds ends of toes and fingers: these leave H36M_17, in its order.
 REMOVED_JOINTS = (4, 5, 9, 10, 11, 16, 20, 21, 22, 23, 24, 28, 29, 30, 31)
 KEPT_JOINTS = tuple(joint for joint in range(RAW_JOINTS) if joint not in REMOVED_JOINTS)
+# The split that results on Human3.6M are reported with.
+TRAINING_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
+TEST_SUBJECTS = ("S9", "S11")
 # The video of this take is damaged, so results on Human3.6M are reported without it.
 DAMAGED = (("S11", "Directions"),)
 LICENCE = (
@@ -32,8 +35,9 @@ class KeypointView(NamedTuple):
     """2D keypoints of one person in one view of one take.
 
     keypoints: (frames, joints, 2) float32 pixels, origin top left; NaN where the detector gave nothing.
-    confidence: (frames, joints) float32; one where the file tells none.
-    occluded: (frames, joints) bool; True where the keypoint is not finite.
+    confidence: (frames, joints) float32; one where the file tells none, zero where hidden.
+    occluded: (frames, joints) bool; True where the detector gave nothing (`read_positions_2d` says how files
+    tell).
     resolution: (width, height) in pixels, None where the file tells none.
     """
 
@@ -70,6 +74,7 @@ def read_positions_3d(
     """Reads ``positions_3d``: {subject: {action: (frames, 32, 3) metres}}, world z up, 50 fps.
 
     The 32 joints become the 17 of `H36M_17`; takes come in the file's order with the name "subject/action".
+    Those of `TEST_SUBJECTS` are for validation.
 
     allow_pickle: must be True to read the file at all, since it holds pickles; only for files that you trust.
     subjects: keep only these; None keeps all. exclude: (subject, action) of takes to leave out, by default
@@ -98,6 +103,7 @@ def read_positions_3d(
             action=action,
             floor_z=0.0,  # Human3.6M's world stands on the floor
             licence=LICENCE,
+            split="validation" if subject in TEST_SUBJECTS else "train",
         )
         try:
             clips.append(validate(clip))
@@ -118,7 +124,9 @@ def read_positions_2d(
     ``metadata``.
 
     Custom sets (one "subject" a video) add ``video_metadata`` {video: {w, h}}; a third column is the
-    detector's confidence. Keypoints that are not finite become NaN, hidden, with confidence zero.
+    detector's confidence. A keypoint is missing, and becomes NaN, hidden, with confidence zero, where a
+    number of it is not finite, where its confidence is zero or less, and where it is exactly (0, 0): scripts
+    leave zeros where a detector found nobody, and no detector answers with the very corner of the image.
 
     allow_pickle, subjects and what is raised: as for `read_positions_3d`; also ValueError when the metadata
     and the keypoints disagree on the joints.
@@ -132,8 +140,9 @@ def read_positions_2d(
             raise ValueError(f"{path}: {subject}/{action} is {type(views).__name__}, not a list of views")
         for view, keypoints in enumerate(views):
             array = _array(path, f"{subject}/{action} view {view}", keypoints, joints, (2, 3))
-            hidden = ~np.isfinite(array).all(axis=-1)
-            confidence = array[..., 2] if array.shape[-1] == 3 else np.ones(hidden.shape, np.float32)
+            confidence = array[..., 2] if array.shape[-1] == 3 else np.ones(array.shape[:-1], np.float32)
+            given = np.isfinite(array).all(axis=-1) & (confidence > 0) & (array[..., :2] != 0).any(axis=-1)
+            hidden = ~given
             read.append(
                 KeypointView(
                     keypoints=np.where(hidden[..., None], np.float32(np.nan), array[..., :2]),

@@ -1,0 +1,212 @@
+"""From pixels and a camera to what a lifter's network reads: the one way, for training and for use.
+
+A network reads rays about the middle of the person, at its own frame rate and at one focal length, with the
+gaps filled. So neither the image size nor the lens, where the person stands in the picture nor the frame rate
+of the video reaches it.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from gated_lift.networks.protocol import Lifter
+from gated_lift.occlusion import OLDEST_GAP, fill_gaps, frame_times, gap_age, nearest_visible, zero_gaps
+from solvers import Camera, normalize
+
+# Seconds: the direction that a person is seen in is averaged with weights that fall as exp(−|t| / this).
+TURN_SECONDS = 0.5
+
+# Seconds: what lies between two frames that show a joint counts as seen, unless they are further apart.
+LONGEST_STEP = 0.21
+
+# X/Z or Y/Z of the steepest ray: what lies beyond is a stray detection.
+STEEPEST = 8.0
+
+
+class Observation(NamedTuple):
+    """What a network reads of people, frame by frame at its own rate.
+
+    keypoints (..., T, J, 2): X/Z and Y/Z of the rays in axes that have the person in the middle, times a
+    focal length; gaps filled. occluded (..., T, J): True where the joint was not seen.
+    age (..., T, J): `occlusion.gap_age`, seconds.
+    turn (..., T, 3, 3): the rotation from camera axes to those axes, x_turned = turn x_camera.
+    """
+
+    keypoints: Float[Array, "*people T J 2"]
+    occluded: Bool[Array, "*people T J"]
+    age: Float[Array, "*people T J"]
+    turn: Float[Array, "*people T 3 3"]
+
+
+def observe(
+    lifter: Lifter,
+    keypoints: Float[Array, "*people F J 2"],
+    occluded: Bool[Array, "*people F J"],
+    camera: Camera,
+    focal: Any,
+    times: Float[Array, " F"],
+) -> Observation:
+    """Undoes the lens, fills gaps, turns the rays until the person is in the middle, and scales them.
+
+    lifter: says how gaps are filled, and whether later frames may be read. keypoints: pixels; hidden ones are
+    never read and may be NaN. camera: one, or one for each of the leading axes (and frames).
+    focal: what rays are multiplied by, `cameras.screen_focal` of the cameras of training.
+    times: of the frames, seconds, rising: at the network's own rate where the network is to lift them (see
+    `observe_clip` for other rates); frames that only help to fill gaps may lie further apart.
+    """
+    filled = fill_gaps(_rays(keypoints, occluded, camera), occluded, lifter.causal, times)
+    return _turned(lifter, filled, occluded, gap_age(occluded, times, lifter.causal), focal, times)
+
+
+class Clock(NamedTuple):
+    """How the frames of a clip lie among those of a network.
+
+    rate: the clip's frames a second, perhaps traced. length: frames of the clip that count, perhaps traced;
+    the last of them is repeated on those after it. frames: how many of the network's there are.
+    """
+
+    rate: Any
+    length: Any
+    frames: int
+
+
+def network_frames(frames: int, rate: float, network_rate: float) -> int:
+    """Frames at the network's rate from a clip's first frame to its last, or to just beyond it."""
+    return math.ceil(round((frames - 1) * network_rate / rate, 6)) + 1
+
+
+def observe_clip(
+    lifter: Lifter,
+    keypoints: Float[Array, "*people F J 2"],
+    occluded: Bool[Array, "*people F J"],
+    camera: Camera,
+    focal: Any,
+    clock: Clock,
+) -> Observation:
+    """`observe` of clips at any frame rate, on the network's frames.
+
+    Between two frames rays are interpolated linearly (a causal network is given the earlier one). A joint
+    counts as seen there when both frames show it and lie at most `LONGEST_STEP` apart; otherwise its age is
+    the time to the nearest frame that shows it.
+    """
+    frames, dtype = keypoints.shape[-3], keypoints.dtype
+    rate = jnp.asarray(clock.rate, dtype)
+    times, wanted = frame_times(frames, rate, dtype), frame_times(clock.frames, lifter.fps, dtype)
+    filled = fill_gaps(_rays(keypoints, occluded, camera), occluded, lifter.causal, times)
+    before, after = nearest_visible(occluded, times)
+
+    place = jnp.minimum(wanted * rate, jnp.asarray(clock.length - 1, dtype))
+    lower, share = _between(place)
+    if lifter.causal:
+        share = jnp.zeros_like(share)
+    upper = jnp.minimum(lower + (share > 0), frames - 1)
+    mixed = _mix(filled, lower, upper, share, axis=-3)
+    hidden = occluded[..., lower, :] | occluded[..., upper, :]
+    far_apart = (share > 0) & (1 / rate > LONGEST_STEP)
+    hidden = hidden | jnp.broadcast_to(far_apart[:, None], hidden.shape)
+    now = jnp.broadcast_to(wanted[:, None], hidden.shape)
+    age = now - before[..., lower, :]
+    if not lifter.causal:
+        age = jnp.minimum(age, after[..., upper, :] - now)
+    age = jnp.where(hidden, jnp.clip(age, 0, OLDEST_GAP), jnp.zeros_like(age))
+    return _turned(lifter, mixed, hidden, age, focal, wanted)
+
+
+def from_network_frames(
+    lifter: Lifter, values: Float[Array, "*people T N 3"], clock: Clock, frames: int
+) -> Float[Array, "*people F N 3"]:
+    """What was found on the network's frames, on the clip's: the way back of `observe_clip`."""
+    place = frame_times(frames, jnp.asarray(clock.rate, values.dtype), values.dtype) * lifter.fps
+    lower, share = _between(jnp.minimum(place, jnp.asarray(clock.frames - 1, values.dtype)))
+    return _mix(values, lower, jnp.minimum(lower + 1, clock.frames - 1), share, axis=-3)
+
+
+def turn_back(
+    answers: Float[Array, "*people T N 3"], turn: Float[Array, "*people T 3 3"]
+) -> Float[Array, "*people T N 3"]:
+    """Camera axes from those of an `Observation`: turnᵀ x, for poses and for roots."""
+    # A sum of products, not a matmul: accelerators run float32 matmuls at reduced precision by default.
+    return jnp.sum(turn[..., None, :, :] * answers[..., :, None], axis=-2)
+
+
+def turn_to(
+    points: Float[Array, "*people T N 3"], turn: Float[Array, "*people T 3 3"]
+) -> Float[Array, "*people T N 3"]:
+    """The axes of an `Observation` from those of the camera: turn x."""
+    return jnp.sum(turn[..., None, :, :] * points[..., None, :], axis=-1)
+
+
+def _rays(keypoints: Array, occluded: Array, camera: Camera) -> Array:
+    """X/Z and Y/Z of the visible keypoints; hidden ones are those of one pixel, whatever stands there."""
+    return normalize(zero_gaps(keypoints, occluded), camera)
+
+
+def _turned(
+    lifter: Lifter, rays: Array, occluded: Array, age: Array, focal: Any, times: Array
+) -> Observation:
+    turn = _turn_to_middle(rays, times, lifter.causal)
+    points = turn_to(jnp.concatenate([rays, jnp.ones_like(rays[..., :1])], axis=-1), turn)
+    ahead = jnp.maximum(points[..., 2:], 1 / STEEPEST)
+    scaled = points[..., :2] / ahead * jnp.asarray(focal, rays.dtype)
+    if lifter.fill == "zero":
+        scaled = zero_gaps(scaled, occluded)
+    return Observation(scaled, occluded, age, turn)
+
+
+def _turn_to_middle(rays: Array, times: Array, causal: bool) -> Array:
+    """Rotations (..., T, 3, 3) that take the direction of the person, smoothly in time, to straight ahead:
+    about the camera's vertical first, so that what is level stays level.
+    """
+    steep = jnp.clip(rays, -STEEPEST, STEEPEST)
+    points = jnp.concatenate([steep, jnp.ones_like(steep[..., :1])], axis=-1)
+    unit = points * jax.lax.rsqrt(jnp.sum(points**2, axis=-1, keepdims=True))
+    middle = _smooth(jnp.mean(unit, axis=-2), times, causal)
+    x, y, z = jnp.moveaxis(middle, -1, 0)  # every ray has z > 0, and so has their mean
+    level = jax.lax.rsqrt(x * x + z * z)
+    length = jax.lax.rsqrt(x * x + y * y + z * z)
+    forward = jnp.stack([x, y, z], axis=-1) * length[..., None]
+    right = jnp.stack([z * level, jnp.zeros_like(x), -x * level], axis=-1)
+    return jnp.stack([right, jnp.cross(forward, right), forward], axis=-2)
+
+
+def _smooth(values: Array, times: Array, causal: bool) -> Array:
+    """The mean (..., T, C) over time with weights exp(−|Δt| / TURN_SECONDS); of earlier frames alone if
+    causal. Ends are continued by their values.
+    """
+    series = jnp.moveaxis(values, -2, 0)
+    keep = jnp.exp(-jnp.diff(times) / TURN_SECONDS).astype(values.dtype)
+
+    def follow(series: Array, keep: Array) -> Array:
+        def step(mean: Array, each: tuple[Array, Array]) -> tuple[Array, Array]:
+            value, share = each
+            mean = share * mean + (1 - share) * value
+            return mean, mean
+
+        _, rest = jax.lax.scan(step, series[0], (series[1:], keep))
+        return jnp.concatenate([series[:1], rest])
+
+    means = follow(series, keep)
+    if not causal:
+        means = (means + follow(series[::-1], keep[::-1])[::-1]) / 2
+    return jnp.moveaxis(means, 0, -2)
+
+
+def _between(place: Array) -> tuple[Array, Array]:
+    """The frame at or before each place and the share of the next one; places on a frame but for rounding
+    are on it.
+    """
+    lower = jnp.floor(place + 1e-3)
+    share = place - lower
+    return lower.astype(jnp.int32), jnp.where(share < 1e-3, jnp.zeros_like(share), share)
+
+
+def _mix(values: Array, lower: Array, upper: Array, share: Array, axis: int) -> Array:
+    shape = [1] * values.ndim
+    shape[axis] = len(share)
+    share = jnp.broadcast_to(
+        share.reshape(shape), (*values.shape[:axis], len(share), *values.shape[axis + 1 :])
+    )
+    return jnp.take(values, lower, axis) * (1 - share) + jnp.take(values, upper, axis) * share
