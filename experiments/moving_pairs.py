@@ -28,7 +28,7 @@ from gated_lift.drawing import pictures
 from gated_lift.drawing.figures import DPI, SMALL, TEXT, TITLE, color_of, save, tidy
 from gated_lift.drawing.scene import Scene, hidden_stretch, runs
 from gated_lift.occlusion import sample_mask
-from gated_lift.readers import captures
+from gated_lift.readers import captures, motion
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic import moving_pairs
 from gated_lift.synthetic.moving_pairs import EVALUATION, EVALUATION_NAME, MovingPair
@@ -284,7 +284,7 @@ def draw(pairs: Sequence[MovingPair], path: Path) -> Path:
 def run(config: MovingPairsConfig) -> Sequence[MovingPair]:
     """Builds the set, writes and draws it, and prints its tables."""
     console = reporting.console()
-    clips = [clip for path in config.data for clip in captures.read_captures(path)]
+    clips = motion.read_clips(config.data)
     if config.split == "evaluation":
         pairs, name = moving_pairs.evaluation_set(clips), EVALUATION_NAME
     else:

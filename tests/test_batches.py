@@ -174,7 +174,7 @@ def test_windows_are_decided_by_the_key():
 def test_motion_comes_from_the_training_split(monkeypatch):
     halves = {"02": "validation", "16": "train", "35": "train", "18": "test"}
     clips = [CLIP._replace(subject=subject, split=half) for subject, half in halves.items()]
-    monkeypatch.setattr(batches.captures, "read_captures", lambda path: tuple(clips))
+    monkeypatch.setattr(batches.motion, "read_clips", lambda paths: tuple(clips))
     config = dataclasses.replace(TINY, data=(Path("a.npz"),))
     assert [clip.subject for clip in batches.read_motion(config)] == ["16", "35"]
     kept = batches.read_motion(dataclasses.replace(config, exclude_subjects=("35",)))

@@ -23,7 +23,7 @@ from gated_lift.cameras import VirtualCamera, sample_static_camera
 from gated_lift.clips import MotionClip
 from gated_lift.networks import checkpoints
 from gated_lift.occlusion import sample_mask
-from gated_lift.readers import captures
+from gated_lift.readers import captures, motion
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic.detector import DetectorConfig
 from gated_lift.synthetic.views import view
@@ -116,7 +116,7 @@ def read_people(config: EvaluateConfig) -> list[MotionClip]:
     the files, and data without anything to judge.
     """
     check_numbers(config, RULES)
-    clips = [clip for path in config.data for clip in captures.read_captures(path)]
+    clips = motion.read_clips(config.data)
     held = {name for clip in clips for name in clip.subject.split("+")}
     unknown = sorted(set(config.subjects) - held)
     if unknown:

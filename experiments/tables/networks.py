@@ -30,7 +30,7 @@ from experiments.training.configs import (
 )
 from experiments.training.loop import train
 from gated_lift.networks import checkpoints
-from gated_lift.readers import captures
+from gated_lift.readers import motion
 from gated_lift.readers.human36m import read_takes
 from gated_lift.synthetic import moving_pairs
 
@@ -243,7 +243,7 @@ class Laboratory(NamedTuple):
         """The frozen set, built once and then read; its hash is checked either way."""
         kept = self.runs / f"{moving_pairs.EVALUATION_NAME}.npz"
         if not kept.exists():
-            clips = [clip for path in self.data for clip in captures.read_captures(path)]
+            clips = motion.read_clips(self.data)
             with console.status(f"filming {moving_pairs.EVALUATION_NAME}"):
                 moving_pairs.write_pairs(kept, moving_pairs.evaluation_set(clips))
         return moving_pairs.read_pairs(kept)

@@ -16,7 +16,7 @@ from gated_lift.clips import MotionClip, concatenate_people
 from gated_lift.networks.protocol import Lifter, mirror, mirror_mask
 from gated_lift.occlusion import fill, gap_age, sample_training_masks
 from gated_lift.pipeline import screen_focal
-from gated_lift.readers import captures, human36m
+from gated_lift.readers import captures, human36m, motion
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic import generated
 from gated_lift.synthetic.variation import (
@@ -68,7 +68,7 @@ def read_motion(config: TrainConfig) -> tuple[MotionClip, ...]:
     """Training clips: the training split of every file, or generated motion where there is none."""
     if not config.data and config.human36m is None:
         return tuple(generated.crossing_pair(frames=300, fps=FPS, seed=seed) for seed in range(4))
-    clips = [clip for path in config.data for clip in captures.read_captures(path)]
+    clips = motion.read_clips(config.data)
     training, _ = captures.split(clips)
     if config.human36m is not None:
         training += human36m.read_training(config.human36m, config.allow_pickle)
