@@ -16,9 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from rich.console import Console
 from rich.table import Table
 
+from experiments import reporting
+from experiments.commands import run_script
 from gated_lift import Recovery, load_lifter, metrics, recover, solved
 from gated_lift.cameras import HandheldCamera, VirtualCamera, sample_handheld_camera, world_to_camera
 from gated_lift.drawing import pictures, player
@@ -108,7 +109,7 @@ def measure(found: Recovery, seen: View, person: int) -> Errors:
 
 def main() -> None:
     config = tyro.cli(DemoConfig, description=__doc__)
-    console = Console()
+    console = reporting.console()
     with console.status("filming two generated people"):
         scene = film(config)
     found: dict[str, Recovery] = {}
@@ -167,4 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -18,6 +18,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from experiments import reporting
+from experiments.commands import run_script
 from experiments.judging.protocol import network_names
 from experiments.judging.stretches import EvaluateConfig, Row, cut, measure, read_people, rows_of, see
 from experiments.judging.totals import COLUMNS
@@ -90,7 +92,7 @@ def print_table(rows: Sequence[Row], console: Console) -> None:
 
 def main() -> None:
     config = tyro.cli(EvaluateConfig, description=__doc__)
-    console = Console()
+    console = reporting.console()
     names = network_names(config.checkpoint, config.names)
     clips = read_people(config)
     fps = clips[0].fps
@@ -129,4 +131,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

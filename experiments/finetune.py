@@ -28,7 +28,9 @@ import optax
 import tyro
 from rich.console import Console
 
-from experiments import runs
+from experiments import reporting, runs
+from experiments.checks import COUNT, NOT_NEGATIVE, POSITIVE, WHOLE, check_numbers, one_of
+from experiments.commands import run_script
 from experiments.training.batches import (
     SKELETON,
     Bank,
@@ -38,7 +40,7 @@ from experiments.training.batches import (
     make_bank,
     read_motion,
 )
-from experiments.training.configs import PathConfig
+from experiments.training.configs import PATH_RULES, PathConfig
 from experiments.training.loop import State
 from gated_lift import solved
 from gated_lift.drawing import charts
@@ -75,6 +77,17 @@ class FinetuneConfig(PathConfig):
     output: Path = Path("runs/finetune")
     """Run folder: config.json, metrics.jsonl, curves.png, checkpoints/."""
 
+
+RULES = {
+    "loss": one_of("absolute", "relative"),
+    "absolute_weight": NOT_NEGATIVE,
+    "steps": COUNT,
+    "learning_rate": POSITIVE,
+    "warmup_steps": WHOLE,
+    "checkpoint_every": COUNT,
+    "log_every": COUNT,
+    **PATH_RULES,
+}
 
 # ------------------------------------------------------------------------------------------------ loss
 
@@ -169,22 +182,24 @@ def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
 
     Raises ValueError where the output folder holds a run already, and `runs.NonFiniteLossError`.
     """
-    console = console or Console()
+    console = console or reporting.console()
+    check_numbers(config, RULES)
     folder = config.output / "checkpoints"
     runs.check_unused(config.output, "choose another folder")
     loaded = checkpoints.load_lifter(config.checkpoint)
     lifter, variables, origin = loaded.network, loaded.variables, loaded.description
     clips = read_motion(config.as_training())
-    described = runs.as_json(config)
-    runs.write_config(config.output, described)
+    bank = make_bank(clips)
+    described, data = runs.as_json(config), runs.describe_data(bank, config.data)
+    runs.start(config.output, described, data)
     description = {
         "network": checkpoints.describe_lifter(lifter),
         "skeleton": SKELETON.name,
         "view": {"focal": loaded.focal, "turned": loaded.turned},
         "config": described,
+        "data": data,
         "licences": sorted({clip.licence for clip in clips} | set(origin.get("licences", ()))),
     }
-    bank = make_bank(clips)
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, min(config.warmup_steps, config.steps // 2), config.steps
     )
@@ -232,4 +247,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

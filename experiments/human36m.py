@@ -16,8 +16,11 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
+from experiments import reporting
+from experiments.checks import check_numbers
+from experiments.commands import run_script
 from experiments.judging.protocol import network_names
-from experiments.judging.takes import Human36mConfig, Row, join_views, measure, rows_of
+from experiments.judging.takes import RULES, Human36mConfig, Row, join_views, measure, rows_of
 from experiments.reporting import report
 from gated_lift.networks import checkpoints
 from gated_lift.readers.human36m import read_takes, write_cameras
@@ -48,7 +51,8 @@ def write_tables(rows: Sequence[Row], output: Path, console: Console) -> None:
 
 def main() -> None:
     config = tyro.cli(Human36mConfig, description=__doc__)
-    console = Console()
+    console = reporting.console()
+    check_numbers(config, RULES)
     names = network_names(config.checkpoint, config.names)
     takes = read_takes(
         config.positions_3d, config.keypoints_2d, config.cameras, config.allow_pickle, config.subjects
@@ -68,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

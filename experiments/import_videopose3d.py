@@ -10,8 +10,9 @@ import dataclasses
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 
+from experiments import reporting
+from experiments.commands import run_script
 from gated_lift.networks import checkpoints
 from gated_lift.networks.protocol import parameter_count
 from gated_lift.networks.pytorch import import_videopose3d
@@ -35,11 +36,11 @@ def main() -> None:
     lifter, variables, description = loaded.network, loaded.variables, loaded.description
     folder = config.output / "checkpoints"
     checkpoints.save(folder, 0, variables, description)
-    Console().print(
+    reporting.console().print(
         f"{parameter_count(variables):,} weights, receptive field {lifter.receptive_field} frames, "
         f"{lifter.num_joints} joints; wrote {folder}"
     )
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

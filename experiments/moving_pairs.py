@@ -19,15 +19,16 @@ import tyro
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from rich.console import Console
 
+from experiments import reporting
+from experiments.commands import run_script
 from experiments.reporting import markdown, report, show
 from gated_lift.cameras import camera_to_world
 from gated_lift.drawing import pictures
 from gated_lift.drawing.figures import DPI, SMALL, TEXT, TITLE, color_of, save, tidy
 from gated_lift.drawing.scene import Scene, hidden_stretch, runs
 from gated_lift.occlusion import sample_mask
-from gated_lift.readers import captures
+from gated_lift.readers import captures, motion
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic import moving_pairs
 from gated_lift.synthetic.moving_pairs import EVALUATION, EVALUATION_NAME, MovingPair
@@ -282,8 +283,8 @@ def draw(pairs: Sequence[MovingPair], path: Path) -> Path:
 
 def run(config: MovingPairsConfig) -> Sequence[MovingPair]:
     """Builds the set, writes and draws it, and prints its tables."""
-    console = Console()
-    clips = [clip for path in config.data for clip in captures.read_captures(path)]
+    console = reporting.console()
+    clips = motion.read_clips(config.data)
     if config.split == "evaluation":
         pairs, name = moving_pairs.evaluation_set(clips), EVALUATION_NAME
     else:
@@ -326,4 +327,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,10 +1,22 @@
-"""Tables for the terminal and for documents, of one list of rows."""
+"""Consoles, and tables for the terminal and for documents, of one list of rows."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+# Characters: no table is as wide.
+UNBOUNDED = 10_000
+
+
+def console() -> Console:
+    """A console on standard output, as wide as the terminal. Into a pipe or a file, where there is none,
+    lines are as long as what is printed, so that nothing of a table is cut. ``COLUMNS`` overrides both.
+    """
+    found = Console()
+    return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=UNBOUNDED)
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], names: int) -> list[str]:

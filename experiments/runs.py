@@ -5,17 +5,19 @@ metrics.jsonl  {"step": 50, "loss": 0.01, ..., "steps_per_second": 12.3, "time":
 checkpoints/   of `gated_lift.networks.checkpoints`
 """
 
+import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -23,6 +25,7 @@ from gated_lift.networks import checkpoints
 from gated_lift.readers.json_file import read_lines, read_object
 
 CONFIG = "config.json"
+DATA = "data.json"
 LOG = "metrics.jsonl"
 
 
@@ -44,10 +47,11 @@ def as_json(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def write_config(output: Path, described: Mapping[str, Any]) -> None:
-    """Makes the run folder, with the configuration in it."""
+def start(output: Path, described: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    """Makes the run folder, with the configuration and the data's description in it."""
     output.mkdir(parents=True, exist_ok=True)
     (output / CONFIG).write_text(json.dumps(described, indent=1) + "\n")
+    (output / DATA).write_text(json.dumps(data, indent=1) + "\n")
 
 
 def check_same_config(
@@ -79,6 +83,41 @@ def _filled(stored: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str,
         if isinstance(default, Mapping) and isinstance(stored.get(name), Mapping)
     }
     return {**defaults, **stored, **both}
+
+
+def describe_data(arrays: NamedTuple, files: Sequence[Path]) -> dict[str, Any]:
+    """What a run draws from, as JSON values: its files' names, and the shape and sha256 of every array."""
+    described = {}
+    for name, values in arrays._asdict().items():
+        array = np.ascontiguousarray(values)
+        digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode() + array.tobytes()).hexdigest()
+        described[name] = {"shape": list(array.shape), "sha256": digest}
+    return {"files": [path.name for path in files], "arrays": described}
+
+
+def check_same_data(output: Path, data: Mapping[str, Any]) -> None:
+    """Raises ValueError where the run in ``output`` began with other data (`describe_data`), and names what
+    differs. Files of another name that hold the same are the same data.
+    """
+    path = output / DATA
+    if not path.exists():
+        return
+    before = json.loads(path.read_text())
+    old, new = before["arrays"], data["arrays"]
+    differing = [
+        f"{name} {old.get(name, {}).get('shape')} there and {new.get(name, {}).get('shape')} here"
+        for name in sorted(set(old) | set(new))
+        if old.get(name) != new.get(name)
+    ]
+    if differing:
+        raise ValueError(
+            f"resume: {path} tells of other data: {'; '.join(differing)}; files {_names(before)} there and "
+            f"{_names(data)} here: resume with the run's own files, or start a run in another output folder"
+        )
+
+
+def _names(data: Mapping[str, Any]) -> str:
+    return ", ".join(data["files"]) or "none"
 
 
 def check_unused(output: Path, mend: str) -> None:

@@ -21,7 +21,8 @@ import numpy as np
 import optax
 from rich.console import Console
 
-from experiments import runs
+from experiments import reporting, runs
+from experiments.checks import COUNT, POSITIVE, check_numbers
 from experiments.training.batches import (
     SKELETON,
     Batch,
@@ -30,7 +31,7 @@ from experiments.training.batches import (
     make_bank,
     read_motion,
 )
-from experiments.training.configs import PathConfig
+from experiments.training.configs import PATH_RULES, PathConfig
 from gated_lift import solved
 from gated_lift.metrics import root_error
 from gated_lift.networks import checkpoints, weights
@@ -56,6 +57,9 @@ class TuneConfig(PathConfig):
     """Of the logarithms, at its greatest, from which it falls to zero along half a cosine."""
     output: Path = Path("runs/tune_solve")
     """Run folder: config.json, metrics.jsonl, solve.json."""
+
+
+RULES = {"steps": COUNT, "learning_rate": POSITIVE, **PATH_RULES}
 
 
 class Logarithms(NamedTuple):
@@ -115,13 +119,14 @@ def tune(config: TuneConfig, console: Console | None = None) -> Path:
 
     Raises `runs.NonFiniteLossError`.
     """
-    console = console or Console()
+    check_numbers(config, RULES)
+    console = console or reporting.console()
     loaded = checkpoints.load_lifter(config.checkpoint)
     lifter, variables = loaded.network, loaded.variables
     training = config.as_training()
     clips = read_motion(training)
     bank = make_bank(clips)
-    runs.write_config(config.output, runs.as_json(config))
+    runs.start(config.output, runs.as_json(config), runs.describe_data(bank, config.data))
     optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
     begin = Logarithms(jnp.float32(0), jnp.float32(0), jnp.zeros(SKELETON.num_joints))
 

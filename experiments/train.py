@@ -16,6 +16,7 @@ the newest checkpoint stopped. On a pod, start the same command on every host wi
 import jax
 import tyro
 
+from experiments.commands import run_script
 from experiments.training.configs import CONFIGS
 from experiments.training.loop import train
 
@@ -28,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

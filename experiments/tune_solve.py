@@ -16,6 +16,7 @@ for a smoke test, not for results.
 
 import tyro
 
+from experiments.commands import run_script
 from experiments.solve_weights import TuneConfig, tune
 
 
@@ -24,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

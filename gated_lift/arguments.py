@@ -81,7 +81,7 @@ def read_arguments(
     keypoints, occluded = array(keypoints), array(occluded)
     check_keypoints(keypoints, occluded, lifter.network.num_joints)
     *people, frames, joints, _ = keypoints.shape
-    dtype = jnp.promote_types(keypoints.dtype, jnp.float32)
+    dtype = np.promote_types(keypoints.dtype, np.float32)
     count = math.prod(people)
     if confidence is not None:
         confidence = array(confidence)
@@ -96,7 +96,9 @@ def read_arguments(
         occluded.reshape(count, frames, joints),
         confidence,
         _read_camera(camera, tuple(people), frames, dtype, array),
-        None if extrinsics is None else _read_extrinsics(extrinsics, tuple(people), frames, dtype, array),
+        None
+        if extrinsics is None
+        else _read_extrinsics(Extrinsics(*extrinsics), tuple(people), frames, dtype, array),
         tuple(people),
         traced,
     )

@@ -193,9 +193,10 @@ def recover(
         laid_out, run = _padded(given, frames if trajectory.window else None), _compiled
     padded_frames = laid_out.keypoints.shape[1]
     rate = float(fps)
+    without_numbers: dict[str, Any] = dict.fromkeys(NUMBERS)
     options = Options(
         lifter=without_weights(lifter),
-        trajectory=trajectory._replace(**dict.fromkeys(NUMBERS)),
+        trajectory=trajectory._replace(**without_numbers),
         network_frames=None
         if rate == lifter.network.fps
         else network_frames(padded_frames, rate, lifter.network.fps),
@@ -241,16 +242,16 @@ def _with_lifted_spreads(numbers: dict[str, Any]) -> dict[str, Any]:
     return numbers | {"keypoint_std": LIFTED_KEYPOINT_STD, "size_std": LIFTED_SIZE_STD}
 
 
-def solved(status: Int[Array | np.ndarray, "*people"]) -> Bool[Array | np.ndarray, "*people"]:
-    """True for people whose path can be used: the solve converged or ran out of steps while improving, also
-    where part of the body was never seen (PARTLY_SEEN). People who do not fit their keypoints (MISFIT) have a
-    path that is not to be believed.
+def solved(status: Int[Array | np.ndarray, "*people"]) -> Any:
+    """(...) booleans: True for people whose path can be used: the solve converged or ran out of steps while
+    improving, also where part of the body was never seen (PARTLY_SEEN). People who do not fit their keypoints
+    (MISFIT) have a path that is not to be believed.
     """
     return (status <= int(Status.MAX_STEPS)) | (status == int(Status.PARTLY_SEEN))
 
 
-def has_path(status: Int[Array | np.ndarray, "*people"]) -> Bool[Array | np.ndarray, "*people"]:
-    """True for people who have joints and a path, believable or not; all others are NaN."""
+def has_path(status: Int[Array | np.ndarray, "*people"]) -> Any:
+    """(...) booleans: True for people who have joints and a path, believable or not; all others are NaN."""
     return solved(status) | (status == int(Status.MISFIT))
 
 
@@ -299,7 +300,7 @@ def _recover(options: Options, inputs: Inputs) -> Found:
         rotation, position = (jnp.asarray(values) for values in extrinsics)
         extrinsics = Extrinsics(late(rotation, rotation.ndim - 3), late(position, position.ndim - 2))
     config = options.trajectory._replace(**inputs.numbers)
-    solution: TrajectorySolution = solve_trajectory(
+    solution = solve_trajectory(
         poses,
         late(keypoints),
         late(occluded),

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from experiments.training import batches, loop
-from experiments.training.configs import SMOKE, Network
+from experiments.training.configs import OURS, SMOKE
 from gated_lift.occlusion import MaskDistribution
 from gated_lift.skeleton import H36M_17
 from gated_lift.synthetic import generated
@@ -15,7 +15,7 @@ from gated_lift.synthetic import generated
 UNMASKED = MaskDistribution(masked_share=0.0, kernel_frames=(1,))
 TINY = dataclasses.replace(
     SMOKE,
-    network=Network(channels=8, filter_widths=(3, 3)),
+    network=OURS.replace(channels=8, filter_widths=(3, 3)),
     masks=MaskDistribution(1.0, (0.5, 0.5), (5,), 0.0),
     epochs=12,
     batch_frames=64,

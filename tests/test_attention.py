@@ -10,9 +10,10 @@ from lifter_oracle import ages, framed, random_variables
 from overfit import learn
 from window_clips import abstract, clip
 
-from experiments.training.configs import ATTENTION, AttentionNetwork
+from experiments.training.configs import ATTENTION
 from gated_lift.networks.attention import AttentionLifter
 from gated_lift.networks.protocol import Lifter, lift_clip, mirror, mirror_mask, parameter_count
+from gated_lift.networks.settings import settings_of
 from gated_lift.occlusion import fill_gaps, frame_times, gap_age
 from gated_lift.skeleton import H36M_17
 
@@ -228,7 +229,7 @@ def test_bad_input_is_named():
             lift_clip(LIFTER.clone(slide=slide), VARIABLES, keypoints, occluded, H36M_17)
     for settings, message in (
         ({"patch": 5}, "patch is 5 and window 12: choose patch to divide window"),
-        ({"patch": 0}, "patch is 0 and window 12: choose patch to divide window"),
+        ({"patch": 0}, "patch is 0: give a whole number, 1 or more"),
         ({"heads": 3}, "heads is 3 and channels 8: choose heads to divide channels"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -239,7 +240,7 @@ def test_bad_input_is_named():
 
 
 def test_eight_clips_are_learnt(monkeypatch):
-    network = AttentionNetwork(window=6, channels=16, heads=2, depth=1)
+    network = settings_of(AttentionLifter, window=6, channels=16, heads=2, depth=1, slide=3)
     config = dataclasses.replace(ATTENTION, network=network, chunk_frames=6)
     first, last = learn(config, 60, 1e-2, monkeypatch)
     assert first > 0.05 and last < 0.2 * first

@@ -11,7 +11,7 @@ from drawn import CLIP, TINY, UNMASKED, draw, draw_placed
 from silent_detector import SILENT
 
 from experiments.training import batches, loop
-from experiments.training.configs import Network
+from experiments.training.configs import OURS
 from gated_lift.cameras import VirtualCamera
 from gated_lift.occlusion import gap_age
 from gated_lift.skeleton import H36M_17
@@ -106,7 +106,7 @@ def test_masks_hide_and_gaps_are_filled():
 
 
 def test_zeroed_gaps_are_zero():
-    config = dataclasses.replace(TINY, network=dataclasses.replace(TINY.network, fill="zero"))
+    config = dataclasses.replace(TINY, network=TINY.network.replace(fill="zero"))
     batch, filled = draw(config), draw()
     np.testing.assert_array_equal(batch.occluded, filled.occluded)
     np.testing.assert_allclose(batch.target, filled.target, atol=1e-6)  # two programs round differently
@@ -154,7 +154,7 @@ def test_roots_are_seen_by_one_focal_length(monkeypatch):
         lambda *_: (placed[0]._replace(keypoints=seen), placed[1]._replace(camera=lenses)),
     )
     camera = VirtualCamera(focal=(800.0, 1600.0))
-    config = dataclasses.replace(CLEAN, network=Network(target="root"), camera=camera)
+    config = dataclasses.replace(CLEAN, network=OURS.replace(target="root"), camera=camera)
     batch = batches.draw_batch(None, None, loop.make_lifter(config), config, 256)
     np.testing.assert_allclose(batch.keypoints, placed[0].keypoints * (1200 / 1145), rtol=1e-5)
     np.testing.assert_array_equal(batch.target, placed[1].root[:, :, None])
@@ -174,7 +174,7 @@ def test_windows_are_decided_by_the_key():
 def test_motion_comes_from_the_training_split(monkeypatch):
     halves = {"02": "validation", "16": "train", "35": "train", "18": "test"}
     clips = [CLIP._replace(subject=subject, split=half) for subject, half in halves.items()]
-    monkeypatch.setattr(batches.captures, "read_captures", lambda path: tuple(clips))
+    monkeypatch.setattr(batches.motion, "read_clips", lambda paths: tuple(clips))
     config = dataclasses.replace(TINY, data=(Path("a.npz"),))
     assert [clip.subject for clip in batches.read_motion(config)] == ["16", "35"]
     kept = batches.read_motion(dataclasses.replace(config, exclude_subjects=("35",)))

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.benchmark.training import forward_flops
 from experiments.training import loop
-from experiments.training.configs import PAPER, Network, TrainConfig
+from experiments.training.configs import OURS, PAPER, TrainConfig
 
 
 def layer_flops(widths, channels, inputs, outputs, stride):
@@ -28,7 +28,7 @@ def layer_flops(widths, channels, inputs, outputs, stride):
 @pytest.mark.parametrize(("outputs", "stride"), [(1, 27), (8, 9), (4, 1)])
 def test_the_forward_pass_of_a_plain_network_is_counted(outputs, stride):
     """Within 5 % of its convolutions: the rest is batch norm, ReLU and the person's frame."""
-    lifter = loop.make_lifter(TrainConfig(network=Network(gating="none", channels=512)))
+    lifter = loop.make_lifter(TrainConfig(network=OURS.replace(gating="none", channels=512)))
     expected = layer_flops((3, 3, 3), 512, 2 * 17 + 3, outputs, stride)
     assert forward_flops(lifter, outputs, stride) == pytest.approx(expected, rel=0.05)
 

@@ -59,6 +59,16 @@ def test_weights_come_back_bit_for_bit(tmp_path):
     )
 
 
+def test_other_weights_have_another_fingerprint(tmp_path):
+    for name, seed in (("a", 0), ("b", 1)):
+        checkpoints.save(tmp_path / name, 7, weights(seed), DESCRIPTION)
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    first, second, copied = (checkpoints.fingerprint(tmp_path / name) for name in ("a", "b", "copy"))
+    assert first == copied != second and len(first) == 64
+    with pytest.raises(ValueError, match="holds no complete step"):
+        checkpoints.fingerprint(tmp_path / "nothing")
+
+
 @pytest.mark.parametrize(
     "lifter",
     [

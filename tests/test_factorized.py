@@ -13,9 +13,10 @@ from lifter_oracle import EPSILON, random_variables
 from overfit import learn
 from window_clips import abstract, clip
 
-from experiments.training.configs import LIN, FactorizedNetwork
+from experiments.training.configs import LIN
 from gated_lift.networks.factorized import FactorizedLifter, cosine_bases
 from gated_lift.networks.protocol import lift_clip, mirror, mirror_mask, parameter_count
+from gated_lift.networks.settings import settings_of
 from gated_lift.occlusion import fill_gaps
 from gated_lift.skeleton import H36M_17
 
@@ -202,8 +203,8 @@ def test_statistics_are_of_the_training_frames():
 
 
 def test_eight_clips_are_learnt(monkeypatch):
-    network = FactorizedNetwork(
-        window=12, bases=4, features=8, hidden=16, feature_dropout=0.0, hidden_dropout=0.0
+    network = settings_of(
+        FactorizedLifter, window=12, bases=4, features=8, hidden=16, feature_dropout=0.0, hidden_dropout=0.0
     )
     config = dataclasses.replace(LIN, network=network, chunk_frames=12)
     first, last = learn(config, 80, 2e-2, monkeypatch)

@@ -125,3 +125,20 @@ def test_a_run_writes_what_evaluate_reads(surroundings, tmp_path):
     assert not np.array_equal(trained["params"]["head"]["bias"], variables["params"]["head"]["bias"])
     with pytest.raises(ValueError, match="holds a finished or stopped run: choose another folder"):
         finetune.finetune(config, console)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"steps": 0}, "steps is 0: give a whole number, 1 or more"),
+        ({"loss": "both"}, "loss is both: choose one of absolute, relative"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan: give a finite number above 0"),
+        ({"checkpoint_every": 0}, "checkpoint_every is 0"),
+        ({"absolute_weight": -1.0}, "absolute_weight is -1.0: give zero or more"),
+    ],
+)
+def test_settings_out_of_range_are_refused_first(changes, match, tmp_path):
+    config = dataclasses.replace(CONFIG, checkpoint=tmp_path / "none", output=tmp_path / "run", **changes)
+    with pytest.raises(ValueError, match=match):
+        finetune.finetune(config)
+    assert not config.output.exists()

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from experiments.training import batches, loop, recorded
-from experiments.training.configs import SMOKE, Network
+from experiments.training.configs import OURS, SMOKE
 from gated_lift.cameras import VirtualCamera, normalize_screen
 from gated_lift.networks import checkpoints
 from gated_lift.occlusion import MaskDistribution
@@ -42,7 +42,7 @@ def takes(folder):
 
 TINY = dataclasses.replace(
     SMOKE,
-    network=Network(channels=8, filter_widths=(3, 3)),
+    network=OURS.replace(channels=8, filter_widths=(3, 3)),
     masks=MaskDistribution(1.0, (0.5, 0.5), (5,), 0.0),
     epochs=0.05,
     batch_frames=64,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from damage import outcomes
 from rich.console import Console
@@ -90,13 +91,33 @@ def test_damaged_runs_are_read_or_refused(tmp_path):
 
 
 def test_other_settings_are_named(tmp_path):
-    runs.write_config(tmp_path / "run", {"seed": 0, "network": {"channels": 8}, "output": "a"})
+    described = {"seed": 0, "network": {"channels": 8}, "output": "a"}
+    runs.start(tmp_path / "run", described, {})
     defaults = {"loss": "squared", "network": {"channels": 256, "target": "pose"}}
     here = {"seed": 0, "loss": "squared", "network": {"channels": 8, "target": "pose"}, "output": "b"}
     runs.check_same_config(tmp_path / "run", here, defaults, {"output"})
     runs.check_same_config(tmp_path / "nothing", here, defaults, {"output"})
     with pytest.raises(ValueError, match=r"config.json has another seed, loss: resume with the settings"):
         runs.check_same_config(tmp_path / "run", here | {"seed": 1, "loss": "l1"}, defaults, {"output"})
+
+
+class Bank(NamedTuple):
+    poses: np.ndarray
+    first: jnp.ndarray
+
+
+def test_data_is_told_by_its_arrays(tmp_path):
+    bank = Bank(np.arange(6.0), jnp.arange(3))
+    told = runs.describe_data(bank, [Path("somewhere/a.npz")])
+    assert told["files"] == ["a.npz"] and told["arrays"]["first"]["shape"] == [3]
+    runs.start(tmp_path, {}, told)
+    runs.check_same_data(tmp_path, json.loads(json.dumps(told)) | {"files": ["renamed.npz"]})
+    runs.check_same_data(tmp_path / "older", told)
+    for other in (bank.poses + 1e-9, bank.poses.reshape(2, 3), bank.poses.astype(np.float32)):
+        found = runs.describe_data(bank._replace(poses=other), [Path("b.npz")])
+        assert found["arrays"]["first"] == told["arrays"]["first"]
+        with pytest.raises(ValueError, match=r"other data: poses .* a.npz there and b.npz here: resume"):
+            runs.check_same_data(tmp_path, found)
 
 
 def test_numbers_that_are_not_finite_are_refused():

@@ -18,13 +18,19 @@ SCRIPTS = {
 SEVERAL = ("benchmark", "trajectory")
 
 
+def path_of(script):
+    alone = ROOT / "experiments" / f"{script}.py"
+    return alone if alone.exists() else ROOT / "experiments" / script / "__main__.py"
+
+
+def module_of(script):
+    return importlib.import_module(".".join(path_of(script).relative_to(ROOT).with_suffix("").parts))
+
+
 def help_of(monkeypatch, capsys, script, *words):
-    name = f"experiments.{script}"
-    if (ROOT / "experiments" / script / "__main__.py").exists():
-        name += ".__main__"
     monkeypatch.setattr(sys, "argv", [script, *words, "--help"])
     with pytest.raises(SystemExit) as left:
-        importlib.import_module(name).main()
+        module_of(script).main()
     assert left.value.code == 0
     return capsys.readouterr().out
 
@@ -34,8 +40,7 @@ def test_every_script_explains_itself(script, monkeypatch, capsys):
     text = help_of(monkeypatch, capsys, script)
     assert script in text or "--" in text
     if script in SEVERAL:
-        commands = importlib.import_module(f"experiments.{script}.__main__").COMMANDS
-        for command in commands:
+        for command in module_of(script).COMMANDS:
             assert command in text
             assert "--" in help_of(monkeypatch, capsys, script, command)
 
@@ -45,3 +50,22 @@ def test_documents_name_scripts_that_are_there():
         found for path in DOCUMENTS for found in re.findall(r"python -m experiments\.(\w+)", path.read_text())
     }
     assert {"train", "evaluate", "tables"} <= named <= SCRIPTS
+
+
+def test_documents_name_settings_that_are_there(monkeypatch, capsys):
+    known = set()
+    for script in SCRIPTS:
+        module = module_of(script)
+        commands = getattr(module, "COMMANDS", None) or getattr(module, "CONFIGS", None) or ("",)
+        for command in commands:
+            text = help_of(monkeypatch, capsys, script, *command.split())
+            known |= set(re.findall(r"--[a-z][\w.-]*", text))
+    for path in DOCUMENTS:
+        if path.suffix == ".md":
+            named = set(re.findall(r"(?<![\w-])--[a-z][\w.-]*\w", path.read_text()))
+            assert named <= known, path.name
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS))
+def test_scripts_start_in_the_one_way(script):
+    assert path_of(script).read_text().endswith('if __name__ == "__main__":\n    run_script(main)\n')

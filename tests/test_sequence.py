@@ -10,10 +10,11 @@ from lifter_oracle import random_variables, sigmoid
 from overfit import learn
 from window_clips import abstract, clip
 
-from experiments.training.configs import HOSSAIN, SequenceNetwork
+from experiments.training.configs import HOSSAIN
 from gated_lift import pipeline
 from gated_lift.networks.protocol import lift_clip, parameter_count
 from gated_lift.networks.sequence import NormalizedLSTM, SequenceLifter, smoothness_weights
+from gated_lift.networks.settings import settings_of
 from gated_lift.occlusion import fill_gaps
 from gated_lift.skeleton import H36M_17
 from solvers import Camera
@@ -205,7 +206,7 @@ def test_statistics_are_of_offsets_from_the_root():
 
 
 def test_eight_clips_are_learnt(monkeypatch):
-    network = SequenceNetwork(channels=24, window=3, dropout=0.0)
+    network = settings_of(SequenceLifter, channels=24, window=3, dropout=0.0)
     config = dataclasses.replace(HOSSAIN, network=network, chunk_frames=3)
     first, last = learn(config, 80, 2e-2, monkeypatch)
     assert first > 0.05 and last < 0.2 * first

@@ -92,6 +92,13 @@ def test_a_step_places_its_people_better(tmp_path, error_of, joints):
     assert EvaluateConfig((), (), solve=tmp_path / "solve.json").solve is not None
 
 
+def test_settings_out_of_range_are_refused_first(tmp_path):
+    for name, value in (("steps", 0), ("windows", 0), ("learning_rate", 0.0), ("seed", -1)):
+        with pytest.raises(ValueError, match=f"{name} is {value}: give"):
+            tune(TuneConfig(**{name: value}, checkpoint=tmp_path / "none", output=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_slope_is_that_of_finite_differences_and_the_unseen_count_for_nothing():
     """Two people whose lifted wrists are off; one of them is never seen."""
     rng = np.random.default_rng(3)

@@ -121,6 +121,14 @@ def test_subjects_are_chosen(files):
         chosen(subjects=("16", "99"))
 
 
+def test_settings_out_of_range_are_refused_first(tmp_path):
+    missing = tmp_path / "missing"
+    for changes in ({"ratios": (0.5, 1.5)}, {"ratios": ()}, {"kernel_frames": (0,)}, {"batch_people": 0}):
+        (name,) = changes
+        with pytest.raises(ValueError, match=rf"^{name} is .*give"):
+            read_people(config_for(missing, **changes))
+
+
 def test_data_without_anything_to_judge_is_refused(files, tmp_path):
     training = write(tmp_path / "training.npz", subjects=("16", "35", "36"))
     with pytest.raises(

@@ -9,7 +9,7 @@ import pytest
 from lifter_oracle import lift, random_variables
 from overfit import learn
 
-from experiments.training.configs import TRAJECTORY, Network
+from experiments.training.configs import OURS, TRAJECTORY
 from gated_lift.networks.protocol import (
     check_keypoints,
     check_values,
@@ -394,7 +394,14 @@ def test_a_network_for_the_root_answers_with_one_point():
 
 
 def test_the_root_is_learnt_from_eight_clips(monkeypatch):
-    network = Network("none", 16, (3, 3), framing="screen", fade_seconds=(), target="root")
+    network = OURS.replace(
+        gating="none",
+        channels=16,
+        filter_widths=(3, 3),
+        framing="screen",
+        fade_seconds=(),
+        target="root",
+    )
     config = dataclasses.replace(TRAJECTORY, network=network)
     first, last = learn(config, 100, 2e-2, monkeypatch)
     assert first > 4.0 and last < 0.1 * first

@@ -13,7 +13,7 @@ from experiments.benchmark.elimination import EliminationBenchmark, run_eliminat
 from experiments.benchmark.streaming import StreamingBenchmark, run_streaming
 from experiments.benchmark.training import TrainingBenchmark, run_training
 from experiments.benchmark.trajectory import TrajectoryBenchmark, run_trajectory
-from experiments.commands import run_command
+from experiments.commands import run_command, run_script
 
 COMMANDS: dict[str, tuple[type, Callable]] = {
     "trajectory": (TrajectoryBenchmark, run_trajectory),
@@ -28,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

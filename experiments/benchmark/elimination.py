@@ -8,9 +8,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from experiments import reporting
 from experiments.benchmark.rivals import CENTER, FOCAL, walking_people
 from experiments.benchmark.timing import Timing, measure, write_markdown
 from solvers import Camera
@@ -90,7 +90,7 @@ def run_elimination(config: EliminationBenchmark) -> list[list[str]]:
     columns = ["frames", "people", "elimination", "segments", "compilation", "median", "against sequential"]
     columns.append("off float64 by")
     rows: list[list[str]] = []
-    console = Console()
+    console = reporting.console()
 
     def solve(problem: ChainRows, lengths: tuple[int, ...]) -> jax.Array:
         return back_substitute(factor_segments(problem, lengths), len(problem.own))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from experiments import reporting
 from experiments.benchmark.rivals import CENTER, FOCAL, JOINTS, walking_people
 from experiments.benchmark.timing import measure, write_markdown
 from solvers import Camera, TrajectoryConfig, feed, solve_trajectory, start_stream
@@ -39,7 +39,7 @@ def run_streaming(config: StreamingBenchmark) -> list[list[str]]:
     columns = ["people", "lag", "compilation", "median", "95th percentile", "first quarter", "last quarter"]
     columns += ["steps", "against the whole window"]
     rows: list[list[str]] = []
-    console = Console()
+    console = reporting.console()
     camera = Camera((FOCAL, FOCAL), tuple(CENTER))
     settings = TrajectoryConfig(*config.weights, loss=config.loss, max_steps=config.max_steps)
     for people in sorted(config.people):

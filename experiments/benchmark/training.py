@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from rich.console import Console
 from rich.table import Table
 
+from experiments import reporting
 from experiments.benchmark.timing import write_markdown
 from experiments.training import batches, loop
-from experiments.training.configs import Network, TrainConfig
+from experiments.training.configs import OURS, TrainConfig
 from gated_lift.networks.temporal import TemporalLifter
 
 
@@ -59,11 +59,13 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
         "of the peak",
     ]
     rows = []
-    console = Console()
+    console = reporting.console()
     for chunk, stride in config.chunks:
         plain = 0.0
         for gating in ("none", "single_stream", "two_stream"):
-            network = Network(gating=gating, channels=config.channels, filter_widths=config.filter_widths)
+            network = OURS.replace(
+                gating=gating, channels=config.channels, filter_widths=config.filter_widths
+            )
             settings = TrainConfig(
                 network=network,
                 chunk_frames=chunk,

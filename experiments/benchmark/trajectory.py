@@ -5,9 +5,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from experiments import reporting
 from experiments.benchmark.rivals import CONTESTANTS, OURS, cost_of, walking_people
 from experiments.benchmark.timing import Timing, measure, write_markdown
 
@@ -42,7 +42,7 @@ def run_trajectory(config: TrajectoryBenchmark) -> list[list[str]]:
     ]
     rows: list[list[str]] = []
     known: dict[tuple[str, int, int], float] = {}
-    console = Console()
+    console = reporting.console()
     for people in sorted(config.people):
         for frames in sorted(config.frames):
             clip = walking_people(people, frames, config.seed)

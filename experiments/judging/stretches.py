@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from experiments.checks import COUNT, SEED, SHARE, VIEW_RULES, check_numbers, each
 from experiments.judging.protocol import ask, ask_root, judge, mask_key, place_by
 from experiments.judging.totals import COLUMNS, METRICS, Condition, Label, Totals, condition_grid, mean_error
 from experiments.solve_weights import load_solve
@@ -21,7 +22,7 @@ from gated_lift.cameras import VirtualCamera, sample_static_camera
 from gated_lift.clips import MotionClip
 from gated_lift.networks import checkpoints
 from gated_lift.occlusion import sample_mask
-from gated_lift.readers import captures
+from gated_lift.readers import captures, motion
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic.detector import DetectorConfig
 from gated_lift.synthetic.views import view
@@ -60,6 +61,15 @@ class EvaluateConfig:
     """People lifted and placed at once; only memory depends on it."""
     output: Path = Path("runs/evaluate")
     """Folder for rows.json, table.md and pa_mpjpe.png."""
+
+
+RULES = {
+    "ratios": each(SHARE),
+    "kernel_frames": each(COUNT),
+    "seed": SEED,
+    "batch_people": COUNT,
+    **VIEW_RULES,
+}
 
 
 class Stretches(NamedTuple):
@@ -101,7 +111,11 @@ class Row(NamedTuple):
 
 
 def read_people(config: EvaluateConfig) -> list[MotionClip]:
-    clips = [clip for path in config.data for clip in captures.read_captures(path)]
+    """The clips to judge on. Raises ValueError for settings out of range (`RULES`), subjects that are not in
+    the files, and data without anything to judge.
+    """
+    check_numbers(config, RULES)
+    clips = motion.read_clips(config.data)
     held = {name for clip in clips for name in clip.subject.split("+")}
     unknown = sorted(set(config.subjects) - held)
     if unknown:

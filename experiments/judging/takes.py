@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from experiments.checks import COUNT, SEED, SHARE, each
 from experiments.judging.protocol import ask, ask_root, judge, mask_key, place_by
 from experiments.judging.totals import METRICS, Label, Totals, condition_grid, mean_error
 from gated_lift.networks import checkpoints
@@ -54,6 +55,9 @@ class Human36mConfig:
     trajectory: TrajectoryConfig = dataclasses.field(default_factory=TrajectoryConfig)
     output: Path = Path("runs/human36m")
     """Folder for rows.json, a table a metric (.md), and the cameras as --cameras takes them (.json)."""
+
+
+RULES = {"ratios": each(SHARE), "kernel_frames": each(COUNT), "seed": SEED}
 
 
 class Take(NamedTuple):

@@ -19,6 +19,8 @@ from typing import Literal, get_args
 import tyro
 from rich.console import Console
 
+from experiments import reporting
+from experiments.commands import run_script
 from experiments.tables import figures, layouts
 from experiments.tables.networks import (
     ABLATIONS,
@@ -112,7 +114,7 @@ def make(table: Name, config: TablesConfig, console: Console) -> None:
 
 def main() -> None:
     config = tyro.cli(TablesConfig, description=__doc__)
-    console = Console()
+    console = reporting.console()
     if config.human36m.positions_3d and config.table not in ("II", "III", "IV", "runs", "kernels"):
         raise ValueError(
             f"table {config.table} needs the captures: on Human3.6M make II, III, IV, runs or kernels"
@@ -125,4 +127,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -22,15 +22,15 @@ from experiments.training.configs import (
     ATTENTION,
     HOSSAIN,
     LIN,
+    OURS,
     SMALL,
     TRAJECTORY,
     VARIED,
-    Network,
     TrainConfig,
 )
 from experiments.training.loop import train
 from gated_lift.networks import checkpoints
-from gated_lift.readers import captures
+from gated_lift.readers import motion
 from gated_lift.readers.human36m import read_takes
 from gated_lift.synthetic import moving_pairs
 
@@ -51,7 +51,7 @@ def _unmasked(config: TrainConfig) -> TrainConfig:
     return replace(config, masks=config.masks._replace(masked_share=0.0))
 
 
-_PLAIN = replace(SMALL, network=Network(gating="none"), loss="distance")
+_PLAIN = replace(SMALL, network=OURS.replace(gating="none"), loss="distance")
 
 # The rivals as the paper feeds them (trained without occlusion, gaps interpolated), and trained on our masks;
 # a rival that is younger than the paper; the paper's network, with what it reads as written and as we feed
@@ -80,7 +80,7 @@ _LONGER = replace(ABLATION, epochs=16, learning_rate_decay=0.84)
 
 
 def _changed(**changes) -> TrainConfig:
-    return replace(_LONGER, network=Network(channels=128, **changes))
+    return replace(_LONGER, network=OURS.replace(channels=128, **changes))
 
 
 def _masked(**changes) -> TrainConfig:
@@ -106,7 +106,10 @@ ABLATIONS = {
     "plain_halves_turned": (
         "no mask, halves and turns",
         replace(
-            _LONGER, network=Network(channels=128, gating="none"), recombined_share=0.5, turned_share=0.5
+            _LONGER,
+            network=OURS.replace(channels=128, gating="none"),
+            recombined_share=0.5,
+            turned_share=0.5,
         ),
     ),
     "distance": ("a distance for a loss", replace(_LONGER, loss="distance")),
@@ -163,7 +166,7 @@ def ensure_trained(config: TrainConfig, folder: Path, resume: bool, console: Con
     finished = folder / "checkpoints"
     if resume and (folder / "curves.png").exists() and checkpoints.newest_step(finished) is not None:
         return finished
-    console.rule(f"training {folder.name}")
+    console.print(f"[bold]training {folder.name}[/bold]")
     return train(replace(config, output=folder, resume=resume), console)
 
 
@@ -240,7 +243,7 @@ class Laboratory(NamedTuple):
         """The frozen set, built once and then read; its hash is checked either way."""
         kept = self.runs / f"{moving_pairs.EVALUATION_NAME}.npz"
         if not kept.exists():
-            clips = [clip for path in self.data for clip in captures.read_captures(path)]
+            clips = motion.read_clips(self.data)
             with console.status(f"filming {moving_pairs.EVALUATION_NAME}"):
                 moving_pairs.write_pairs(kept, moving_pairs.evaluation_set(clips))
         return moving_pairs.read_pairs(kept)
@@ -308,12 +311,15 @@ def _judged(
     what: str,
     measure: Callable[[list[checkpoints.LoadedLifter]], Totals],
 ) -> Totals:
-    """Errors of the config's network, kept beside its checkpoints."""
+    """Errors of the config's network, kept beside its checkpoints as long as the weights, those of the solve
+    included, and the settings are the same.
+    """
     kept = config.checkpoint[0].parent / f"{what}.npz"
     settings = kept.with_suffix(".json")
     paths = [path for path in (*config.checkpoint, root_network) if path]
-    steps = [checkpoints.newest_step(path) for path in paths]
-    described = json.dumps(as_json(config) | {"steps": steps}, indent=1)
+    weights = [checkpoints.fingerprint(path) for path in paths]
+    solve = config.solve.read_text() if isinstance(config, EvaluateConfig) and config.solve else None
+    described = json.dumps(as_json(config) | {"weights": weights, "solve_weights": solve}, indent=1)
     if kept.exists() and settings.exists() and settings.read_bytes() == described.encode():
         return load_totals(kept)
     found = measure([checkpoints.load_lifter(path) for path in paths])

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.draws import named_key
 from experiments.training import recorded
 from experiments.training.configs import TrainConfig
 from experiments.training.recorded import RecordedBank
@@ -14,7 +15,7 @@ from gated_lift.clips import MotionClip, concatenate_people
 from gated_lift.networks.protocol import Lifter, mirror, mirror_mask
 from gated_lift.observation import observe, turn_to
 from gated_lift.occlusion import sample_training_masks
-from gated_lift.readers import captures, human36m
+from gated_lift.readers import captures, human36m, motion
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic import generated
 from gated_lift.synthetic.variation import (
@@ -72,7 +73,7 @@ def read_motion(config: TrainConfig) -> tuple[MotionClip, ...]:
     """Training clips: the training split of every file, or generated motion where there is none."""
     if not config.data and config.human36m is None:
         return tuple(generated.crossing_pair(frames=300, fps=FPS, seed=seed) for seed in range(4))
-    clips = [clip for path in config.data for clip in captures.read_captures(path)]
+    clips = motion.read_clips(config.data)
     training, _ = captures.split(clips)
     if config.human36m is not None:
         training += human36m.read_training(config.human36m, config.allow_pickle)
@@ -200,7 +201,7 @@ def vary(
     times: (T,) frames of a window. Each has a key of its own, so that everything else is drawn as without it.
     """
     size = len(poses)
-    body_key, half_key, turn_key = (jax.random.fold_in(key, number) for number in (5, 6, 7))
+    body_key, half_key, turn_key = (named_key(key, name) for name in ("bodies", "halves", "turns"))
     if config.recombined_share:
         frame_key, mirror_key, share_key = jax.random.split(half_key, 3)
         start = jax.random.randint(frame_key, (size,), 0, len(bank.first))

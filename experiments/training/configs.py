@@ -2,87 +2,41 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from tyro.conf import AvoidSubcommands
-
+from experiments.checks import (
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SEED,
+    SHARE,
+    VIEW_RULES,
+    WHOLE,
+    Rule,
+    each,
+    one_of,
+    rising,
+)
 from gated_lift.cameras import VirtualCamera
 from gated_lift.networks.attention import AttentionLifter
 from gated_lift.networks.factorized import FactorizedLifter
-from gated_lift.networks.layers import Gating, MaskChannels
-from gated_lift.networks.protocol import Target
 from gated_lift.networks.sequence import SequenceLifter
-from gated_lift.networks.temporal import Framing, TemporalLifter
-from gated_lift.occlusion import Fill, MaskDistribution
+from gated_lift.networks.settings import NetworkSettings, settings_of
+from gated_lift.networks.temporal import TemporalLifter
+from gated_lift.occlusion import MaskDistribution
 from gated_lift.synthetic.detector import DetectorConfig
 
-Loss = Literal["squared", "distance", "sequence", "absolute", "depth_weighted"]
-
-
-@dataclass(frozen=True)
-class Network:
-    """Settings of `gated_lift.TemporalLifter`."""
-
-    gating: Gating = "two_stream"
-    channels: int = 256
-    filter_widths: tuple[int, ...] = (3, 3, 3)
-    causal: bool = False
-    dropout: float = 0.0
-    fill: Fill = "interpolate"
-    framing: Framing = "person"
-    mask_channels: MaskChannels = "age"
-    fade_seconds: tuple[float, ...] = (0.08, 0.32)
-    gate_residual: bool = False
-    target: Target = "pose"
-
-    def build(self, **settings) -> TemporalLifter:
-        return TemporalLifter(**vars(self), **settings)
-
-
-@dataclass(frozen=True)
-class SequenceNetwork:
-    """Settings of `gated_lift.networks.sequence.SequenceLifter`; its authors' by default."""
-
-    channels: int = 1024
-    window: int = 5
-    dropout: float = 0.5
-
-    def build(self, *, dtype: Any = None, **batch_norm) -> SequenceLifter:
-        del batch_norm  # it has none
-        return SequenceLifter(**vars(self), dtype=dtype)
-
-
-@dataclass(frozen=True)
-class FactorizedNetwork:
-    """Settings of `gated_lift.networks.factorized.FactorizedLifter`; its authors' by default."""
-
-    window: int = 50
-    bases: int = 8
-    features: int = 256
-    hidden: int = 1024
-    slide: int = 5
-    feature_dropout: float = 0.5
-    hidden_dropout: float = 0.25
-
-    def build(self, **settings) -> FactorizedLifter:
-        return FactorizedLifter(**vars(self), **settings)
-
-
-@dataclass(frozen=True)
-class AttentionNetwork:
-    """Settings of `gated_lift.networks.attention.AttentionLifter`."""
-
-    window: int = 27
-    patch: int = 3
-    channels: int = 64
-    heads: int = 4
-    depth: int = 4
-    dropout: float = 0.0
-    slide: int = 9
-
-    def build(self, *, dtype: Any = None, **batch_norm) -> AttentionLifter:
-        del batch_norm  # it has none
-        return AttentionLifter(**vars(self), dtype=dtype)
+# The network that the project trains unless it is told otherwise: what hides is filled and its age told, and
+# the person is seen in a frame of their own.
+OURS = settings_of(
+    TemporalLifter,
+    channels=256,
+    filter_widths=(3, 3, 3),
+    dropout=0.0,
+    framing="person",
+    mask_channels="age",
+    fade_seconds=(0.08, 0.32),
+)
 
 
 @dataclass(frozen=True)
@@ -102,14 +56,12 @@ class TrainConfig:
     """Read VideoPose3D's files, which hold pickles: only for files that you trust."""
     exclude_subjects: tuple[str, ...] = ()
     """Subjects kept out of training besides the validation split, to choose settings on."""
-    network: AvoidSubcommands[Network | SequenceNetwork | FactorizedNetwork | AttentionNetwork] = field(
-        default_factory=Network
-    )
-    """The configuration decides which of the four it is, flags only what is in it."""
-    loss: Loss = "squared"
-    """squared: Eq. 3. distance: VideoPose3D's. sequence: Hossain & Little's, squares and smoothness.
-    absolute: Lin & Lee's. depth_weighted: that of VideoPose3D's trajectory network, for a network whose
-    target is the root."""
+    network: NetworkSettings = OURS
+    """Of one of the kinds in `gated_lift.networks.settings`: the configuration decides of which, flags only
+    what is in it."""
+    loss: str = "squared"
+    """One of `experiments.training.losses`: squared, distance, sequence, absolute; or depth_weighted, for a
+    network whose target is the root."""
     velocity_weight: float = 0.0
     """Weight of ‖(X̂ₜ₊₁ − X̂ₜ) − (X*ₜ₊₁ − X*ₜ)‖² beside the loss, where a window has consecutive outputs. A
     metre a frame is much: at 50 frames/s, weights of order 100 make this term as large as Eq. 3."""
@@ -163,6 +115,40 @@ class TrainConfig:
     """Go on from the newest checkpoint in the run folder."""
 
 
+# What is drawn: of masks, cameras and detectors.
+SEEN_RULES = {
+    "masks.masked_share": SHARE,
+    "masks.ratio": rising(SHARE),
+    "masks.kernel_frames": each(COUNT),
+    "masks.whole_body_share": SHARE,
+    **VIEW_RULES,
+}
+TRAIN_RULES = {
+    "body_spread": NOT_NEGATIVE,
+    "recombined_share": SHARE,
+    "turned_share": SHARE,
+    "turn_spread": NOT_NEGATIVE,
+    "velocity_weight": NOT_NEGATIVE,
+    "epochs": POSITIVE,
+    "batch_frames": COUNT,
+    "chunk_frames": COUNT,
+    "chunk_stride": COUNT,
+    "context_frames": WHOLE,
+    "context_stride": COUNT,
+    "learning_rate": POSITIVE,
+    "learning_rate_decay": POSITIVE,
+    "learning_rate_drops": each(POSITIVE, least=0),
+    "optimizer": one_of("amsgrad", "adam"),
+    "batch_norm_rate": each(Rule(lambda rate: 0 < rate <= 1, "give a share above 0, at most 1"), least=2),
+    "seed": SEED,
+    "parallel": one_of("jit", "pmap"),
+    "compute_dtype": one_of("float32", "bfloat16"),
+    "checkpoint_every": COUNT,
+    "log_every": COUNT,
+    **SEEN_RULES,
+}
+
+
 @dataclass(frozen=True)
 class PathConfig:
     """What a script draws that learns through the trajectory solve: windows of consecutive frames, whose path
@@ -196,8 +182,11 @@ class PathConfig:
         )
 
 
+PATH_RULES = {"windows": COUNT, "frames": COUNT, "seed": SEED, **SEEN_RULES}
+
+
 SMOKE = TrainConfig(
-    network=Network(channels=32),
+    network=OURS.replace(channels=32),
     epochs=3,
     batch_frames=256,
     chunk_frames=16,
@@ -220,7 +209,7 @@ SMALL = TrainConfig(
 # validation split decides nothing.
 ABLATION = replace(
     SMALL,
-    network=Network(channels=128),
+    network=OURS.replace(channels=128),
     epochs=4,
     learning_rate_decay=0.5,
     batch_frames=128,
@@ -241,9 +230,9 @@ VARIED = replace(
     output=Path("runs/varied"),
 )
 # What the network reads as the paper writes it: zeros and bits, on the screen.
-AS_WRITTEN = Network(fill="zero", framing="screen", mask_channels="coordinate", fade_seconds=())
+AS_WRITTEN = OURS.replace(fill="zero", framing="screen", mask_channels="coordinate", fade_seconds=())
 PAPER = TrainConfig(
-    network=replace(AS_WRITTEN, channels=1024, filter_widths=(3, 3, 3, 3, 3), dropout=0.25),
+    network=AS_WRITTEN.replace(channels=1024, filter_widths=(3, 3, 3, 3, 3), dropout=0.25),
     context_frames=0,
     output=Path("runs/paper"),
 )
@@ -255,7 +244,7 @@ PAPER = TrainConfig(
 # batches of 32 windows. Here it is 256 channels and a rate that falls from 1e-3 to a hundredth of that, epoch
 # by epoch.
 HOSSAIN = TrainConfig(
-    network=SequenceNetwork(channels=256),
+    network=settings_of(SequenceLifter, channels=256),
     loss="sequence",
     optimizer="adam",
     epochs=30,
@@ -271,7 +260,7 @@ HOSSAIN = TrainConfig(
 # channels, from 1e-3, in batches of 32 windows that begin anywhere; an epoch has a tenth of their windows,
 # because it counts frames, which lie in ten of those.
 LIN = TrainConfig(
-    network=FactorizedNetwork(features=128, hidden=512),
+    network=settings_of(FactorizedLifter, features=128, hidden=512),
     loss="absolute",
     optimizer="adam",
     epochs=100,
@@ -286,7 +275,7 @@ LIN = TrainConfig(
 # Of the years since the paper: attention over joints and frames, in what a core does in about half an hour.
 # Adam from 1e-3, which falls to 3 % of that, epoch by epoch.
 ATTENTION = TrainConfig(
-    network=AttentionNetwork(),
+    network=settings_of(AttentionLifter),
     loss="distance",
     optimizer="adam",
     epochs=40,
@@ -300,7 +289,7 @@ ATTENTION = TrainConfig(
 # VideoPose3D trains its trajectory network beside the poses', with the same settings but 1/z in the loss.
 TRAJECTORY = replace(
     SMALL,
-    network=Network(gating="none", framing="screen", fade_seconds=(), target="root"),
+    network=OURS.replace(gating="none", framing="screen", fade_seconds=(), target="root"),
     loss="depth_weighted",
     output=Path("runs/trajectory_network"),
 )

@@ -16,27 +16,21 @@ import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from rich.console import Console
 
-from experiments import runs
-from experiments.training.batches import SKELETON, Bank, Batch, draw_batch, read_bank, read_motion
-from experiments.training.configs import TrainConfig
+from experiments import reporting, runs
+from experiments.checks import check_numbers
+from experiments.draws import named_key
+from experiments.training.batches import FPS, SKELETON, Bank, Batch, draw_batch, read_bank, read_motion
+from experiments.training.configs import TRAIN_RULES, TrainConfig
+from experiments.training.losses import check_loss_fits, training_loss
 from gated_lift.cameras import screen_focal
 from gated_lift.drawing import charts
-from gated_lift.losses import (
-    absolute_coordinate_error,
-    depth_weighted_distance,
-    squared_joint_error,
-    squared_step,
-    squared_velocity_error,
-)
 from gated_lift.metrics import mpjpe
 from gated_lift.networks import checkpoints
-from gated_lift.networks.protocol import Lifter, parameter_count
-from gated_lift.networks.sequence import smoothness_weights
-from gated_lift.networks.temporal import TemporalLifter
+from gated_lift.networks.protocol import parameter_count
+from gated_lift.networks.settings import settings_of
 
 # Windows whose statistics stand for the training set's.
 STATISTICS_WINDOWS = 1024
-SMOOTHNESS = 5.0  # Hossain & Little's weight of it
 # Settings of a run that do not decide its numbers.
 MAY_CHANGE = {"resume", "output", "checkpoint_every", "log_every", "data", "distributed", "allow_pickle"}
 OPTIMIZERS = {"amsgrad": optax.amsgrad, "adam": optax.adam}
@@ -80,6 +74,8 @@ def make_schedules(config: TrainConfig, frames: int) -> tuple[int, int, optax.Sc
 def make_lifter(config: TrainConfig) -> Any:
     # Momentum 0 hands back each batch's own statistics; the step blends them in at the scheduled rate.
     return config.network.build(
+        num_joints=SKELETON.num_joints,
+        fps=FPS,
         batch_norm_momentum=0.0,
         axis_name="devices" if config.parallel == "pmap" else None,
         dtype=jnp.bfloat16 if config.compute_dtype == "bfloat16" else None,
@@ -96,7 +92,7 @@ def set_statistics(state: State, config: TrainConfig, lifter: Any, bank: Bank) -
     """Sets what a network standardises by, if it does, from windows as training draws them."""
     if "statistics" not in state.variables:
         return state
-    key = jax.random.fold_in(jax.random.key(config.seed), 2**32 - 1)  # no step comes as far
+    key = named_key(jax.random.key(config.seed), "statistics")
     draw = jax.jit(lambda key, bank: draw_batch(key, bank, lifter, config, STATISTICS_WINDOWS))
     batch = jax.tree.map(np.asarray, draw(key, bank))
     counted = batch.weight > 0
@@ -105,29 +101,6 @@ def set_statistics(state: State, config: TrainConfig, lifter: Any, bank: Bank) -
 
 
 # ------------------------------------------------------------------------------------------------ step
-
-
-def training_loss(
-    config: TrainConfig, poses: jax.Array, batch: Batch, mean: Callable[[jax.Array, jax.Array], jax.Array]
-) -> jax.Array:
-    """The configuration's loss of poses (B, n, J, 3). mean: of values with weights, (B, n) or (B, n − 1)."""
-    steps = batch.weight[:, 1:]  # a step counts where the frame that it leads to does
-    if config.loss == "squared":
-        value = mean(squared_joint_error(poses, batch.target).mean(-1), batch.weight)
-    elif config.loss == "distance":
-        value = mean(mpjpe(poses, batch.target).mean(-1), batch.weight)
-    elif config.loss == "sequence":
-        # Square millimetres, means over coordinates.
-        motion = squared_step(poses) * smoothness_weights(SKELETON)[None, None]
-        value = mean(squared_joint_error(poses, batch.target).mean(-1), batch.weight)
-        value = 1e6 / 3 * (value + SMOOTHNESS * mean(motion.mean(-1), steps))
-    elif config.loss == "absolute":
-        value = 1e3 / 3 * mean(absolute_coordinate_error(poses, batch.target).mean(-1), batch.weight)
-    else:
-        value = mean(depth_weighted_distance(poses, batch.target).mean(-1), batch.weight)
-    if config.velocity_weight:
-        value += config.velocity_weight * mean(squared_velocity_error(poses, batch.target).mean(-1), steps)
-    return value
 
 
 def make_step(
@@ -141,10 +114,7 @@ def make_step(
     axis = "devices" if config.parallel == "pmap" else None
     devices = jax.device_count() if axis else 1
     size = config.batch_frames // config.chunk_frames // devices
-    form = {}
-    if isinstance(lifter, TemporalLifter):
-        # One output a window takes the strided form: the same weights and outputs, at a fraction of the cost.
-        form["output_stride"] = lifter.receptive_field if config.chunk_frames == 1 else config.chunk_stride
+    form = lifter.training_form(config.chunk_frames, config.chunk_stride)
 
     def mean(values: jax.Array, weight: jax.Array) -> jax.Array:
         # Under pmap every device divides by the mean of all: then the devices' mean is the frames' mean.
@@ -197,13 +167,6 @@ def distribute(
 ) -> tuple[Callable, State, Bank, Callable[[Any], Any]]:
     """Compiles the step for all devices. Returns it, the placed state and data, and a reader of one copy."""
     devices = jax.device_count()
-    windows = config.batch_frames // config.chunk_frames
-    if windows == 0 or windows % devices:
-        raise ValueError(
-            f"batch_frames {config.batch_frames} in chunks of {config.chunk_frames} makes {windows} windows, "
-            f"which {devices} devices cannot share evenly: choose a batch of a multiple of "
-            f"{config.chunk_frames * devices}"
-        )
     if config.parallel == "pmap":
         compiled = jax.pmap(make(), axis_name="devices", donate_argnums=0)
 
@@ -230,21 +193,25 @@ def distribute(
 
 def train(config: TrainConfig, console: Console | None = None) -> Path:
     """Runs a configuration to its end and returns its checkpoint folder."""
-    console = console or Console()
+    console = console or reporting.console()
     output = config.output
+    check_settings(config)
     lifter = make_lifter(config)
-    check_settings(config, lifter)
     folder = output / "checkpoints"
     described = runs.as_json(config)
     if config.resume:
-        defaults = runs.as_json(TrainConfig(network=type(config.network)()))
+        defaults = runs.as_json(TrainConfig(network=settings_of(config.network.kind)))
         runs.check_same_config(output, described, defaults, MAY_CHANGE)
     else:
         runs.check_unused(output, "add --resume or choose another folder")
 
     clips = read_motion(config)
     bank = read_bank(config, clips)
-    runs.write_config(output, described)
+    files = [*config.data, config.human36m, config.keypoints_2d, config.cameras]
+    data = runs.describe_data(bank, [path for path in files if path is not None])
+    if config.resume:
+        runs.check_same_data(output, data)
+    runs.start(output, described, data)
     per_epoch, steps, learning_rate, batch_norm_rate = make_schedules(config, len(bank.first))
     optimizer = OPTIMIZERS[config.optimizer](learning_rate)
     state = init_state(config, lifter, optimizer)
@@ -259,6 +226,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
         "skeleton": SKELETON.name,
         "view": {"focal": screen_focal(config.camera), "turned": True},
         "config": described,
+        "data": data,
         "licences": sorted({clip.licence for clip in clips}),
     }
 
@@ -290,37 +258,22 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     return folder
 
 
-def check_settings(config: TrainConfig, lifter: Lifter) -> None:
-    """Raises ValueError for windows that the network does not take and for a loss that does not fit them."""
-    if not isinstance(lifter, TemporalLifter):
-        if (config.chunk_frames, config.chunk_stride) != (lifter.receptive_field, 1):
-            raise ValueError(
-                f"chunk_frames is {config.chunk_frames} and chunk_stride {config.chunk_stride}: the outputs "
-                f"of this network are the frames of its window, so give {lifter.receptive_field} and 1"
-            )
-    elif config.chunk_frames > 1 and config.chunk_stride not in lifter.output_strides:
+def check_settings(config: TrainConfig) -> None:
+    """Raises ValueError for numbers out of range, windows that the network does not take, a loss that does
+    not fit them, and a batch that the devices cannot share.
+    """
+    check_numbers(config, TRAIN_RULES)
+    lifter = make_lifter(config)
+    lifter.training_form(config.chunk_frames, config.chunk_stride)
+    check_loss_fits(config, lifter.target)
+    devices = jax.device_count()
+    windows = config.batch_frames // config.chunk_frames
+    if windows == 0 or windows % devices:
         raise ValueError(
-            f"chunk_stride is {config.chunk_stride}: filter_widths {lifter.filter_widths} allow "
-            f"{', '.join(map(str, lifter.output_strides))}"
+            f"batch_frames {config.batch_frames} in chunks of {config.chunk_frames} makes {windows} windows, "
+            f"which {devices} devices cannot share evenly: choose a batch of a multiple of "
+            f"{config.chunk_frames * devices}"
         )
-    if (config.loss == "depth_weighted") != (lifter.target == "root"):
-        raise ValueError(
-            f"loss is {config.loss} and network.target {lifter.target}: depth_weighted belongs to root, the "
-            "other losses to pose"
-        )
-    for name in ("recombined_share", "turned_share"):
-        if not 0 <= getattr(config, name) <= 1:
-            raise ValueError(f"{name} is {getattr(config, name)}: give a share from 0 to 1")
-    if config.velocity_weight < 0:
-        raise ValueError(f"velocity_weight is {config.velocity_weight}: give zero or more")
-    consecutive = config.chunk_frames > 1 and config.chunk_stride == 1
-    for name, asked in (("velocity_weight", config.velocity_weight > 0), ("loss", config.loss == "sequence")):
-        if asked and not consecutive:
-            raise ValueError(
-                f"{name} is {getattr(config, name)} and a window has {config.chunk_frames} outputs "
-                f"{config.chunk_stride} frames apart: motion needs consecutive ones, chunk_frames above 1 "
-                "and chunk_stride 1"
-            )
 
 
 def draw_curves(output: Path) -> Path:

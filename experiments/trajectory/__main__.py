@@ -22,7 +22,7 @@ true ones, so that what is judged is the path alone.
 
 from collections.abc import Callable
 
-from experiments.commands import run_command
+from experiments.commands import run_command, run_script
 from experiments.trajectory.calibration import CalibrationConfig, run_calibration
 from experiments.trajectory.cameras import CamerasConfig, run_cameras
 from experiments.trajectory.focal import FocalConfig, run_focal
@@ -45,4 +45,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

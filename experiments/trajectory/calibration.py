@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
+from experiments import reporting
 from experiments.reporting import report
 from experiments.trajectory.film import Scene, film_both
 from experiments.trajectory.noise import (
@@ -88,7 +89,7 @@ def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
     """Fits, prints and draws; returns the shares of the validation and training frames at LEVELS."""
     if config.objective not in ("evidence", "errors"):
         raise ValueError(f"objective is {config.objective!r}: choose evidence or errors")
-    console = Console()
+    console = reporting.console()
     config.output.mkdir(parents=True, exist_ok=True)
     training, validation, fps = film_both(config)
     fit = fit_noise(config.objective, config.world, config.loss, config.rounds, training, fps, console)

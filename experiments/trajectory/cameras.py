@@ -6,8 +6,8 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
 
+from experiments import reporting
 from experiments.reporting import report
 from experiments.trajectory.film import film_both
 from experiments.trajectory.noise import FitConfig, fit_noise, solve
@@ -39,7 +39,7 @@ def mistake(key: jax.Array, extrinsics: Extrinsics, degrees: float, fps: float) 
 
 def run_cameras(config: CamerasConfig) -> list[tuple[str, float, float]]:
     """(how the camera is known, root error outside gaps, inside), mm in camera axes, printed and drawn."""
-    console = Console()
+    console = reporting.console()
     config.output.mkdir(parents=True, exist_ok=True)
     training, validation, fps = film_both(config)
     rows: list[tuple[str, float, float]] = []

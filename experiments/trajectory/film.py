@@ -18,7 +18,7 @@ from gated_lift.cameras import (
     world_to_camera,
 )
 from gated_lift.clips import MotionClip
-from gated_lift.readers import captures
+from gated_lift.readers import captures, motion
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic import bodies
 from gated_lift.synthetic.detector import DetectorConfig
@@ -135,7 +135,7 @@ def film(config: FilmConfig, clips: Sequence[MotionClip], seed: int) -> Scene:
 
 def read_couples(data: Sequence[Path]) -> tuple[list[MotionClip], list[MotionClip]]:
     """The clips of two people in the files, those of training and those of validation."""
-    clips = [clip for path in data for clip in captures.read_captures(path)]
+    clips = motion.read_clips(data)
     training, validation = captures.split(clips)
     couples = [[clip for clip in part if len(clip.poses) == 2] for part in (training, validation)]
     if not all(couples):

@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from experiments import reporting
 from experiments.reporting import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from experiments.trajectory.noise import FITTED, Noise, noise_config
@@ -111,7 +112,7 @@ def judge(name: str, guess: float, found: FocalSolution, couples: Couples) -> Ro
 
 def run_focal(config: FocalConfig) -> list[Row]:
     """Prints, draws and returns one row for each source of poses and each guess."""
-    console = Console()
+    console = reporting.console()
     config.output.mkdir(parents=True, exist_ok=True)
     _, validation = read_couples(config.data)
     fps = validation[0].fps

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 
+from experiments import reporting
 from experiments.reporting import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from gated_lift.skeleton import H36M_17 as SKELETON
@@ -69,7 +69,7 @@ def median_error(scene: Scene, poses: jax.Array, loss: str) -> float:
 
 def run_outliers(config: OutliersConfig) -> list[Row]:
     """Prints, writes and returns one row a loss."""
-    console = Console()
+    console = reporting.console()
     config.output.mkdir(parents=True, exist_ok=True)
     _, validation = read_couples(config.data)
     # The detector's own outliers would be in the clean case too.

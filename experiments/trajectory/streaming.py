@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 
+from experiments import reporting
 from experiments.reporting import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from experiments.trajectory.noise import FITTED, Noise, noise_config, solve, truth
@@ -74,7 +74,7 @@ def run_streaming(config: StreamingConfig) -> list[tuple[str, float, float, floa
     margin = max(config.lags)
     if config.frames <= 2 * margin:
         raise ValueError(f"frames is {config.frames}: pass more than twice the longest lag, {margin}")
-    console = Console()
+    console = reporting.console()
     config.output.mkdir(parents=True, exist_ok=True)
     _, clips = read_couples(config.data)
     scene, fps = film(config, clips, 2 * config.seed + 1), clips[0].fps

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
 
+from experiments import reporting
 from experiments.reporting import report
 from experiments.trajectory.film import FilmConfig, Scene, film, read_couples
 from experiments.trajectory.noise import FITTED, Noise, solve
@@ -135,7 +135,7 @@ def solvers_of(config: WindowsConfig, fps: float) -> dict[str, Callable[[Scene, 
 
 def run_windows(config: WindowsConfig) -> dict[tuple[str, str, str], Seams]:
     """Prints and draws; returns what was measured by gaps, weights, and windows or whole clips."""
-    console = Console()
+    console = reporting.console()
     config.output.mkdir(parents=True, exist_ok=True)
     _, validation = read_couples(config.data)
     fps = validation[0].fps

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, DTypeLike, Float
 
 from gated_lift.networks.layers import AGE_UNIT
+from gated_lift.networks.protocol import check_counts, check_dropouts
 from gated_lift.networks.temporal import frame_person
 from gated_lift.networks.windows import WindowLifter, average_windows, check_window
 from gated_lift.occlusion import fill_gaps, frame_times, gap_age
@@ -53,6 +54,17 @@ class AttentionLifter(WindowLifter, nn.Module):
     def flip_averaging(self) -> bool:
         return True
 
+    def check_settings(self) -> None:
+        """Raises ValueError, naming the setting, its value and the mend, for one that is out of range."""
+        check_counts(self, "window", "patch", "channels", "heads", "depth", "slide")
+        check_dropouts(self, "dropout")
+        for name, part in (("window", "patch"), ("channels", "heads")):
+            whole, divisor = getattr(self, name), getattr(self, part)
+            if whole % divisor:
+                raise ValueError(f"{part} is {divisor} and {name} {whole}: choose {part} to divide {name}")
+        if self.slide > self.window:
+            raise ValueError(f"slide is {self.slide} and window {self.window}: give slide from 1 to window")
+
     def lift_frames(
         self,
         variables: Any,
@@ -88,7 +100,8 @@ class AttentionLifter(WindowLifter, nn.Module):
         ``dropout`` rng). Raises ValueError for another joint count, for windows of another length and for
         settings that do not divide each other.
         """
-        self._check(keypoints, occluded)
+        self.check_settings()
+        check_window(keypoints, occluded, self.num_joints, self.window)
         if age is None:
             age = gap_age(occluded, frame_times(self.window, self.fps, keypoints.dtype))
             keypoints = fill_gaps(keypoints, occluded)
@@ -139,10 +152,3 @@ class AttentionLifter(WindowLifter, nn.Module):
         joints = joints.reshape(batch, patches, -1, self.patch, 3).swapaxes(2, 3)
         joints = joints.reshape(batch, self.window, -1, 3)
         return jnp.concatenate([jnp.zeros_like(joints[:, :, :1]), joints], axis=2)
-
-    def _check(self, keypoints: Array, occluded: Array) -> None:
-        for name, part in (("window", "patch"), ("channels", "heads")):
-            whole, divisor = getattr(self, name), getattr(self, part)
-            if divisor < 1 or whole < 1 or whole % divisor:
-                raise ValueError(f"{part} is {divisor} and {name} {whole}: choose {part} to divide {name}")
-        check_window(keypoints, occluded, self.num_joints, self.window)

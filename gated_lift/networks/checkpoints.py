@@ -1,6 +1,5 @@
 """Checkpoints: Orbax files beside a sha256 manifest, because Orbax restores a flipped bit without a word."""
 
-import dataclasses
 import hashlib
 import json
 import logging
@@ -17,18 +16,13 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from gated_lift.cameras import VirtualCamera, screen_focal
+from gated_lift.networks import settings as networks
 from gated_lift.networks import weights
-from gated_lift.networks.attention import AttentionLifter
-from gated_lift.networks.factorized import FactorizedLifter
 from gated_lift.networks.protocol import Lifter
-from gated_lift.networks.sequence import SequenceLifter
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.readers.json_file import read_json, read_object
 from gated_lift.skeleton import H36M_17, SKELETONS, Skeleton
 
-KINDS: tuple[type, ...] = (TemporalLifter, SequenceLifter, FactorizedLifter, AttentionLifter)
-# How a network is run, not what it computes.
-RUN_SETTINGS = {"batch_norm_momentum", "axis_name", "dtype", "parent", "name"}
 # What checkpoints older than a setting mean.
 EARLIER = {"kind": TemporalLifter.__name__, "target": "pose", "fps": 50.0}
 
@@ -63,13 +57,9 @@ def without_weights(lifter: LoadedLifter) -> LoadedLifter:
 
 def describe_lifter(lifter: Lifter) -> dict[str, Any]:
     """The kind of a lifter and the settings that decide its function, as plain JSON values."""
-    settings = {name: getattr(lifter, name) for name in _settings(type(lifter))}
+    settings = {name: getattr(lifter, name) for name in networks.setting_names(type(lifter))}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     return {"kind": type(lifter).__name__, **plain}
-
-
-def _settings(kind: type) -> list[str]:
-    return [field.name for field in dataclasses.fields(kind) if field.name not in RUN_SETTINGS]
 
 
 def save(
@@ -123,6 +113,14 @@ def save(
 def newest_step(directory: Path) -> int | None:
     """The newest complete step in a checkpoint folder, or None."""
     return max(_complete_steps(Path(directory)), default=None)
+
+
+def fingerprint(directory: Path) -> str:
+    """sha256 of the newest step's manifest, which holds those of all of its files: other weights have
+    another, also where their folder and step are the same. Raises ValueError where there is no step.
+    """
+    directory, step = _locate(directory, None)
+    return hashlib.sha256((directory / f"{step}.sha256").read_bytes()).hexdigest()
 
 
 def _complete_steps(directory: Path) -> list[int]:
@@ -341,8 +339,8 @@ def _build(description: Any, directory: Path) -> tuple[Any, dict[str, Any]]:
     """The lifter that a description names, with the shapes of its variables."""
     try:
         described = _in_todays_terms(description["network"])
-        kind = {kind.__name__: kind for kind in KINDS}[described["kind"]]
-        settings = {name: described[name] for name in _settings(kind)}
+        kind = {kind.__name__: kind for kind in networks.KINDS}[described["kind"]]
+        settings = {name: described[name] for name in networks.setting_names(kind)}
         lifter = kind(
             **{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
         )

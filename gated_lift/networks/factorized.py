@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, DTypeLike, Float
 
+from gated_lift.networks.protocol import check_counts, check_dropouts
 from gated_lift.networks.standardize import Standardize, statistics_of
 from gated_lift.networks.windows import WindowLifter, average_windows, check_window
 from gated_lift.occlusion import fill_gaps
@@ -70,6 +71,16 @@ class FactorizedLifter(WindowLifter, nn.Module):
     @property
     def flip_averaging(self) -> bool:
         return True
+
+    def check_settings(self) -> None:
+        """Raises ValueError, naming the setting, its value and the mend, for one that is out of range."""
+        check_counts(self, "window", "bases", "features", "hidden", "slide")
+        check_dropouts(self, "feature_dropout", "hidden_dropout")
+        for name in ("bases", "slide"):
+            if getattr(self, name) > self.window:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)} and window {self.window}: give {name} from 1 to window"
+                )
 
     def statistics(
         self, keypoints: Float[Array | np.ndarray, "N J 2"], poses: Float[Array | np.ndarray, "N J 3"]

@@ -16,8 +16,7 @@ TARGETS = get_args(Target)
 
 @runtime_checkable
 class Lifter(Protocol):
-    """What `lift_clip` and training know of a network, a Linen module: `TemporalLifter`,
-    `sequence.SequenceLifter`, `factorized.FactorizedLifter` or `attention.AttentionLifter`.
+    """What `lift_clip` and training know of a network, a Linen module, one of `settings.KINDS`.
 
     ``module.apply(variables, keypoints, occluded, train=False, age=None)`` lifts windows, as
     `TemporalLifter.__call__` says.
@@ -50,6 +49,16 @@ class Lifter(Protocol):
     @property
     def flip_averaging(self) -> bool: ...
 
+    def check_settings(self) -> None:
+        """Raises ValueError, naming the setting, its value and the mend, for one that is out of range."""
+        ...
+
+    def training_form(self, chunk_frames: int, chunk_stride: int) -> dict[str, Any]:
+        """Keyword arguments of ``apply`` with which a window has ``chunk_frames`` outputs, ``chunk_stride``
+        frames apart, at the least cost. Raises ValueError where the network has no such windows.
+        """
+        ...
+
     def lift_frames(
         self,
         variables: Any,
@@ -65,6 +74,22 @@ class Lifter(Protocol):
         after it, whose answers mean nothing, so that clips of many lengths are one compilation.
         """
         ...
+
+
+def check_counts(lifter: Any, *names: str) -> None:
+    """Raises ValueError unless these settings are whole numbers from 1."""
+    for name in names:
+        value = getattr(lifter, name)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} is {value}: give a whole number, 1 or more")
+
+
+def check_dropouts(lifter: Any, *names: str) -> None:
+    """Raises ValueError unless these settings are shares that leave something over."""
+    for name in names:
+        value = getattr(lifter, name)
+        if not 0 <= value < 1:
+            raise ValueError(f"{name} is {value}: give the share that is dropped, from 0 to below 1")
 
 
 def check_keypoints(keypoints: Array | np.ndarray, occluded: Array | np.ndarray, num_joints: int) -> None:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, DTypeLike, Float
 
+from gated_lift.networks.protocol import check_counts, check_dropouts
 from gated_lift.networks.standardize import Standardize, statistics_of
 from gated_lift.networks.windows import WindowLifter, check_window
 from gated_lift.occlusion import fill_gaps
@@ -79,6 +80,11 @@ class SequenceLifter(WindowLifter, nn.Module):
     def flip_averaging(self) -> bool:
         return False
 
+    def check_settings(self) -> None:
+        """Raises ValueError, naming the setting, its value and the mend, for one that is out of range."""
+        check_counts(self, "channels", "window")
+        check_dropouts(self, "dropout")
+
     def statistics(
         self, keypoints: Float[Array | np.ndarray, "N J 2"], poses: Float[Array | np.ndarray, "N J 3"]
     ) -> dict[str, Any]:
@@ -121,6 +127,7 @@ class SequenceLifter(WindowLifter, nn.Module):
         caller has filled the gaps already (its values are not used). train: dropout, which needs the
         ``dropout`` rng. Raises ValueError for another joint count and for windows of another length.
         """
+        self.check_settings()
         check_window(keypoints, occluded, self.num_joints, self.window)
         if age is None:
             keypoints = fill_gaps(keypoints, occluded)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, DTypeLike, Float
 
 from gated_lift.networks.layers import Gating, MaskChannels, TemporalLayer, mask_channels
-from gated_lift.networks.protocol import TARGETS, Target, check_keypoints
+from gated_lift.networks.protocol import TARGETS, Target, check_counts, check_dropouts, check_keypoints
 from gated_lift.occlusion import OLDEST_GAP, Fill, fill, frame_times, gap_age, joint_mean
 
 GATINGS = get_args(Gating)
@@ -93,6 +93,39 @@ class TemporalLifter(nn.Module):
     @property
     def flip_averaging(self) -> bool:
         return True
+
+    def check_settings(self) -> None:
+        """Raises ValueError, naming the setting, its value and the mend, for one that is out of range."""
+        for name, known in (
+            ("gating", GATINGS),
+            ("fill", FILLS),
+            ("framing", FRAMINGS),
+            ("mask_channels", MASK_CHANNELS),
+            ("target", TARGETS),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}")
+        check_counts(self, "channels", "num_joints")
+        check_dropouts(self, "dropout")
+        if not self.filter_widths or any(width < 1 or width % 2 == 0 for width in self.filter_widths):
+            raise ValueError(
+                f"filter_widths is {self.filter_widths}: give one or more odd widths, such as (3, 3, 3)"
+            )
+        if not all(0 < seconds < math.inf for seconds in self.fade_seconds):
+            raise ValueError(f"fade_seconds is {self.fade_seconds}: give positive seconds, or none")
+
+    def training_form(self, chunk_frames: int, chunk_stride: int) -> dict[str, Any]:
+        """The strided form: one output a window strides through all of it, more of them up to
+        ``chunk_stride``, which has to be one of `output_strides`.
+        """
+        if chunk_frames == 1:
+            return {"output_stride": self.receptive_field}
+        if chunk_stride not in self.output_strides:
+            raise ValueError(
+                f"chunk_stride is {chunk_stride}: filter_widths {self.filter_widths} allow "
+                f"{', '.join(map(str, self.output_strides))}"
+            )
+        return {"output_stride": chunk_stride}
 
     def lift_frames(
         self,
@@ -213,21 +246,7 @@ class TemporalLifter(nn.Module):
         return slice(start, start + (outputs - 1) * strides.stride + 1, strides.stride)
 
     def _check(self, keypoints: Array, occluded: Array, output_stride: int) -> None:
-        for name, known in (
-            ("gating", GATINGS),
-            ("fill", FILLS),
-            ("framing", FRAMINGS),
-            ("mask_channels", MASK_CHANNELS),
-            ("target", TARGETS),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}")
-        if not self.filter_widths or any(width < 1 or width % 2 == 0 for width in self.filter_widths):
-            raise ValueError(
-                f"filter_widths is {self.filter_widths}: give one or more odd widths, such as (3, 3, 3)"
-            )
-        if not all(seconds > 0 for seconds in self.fade_seconds):
-            raise ValueError(f"fade_seconds is {self.fade_seconds}: give positive seconds, or none")
+        self.check_settings()
         check_keypoints(keypoints, occluded, self.num_joints)
         if keypoints.ndim != 4:
             raise ValueError(

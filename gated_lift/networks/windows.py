@@ -41,6 +41,14 @@ class WindowLifter:
         """None: in training every frame of a window is an output."""
         return 0, 0
 
+    def training_form(self, chunk_frames: int, chunk_stride: int) -> dict[str, Any]:
+        if (chunk_frames, chunk_stride) != (self.window, 1):
+            raise ValueError(
+                f"chunk_frames is {chunk_frames} and chunk_stride {chunk_stride}: the outputs of this "
+                f"network are the frames of its window, so give {self.window} and 1"
+            )
+        return {}
+
 
 def check_window(keypoints: Array, occluded: Array, num_joints: int, window: int) -> None:
     """Raises ValueError unless the arrays are windows of that many frames (`check_keypoints` besides)."""
