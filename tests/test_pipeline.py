@@ -277,10 +277,10 @@ def test_smoothing_and_constant_bones_are_offered(shipped):
 # ---------------------------------------------------------------------------------- shapes and compilation
 
 
-def network_of(kind):
-    if kind == "attention":
-        return loaded(AttentionLifter(window=9, patch=3, channels=8, heads=2, depth=1, slide=4))
-    return LIFTER
+KINDS = {
+    "temporal": LIFTER,
+    "attention": loaded(AttentionLifter(window=9, patch=3, channels=8, heads=2, depth=1, slide=4)),
+}
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_padding_has_no_say(kind, fps, extra, float64):
     keypoints, occluded = people(2, 70)
     keypoints = keypoints.astype(np.float64)
     occluded[0, :9] = occluded[1, 50:] = True
-    lifter = network_of(kind)
+    lifter = KINDS[kind]
     settings = dict(extra)
     if settings.pop("extrinsics", False):
         _, extrinsics = seen_from([0.0, -5.0, 1.4], [0.0, 0.0, 0.95], generated.walk(4))
@@ -478,7 +478,7 @@ def test_lift_is_the_first_half():
     for fps in (50.0, 24.0):
         poses = lift(LIFTER, keypoints, occluded, CAMERA, fps)
         found = recover(LIFTER, keypoints, occluded, CAMERA, fps, keep_absent=True)
-        np.testing.assert_allclose(poses, found.poses, atol=1e-5)
+        np.testing.assert_allclose(poses, found.poses, atol=5e-5)
 
 
 def test_confidences_weigh_the_solve():
