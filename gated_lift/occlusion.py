@@ -6,13 +6,21 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 from scipy.stats import irwinhall
 
-Fill = Literal["interpolate", "zero"]
+Fill = Literal["interpolate", "cubic", "zero"]
 
 # Frames after which one hidden stretch is as good as another: two seconds at 50 fps.
 OLDEST_GAP = 100
+
+# How `fill_gaps_cubic` estimates speeds and how far it trusts them, in seconds, chosen on motion capture seen
+# with 2 px of noise, both correlated in time and white.
+SPEED_SECONDS = 0.1  # visible frames count exp(-age / this) towards the speed at the edge of a gap
+SPEED_OFFSET = 0.04  # added to their mean age: a speed from few frames is too noisy to be taken whole
+SHORT_GAP = 0.2  # in gaps much shorter than this, speeds add more noise than they explain
+LONG_GAP = 2.5  # in gaps much longer than this, they have nothing to say about the middle
+COAST_SECONDS = 0.2  # where nobody is seen again, the last speed dies away like this
 
 # Masks are drawn inside jitted steps at ratios that are only known there, so quantiles come from a table. Its
 # nodes crowd at both ends (a cosine), where the quantile function of a mean of uniforms is steep.
@@ -102,15 +110,15 @@ def fill_gaps(
     keypoints: Float[Array, "*batch frames joints coordinates"],
     occluded: Bool[Array, "*batch frames joints"],
     causal: bool = False,
-    times: Int[Array, "frames"] | None = None,
+    times: Num[Array, "frames"] | None = None,
 ) -> Float[Array, "*batch frames joints coordinates"]:
     """Replaces hidden keypoints by linear interpolation in time between the nearest visible ones.
 
     Before the first and after the last visible frame the nearest visible value is held. With ``causal`` no
     later frame is read: the last visible value is held. A joint without any visible frame (with ``causal``,
     without one so far) takes the mean of the person's other filled joints on that frame, and zero, the centre
-    of a normalised screen, where there is none. ``times`` are the frames' rising time stamps where they are
-    not evenly spaced. Hidden values are never read: they may be NaN.
+    of a normalised screen, where there is none. ``times`` are the frames' rising time stamps, in any unit,
+    where they are not evenly spaced. Hidden values are never read: they may be NaN.
     """
     frames = occluded.shape[-2]
     axis = occluded.ndim - 2
@@ -126,12 +134,114 @@ def fill_gaps(
         return jnp.take_along_axis(visible, index[..., None], axis=-3)
 
     stamps = jnp.arange(frames, dtype=jnp.int32) if times is None else times
-    since, span = stamps[here] - stamps[start], jnp.maximum(stamps[stop] - stamps[start], 1)
-    weight = (since / span).astype(keypoints.dtype)[..., None]
+    since, span = stamps[here] - stamps[start], stamps[stop] - stamps[start]
+    weight = (since / jnp.where(span > 0, span, jnp.ones_like(span))).astype(keypoints.dtype)[..., None]
     filled = value_at(start) * (1 - weight) + value_at(stop) * weight
     filled = jnp.where((start == stop)[..., None], value_at(start), filled)
     known = (has_previous | has_following)[..., None]
     return jnp.where(known, filled, joint_mean(filled, known))
+
+
+def fill_gaps_cubic(
+    keypoints: Float[Array, "*batch frames joints coordinates"],
+    occluded: Bool[Array, "*batch frames joints"],
+    causal: bool = False,
+    times: Num[Array, "frames"] | None = None,
+    fps: float = 50.0,
+) -> Float[Array, "*batch frames joints coordinates"]:
+    """`fill_gaps` with curves for straight lines: a gap of T seconds from x₀ to x₁, with u from 0 to 1, is
+
+        x₀ + u (x₁ - x₀) + α T (u (1 - u)² (v₀ - s) - u² (1 - u) (v₁ - s)),   s = (x₁ - x₀) / T,
+        α = exp(-T / LONG_GAP) / (1 + (SHORT_GAP / T)²),
+
+    which for α = 1 is the cubic with the speeds v₀ and v₁ at its ends (Hermite's) and for α = 0 the line.
+    A speed compares the visible frame at the gap's edge with the mean of those behind it, and is zero where
+    there is none. Before the first and after the last visible frame, and with ``causal`` in every gap, the
+    joint coasts: x₀ + v₀ τ (1 - exp(-t / τ)) after t seconds.
+
+    times: the frames' rising stamps, ``fps`` of them a second (fps = 1 for stamps in seconds). What is never
+    visible, and everything else, is as in `fill_gaps`. Hidden values are never read.
+    """
+    filled = fill_gaps(keypoints, occluded, causal, times)
+    frames, axis = occluded.shape[-2], occluded.ndim - 2
+    stamps = jnp.arange(frames, dtype=jnp.int32) if times is None else times
+
+    def seconds_between(first: Array, second: Array) -> Array:
+        # Stamps are subtracted before they are rounded to seconds: late in a long clip, too little is left.
+        return (second - first).astype(keypoints.dtype) / fps
+
+    visible = zero_gaps(keypoints, occluded)
+    here = jax.lax.broadcasted_iota(jnp.int32, occluded.shape, axis)
+    previous = jax.lax.cummax(jnp.where(occluded, -1, here), axis=axis)
+    following = jax.lax.cummin(jnp.where(occluded, frames, here), axis=axis, reverse=True)
+    has_previous, has_following = previous >= 0, (following < frames) & (not causal)
+    start, stop = jnp.maximum(previous, 0), jnp.minimum(following, frames - 1)
+
+    def look_up(values: Array, index: Array) -> Array:
+        return jnp.take_along_axis(values, index[..., None], axis=-3)
+
+    def coast(speed: Array, time: Array) -> Array:
+        return speed * COAST_SECONDS * -jnp.expm1(-time / COAST_SECONDS)
+
+    steps = seconds_between(stamps[:-1], stamps[1:])
+    forward = look_up(_edge_speed(visible, occluded, jnp.pad(steps, (1, 0))), start)
+    since = seconds_between(stamps[start], stamps[here])[..., None]
+    correction = jnp.where((occluded & has_previous)[..., None], coast(forward, since), 0)
+    if not causal:
+        # Seen in a mirror of time, what follows comes before, and speeds change their sign.
+        late_first, hidden = jnp.flip(visible, axis), jnp.flip(occluded, axis)
+        backward = jnp.flip(_edge_speed(late_first, hidden, jnp.pad(steps[::-1], (1, 0))), axis)
+        backward = look_up(backward, stop)
+        until = seconds_between(stamps[here], stamps[stop])[..., None]
+        unseen_yet = (occluded & has_following & ~has_previous)[..., None]
+        correction = jnp.where(unseen_yet, coast(backward, until), correction)
+        inside = (occluded & has_previous & has_following)[..., None]
+        span = jnp.where(inside, since + until, 1)
+        u = since / span
+        slope = (look_up(visible, stop) - look_up(visible, start)) / span
+        trust = jnp.exp(-span / LONG_GAP) / (1 + (SHORT_GAP / span) ** 2)
+        curve = u * (1 - u) ** 2 * (forward - slope) + u**2 * (1 - u) * (backward + slope)
+        correction = jnp.where(inside, trust * span * curve, correction)
+    known = (has_previous | has_following)[..., None]
+    curved = filled + correction
+    return jnp.where(known, curved, joint_mean(curved, known))
+
+
+def _edge_speed(
+    visible: Float[Array, "*batch frames joints coordinates"],
+    occluded: Bool[Array, "*batch frames joints"],
+    steps: Float[Array, "frames"],
+) -> Float[Array, "*batch frames joints coordinates"]:
+    """(x - m) / (a + SPEED_OFFSET) on every frame: m is the mean of the earlier visible values with weights
+    exp(-age / SPEED_SECONDS), and a the mean of their ages. Zero where nothing was visible before.
+
+    visible: hidden values are zero. steps: seconds since the frame before. The weighted sums of a stretch of
+    frames follow from those of its two halves, so that they are taken in parallel.
+    """
+    axis = occluded.ndim - 2
+    steps = jnp.expand_dims(steps, [*range(axis), axis + 1, axis + 2])
+    count = (~occluded).astype(visible.dtype)[..., None]
+
+    def grow_old(counts: Array, ages: Array, totals: Array, by: Array) -> tuple[Array, Array, Array]:
+        keep = jnp.exp(-by / SPEED_SECONDS)
+        return keep * counts, keep * (ages + by * counts), keep * totals
+
+    def join(first: tuple[Array, ...], second: tuple[Array, ...]) -> tuple[Array, ...]:
+        length, counts, ages, totals = first
+        later, *rest = second
+        aged = grow_old(counts, ages, totals, later)
+        return length + later, *(old + new for old, new in zip(aged, rest, strict=True))
+
+    elements = (steps, count, jnp.zeros_like(count), visible)
+    _, *sums = jax.lax.associative_scan(join, elements, axis=axis)
+    # A frame itself never enters its own sums: taken off afterwards, its rounding would be what stays.
+    nothing = [(0, 0)] * axis + [(1, 0), (0, 0), (0, 0)]
+    before = [jnp.pad(jax.lax.slice_in_dim(each, 0, -1, axis=axis), nothing) for each in sums]
+    counts, ages, totals = grow_old(before[0], before[1], before[2], steps)
+    known = counts > 1e-30
+    counts = jnp.where(known, counts, 1)
+    speed = (visible - totals / counts) / (ages / counts + SPEED_OFFSET)
+    return jnp.where(known, speed, 0)
 
 
 def joint_mean(
@@ -191,14 +301,19 @@ def fill(
     occluded: Bool[Array, "*batch frames joints"],
     how: Fill,
     causal: bool = False,
-    times: Int[Array, "frames"] | None = None,
+    times: Num[Array, "frames"] | None = None,
+    fps: float = 50.0,
 ) -> Float[Array, "*batch frames joints coordinates"]:
-    """`fill_gaps` for ``interpolate``, `zero_gaps` for ``zero``; raises ValueError for another name."""
+    """`fill_gaps` for ``interpolate``, `fill_gaps_cubic` for ``cubic``, `zero_gaps` for ``zero``; raises
+    ValueError for another name.
+    """
     if how == "interpolate":
         return fill_gaps(keypoints, occluded, causal, times)
+    if how == "cubic":
+        return fill_gaps_cubic(keypoints, occluded, causal, times, fps)
     if how == "zero":
         return zero_gaps(keypoints, occluded)
-    raise ValueError(f"fill is {how!r}: choose 'interpolate' or 'zero'")
+    raise ValueError(f"fill is {how!r}: choose 'interpolate', 'cubic' or 'zero'")
 
 
 class MaskDistribution(NamedTuple):
