@@ -1,7 +1,7 @@
 """Simulated long occlusions (Eqs. 10, 11) and the values that stand in for hidden keypoints."""
 
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -215,33 +215,25 @@ def _edge_speed(
     """(x - m) / (a + SPEED_OFFSET) on every frame: m is the mean of the earlier visible values with weights
     exp(-age / SPEED_SECONDS), and a the mean of their ages. Zero where nothing was visible before.
 
-    visible: hidden values are zero. steps: seconds since the frame before. The weighted sums of a stretch of
-    frames follow from those of its two halves, so that they are taken in parallel.
+    visible: hidden values are zero. steps: seconds since the frame before.
     """
     axis = occluded.ndim - 2
-    steps = jnp.expand_dims(steps, [*range(axis), axis + 1, axis + 2])
-    count = (~occluded).astype(visible.dtype)[..., None]
+    values, seen = jnp.moveaxis(visible, axis, 0), jnp.moveaxis(~occluded, axis, 0)[..., None]
 
-    def grow_old(counts: Array, ages: Array, totals: Array, by: Array) -> tuple[Array, Array, Array]:
-        keep = jnp.exp(-by / SPEED_SECONDS)
-        return keep * counts, keep * (ages + by * counts), keep * totals
+    # One frame after another: sums over halves, in parallel, take three times as long on a processor.
+    def step(sums: tuple[Array, Array, Array], frame: tuple[Array, ...]) -> tuple[Any, Array]:
+        (count, ages, total), (value, present, elapsed) = sums, frame
+        keep = jnp.exp(-elapsed / SPEED_SECONDS)
+        count, ages, total = keep * count, keep * (ages + elapsed * count), keep * total
+        known = count > 1e-30
+        weight = jnp.where(known, count, 1)
+        speed = (value - total / weight) / (ages / weight + SPEED_OFFSET)
+        return (count + present, ages, total + value), jnp.where(known, speed, 0)
 
-    def join(first: tuple[Array, ...], second: tuple[Array, ...]) -> tuple[Array, ...]:
-        length, counts, ages, totals = first
-        later, *rest = second
-        aged = grow_old(counts, ages, totals, later)
-        return length + later, *(old + new for old, new in zip(aged, rest, strict=True))
-
-    elements = (steps, count, jnp.zeros_like(count), visible)
-    _, *sums = jax.lax.associative_scan(join, elements, axis=axis)
-    # A frame itself never enters its own sums: taken off afterwards, its rounding would be what stays.
-    nothing = [(0, 0)] * axis + [(1, 0), (0, 0), (0, 0)]
-    before = [jnp.pad(jax.lax.slice_in_dim(each, 0, -1, axis=axis), nothing) for each in sums]
-    counts, ages, totals = grow_old(before[0], before[1], before[2], steps)
-    known = counts > 1e-30
-    counts = jnp.where(known, counts, 1)
-    speed = (visible - totals / counts) / (ages / counts + SPEED_OFFSET)
-    return jnp.where(known, speed, 0)
+    nothing = jnp.zeros_like(values[0])
+    start = (nothing[..., :1], nothing[..., :1], nothing)
+    _, speeds = jax.lax.scan(step, start, (values, seen.astype(visible.dtype), steps))
+    return jnp.moveaxis(speeds, 0, axis)
 
 
 def joint_mean(

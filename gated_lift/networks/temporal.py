@@ -38,7 +38,8 @@ class TemporalLifter(nn.Module):
         field is their product (27, 81 and 243 frames for three, four and five widths of 3).
     causal: outputs depend on their own frame and earlier ones only.
     fill: what stands for hidden keypoints: ``interpolate`` (linear in time; a causal network holds the last
-        visible value) or ``zero`` (as in the paper).
+        visible value), ``cubic`` (curves with the speeds at both ends, which a causal network continues) or
+        ``zero`` (as in the paper).
     framing: how keypoints enter: ``screen`` as they are (the paper's, and with it the parameter count of
         VideoPose3D), or ``person`` (`frame_person`): centred on the person and divided by their size.
     mask_channels: ``coordinate``, 2J bits as the paper writes it; ``joint``, J bits; ``age``, J bits and the
