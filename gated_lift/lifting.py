@@ -64,7 +64,7 @@ def lift_pixels(
     network, dtype, frames = lifter.network, keypoints.dtype, keypoints.shape[1]
     if clock is None:
         times = frame_times(frames, network.fps, dtype)
-        seen = observe(network, keypoints, occluded, camera, lifter.focal, times, lifter.turned)
+        seen = observe(network, keypoints, occluded, camera, lifter.focal, times, lifter.turned, length)
     else:
         seen = observe_clip(network, keypoints, occluded, camera, lifter.focal, clock, lifter.turned)
         if length is not None:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from gated_lift.networks.protocol import Lifter
-from gated_lift.occlusion import OLDEST_GAP, fill_gaps, frame_times, gap_age, nearest_visible, zero_gaps
+from gated_lift.occlusion import OLDEST_GAP, fill, frame_times, gap_age, nearest_visible, zero_gaps
 from solvers import Camera, normalize
 
 # Seconds: the direction that a person is seen in is averaged with weights that fall as exp(−|t| / this).
@@ -49,6 +49,7 @@ def observe(
     focal: Any,
     times: Float[Array, " F"],
     turned: bool = True,
+    length: Any = None,
 ) -> Observation:
     """Undoes the lens, fills gaps, turns the rays until the person is in the middle, and scales them.
 
@@ -58,8 +59,12 @@ def observe(
     times: of the frames, seconds, rising: at the network's own rate where the network is to lift them (see
     `observe_clip` for other rates); frames that only help to fill gaps may lie further apart.
     turned: False leaves the person where the camera sees them, for networks that were trained so elsewhere.
+    length: frames that count, perhaps traced; the last of them is repeated on those after it.
     """
-    filled = fill_gaps(_rays(keypoints, occluded, camera), occluded, lifter.causal, times)
+    filled = _filled_rays(lifter, keypoints, occluded, camera, times, length)
+    if length is not None:
+        here = jnp.minimum(jnp.arange(occluded.shape[-2]), length - 1)
+        filled = jnp.take(filled, here, axis=-3)
     return _turned(lifter, filled, occluded, gap_age(occluded, times, lifter.causal), focal, times, turned)
 
 
@@ -98,7 +103,7 @@ def observe_clip(
     frames, dtype = keypoints.shape[-3], keypoints.dtype
     rate = jnp.asarray(clock.rate, dtype)
     times, wanted = frame_times(frames, rate, dtype), frame_times(clock.frames, lifter.fps, dtype)
-    filled = fill_gaps(_rays(keypoints, occluded, camera), occluded, lifter.causal, times)
+    filled = _filled_rays(lifter, keypoints, occluded, camera, times, clock.length)
     before, after = nearest_visible(occluded, times)
 
     place = jnp.minimum(wanted * rate, jnp.asarray(clock.length - 1, dtype))
@@ -142,9 +147,17 @@ def turn_to(
     return jnp.sum(turn[..., None, :, :] * points[..., None, :], axis=-1)
 
 
-def _rays(keypoints: Array, occluded: Array, camera: Camera) -> Array:
-    """X/Z and Y/Z of the visible keypoints; hidden ones are those of one pixel, whatever stands there."""
-    return normalize(zero_gaps(keypoints, occluded), camera)
+def _filled_rays(
+    lifter: Lifter, keypoints: Array, occluded: Array, camera: Camera, times: Array, length: Any
+) -> Array:
+    """X/Z and Y/Z of the rays, with what stands for hidden ones; frames from ``length`` on show nobody."""
+    rays = normalize(zero_gaps(keypoints, occluded), camera)
+    if length is not None:
+        counted = jnp.arange(occluded.shape[-2]) < length
+        occluded = occluded | ~jnp.broadcast_to(counted[:, None], occluded.shape)
+    # What is to be zero is filled too, to know where the person is.
+    how = "interpolate" if lifter.fill == "zero" else lifter.fill
+    return fill(rays, occluded, how, lifter.causal, times, fps=1.0)
 
 
 def _turned(

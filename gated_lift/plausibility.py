@@ -26,6 +26,9 @@ SELDOM = 0.02
 # distance, is a guess with this relative standard deviation.
 UNSEEN_SIZE_STD = {4: 0.1, 7: 0.25}
 
+# Metres: standard deviation across the ray of a root that was never seen itself, of a person known in part.
+UNSEEN_ROOT_STD = 0.15
+
 
 def misfit(
     residual: Float[Array, "*people F"],

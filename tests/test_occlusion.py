@@ -12,6 +12,7 @@ from gated_lift.occlusion import (
     MaskDistribution,
     fill,
     fill_gaps,
+    fill_gaps_cubic,
     frame_times,
     gap_age,
     run_length,
@@ -267,7 +268,7 @@ def test_causal_gaps_hold_the_last_value_and_read_no_later_frame():
         np.testing.assert_array_equal(np.asarray(causal(later, mask))[:, : frame + 1], filled[:, : frame + 1])
 
 
-@pytest.mark.parametrize("how", ["interpolate", "zero"])
+@pytest.mark.parametrize("how", ["interpolate", "cubic", "zero"])
 @pytest.mark.parametrize("causal", [False, True])
 def test_hidden_values_never_leak(how, causal):
     keypoints, occluded = random_clip(6)
@@ -277,7 +278,7 @@ def test_hidden_values_never_leak(how, causal):
         np.testing.assert_array_equal(fill(jnp.asarray(dirty), jnp.asarray(occluded), how, causal), clean)
 
 
-@pytest.mark.parametrize("how", ["interpolate", "zero"])
+@pytest.mark.parametrize("how", ["interpolate", "cubic", "zero"])
 def test_gradients_are_finite_and_skip_hidden_values(how):
     keypoints, occluded = random_clip(7)
     dirty = np.where(occluded[..., None], np.float32(np.nan), keypoints)
@@ -335,8 +336,113 @@ def test_gaps_are_filled_in_double_precision(float64):
 
 def test_an_unknown_fill_is_named():
     keypoints, occluded = random_clip(10)
-    with pytest.raises(ValueError, match="fill is 'spline': choose 'interpolate' or 'zero'"):
+    with pytest.raises(ValueError, match="fill is 'spline': choose 'interpolate', 'cubic' or 'zero'"):
         fill.__wrapped__(keypoints, occluded, "spline")
+
+
+# ------------------------------------------------------------------------------------------- curves
+
+
+def curved(keypoints, occluded, seconds, causal=False):
+    """Joint by joint and gap by gap in float64, from the formulas; joints without any visible frame take the
+    mean.
+    """
+    filled = np.full(keypoints.shape, np.nan)
+
+    def speed(values, times, last):
+        ages = times[last] - times[:last]
+        weights = np.exp(-ages / 0.1)
+        if not last:
+            return np.zeros(2)
+        behind = np.average(values[:last], axis=0, weights=weights)
+        return (values[last] - behind) / (np.average(ages, weights=weights) + 0.04)
+
+    for clip, joint in np.ndindex(keypoints.shape[0], keypoints.shape[2]):
+        seen = np.flatnonzero(~occluded[clip, :, joint])
+        values, times = keypoints[clip, seen, joint].astype(float), seconds[seen]
+        for frame, now in enumerate(seconds):
+            before = np.searchsorted(seen, frame, side="right") - 1
+            after = before + 1
+            if before >= 0 and seen[before] == frame:
+                filled[clip, frame, joint] = values[before]
+                continue
+            forward = speed(values, times, before) if before >= 0 else None
+            has_after = after < len(seen) and not causal
+            if has_after:
+                backward = -speed(values[::-1], -times[::-1], len(seen) - 1 - after)
+            if forward is not None and has_after:
+                span = times[after] - times[before]
+                u = (now - times[before]) / span
+                slope = (values[after] - values[before]) / span
+                trust = np.exp(-span / 2.5) / (1 + (0.2 / span) ** 2)
+                ends = [slope + trust * (each - slope) for each in (forward, backward)]
+                basis = [2 * u**3 - 3 * u**2 + 1, -2 * u**3 + 3 * u**2, u**3 - 2 * u**2 + u, u**3 - u**2]
+                points = (values[before], values[after], span * ends[0], span * ends[1])
+                filled[clip, frame, joint] = sum(map(np.multiply, basis, points))
+            elif forward is not None:
+                coast = 0.2 * (1 - np.exp(-(now - times[before]) / 0.2))
+                filled[clip, frame, joint] = values[before] + forward * coast
+            elif has_after:
+                coast = 0.2 * (1 - np.exp(-(times[after] - now) / 0.2))
+                filled[clip, frame, joint] = values[after] - backward * coast
+    return with_mean(filled)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_curves_are_hermite_cubics_with_speeds_that_are_trusted_less_in_short_and_long_gaps(causal):
+    keypoints, occluded = random_clip(13)
+    fill_curves = jax.jit(fill_gaps_cubic, static_argnames="causal")
+    filled = np.asarray(fill_curves(keypoints, occluded, causal=causal))
+    assert filled.dtype == np.float32
+    np.testing.assert_array_equal(filled[~occluded], keypoints[~occluded])
+    np.testing.assert_allclose(filled, curved(keypoints, occluded, np.arange(30) / 50, causal), atol=2e-5)
+    stamps = np.cumsum(np.random.default_rng(14).integers(1, 9, 30)).astype(np.int32) - 50
+    expected = curved(keypoints, occluded, stamps / 60, causal)
+    uneven = fill_gaps_cubic(
+        jnp.asarray(keypoints), jnp.asarray(occluded), causal, jnp.asarray(stamps), fps=60.0
+    )
+    np.testing.assert_allclose(uneven, expected, atol=2e-5)
+    seconds = jnp.asarray(stamps / 60, jnp.float32)
+    real = fill_gaps_cubic(jnp.asarray(keypoints), jnp.asarray(occluded), causal, seconds, fps=1.0)
+    np.testing.assert_allclose(real, expected, atol=2e-4)
+
+
+def test_steady_motion_is_nearly_a_line_and_a_turn_is_better_than_one():
+    """Points on a circle, hidden for half a second: the line cuts the corner, the curve does not."""
+    angle = np.arange(100, dtype=np.float32)[:, None, None] / 50 * 3
+    keypoints = jnp.asarray(np.concatenate([np.cos(angle), np.sin(angle)], axis=-1), jnp.float32)
+    occluded = jnp.zeros((100, 1), bool).at[40:65].set(True)
+    line, curve = (
+        np.linalg.norm(np.asarray(fill(keypoints, occluded, how)) - keypoints, axis=-1)[40:65].max()
+        for how in ("interpolate", "cubic")
+    )
+    assert line > 0.25 and curve < 0.45 * line
+    # The same motion at half the frame rate gets the same curve, but for the coarser mean of speeds.
+    slow = fill(keypoints[::2], occluded[::2], "cubic", fps=25.0)
+    np.testing.assert_allclose(slow, fill(keypoints, occluded, "cubic")[::2], atol=0.06)
+    steady = jnp.asarray(np.linspace(0, 1, 100)[:, None, None] * np.ones(2), jnp.float32)
+    np.testing.assert_allclose(fill(steady, occluded, "cubic")[40:65], steady[40:65], atol=0.02)
+
+
+def test_long_gaps_tend_to_the_line_and_coasting_ends():
+    rng = np.random.default_rng(15)
+    keypoints = jnp.asarray(np.cumsum(rng.normal(size=(3000, 2, 2)), axis=0), jnp.float32)
+    occluded = jnp.zeros((3000, 2), bool).at[30:2400].set(True).at[2450:].set(True)
+    line, curve = (np.asarray(fill(keypoints, occluded, how)) for how in ("interpolate", "cubic"))
+    np.testing.assert_allclose(curve[30:2400], line[30:2400], atol=1e-3)
+    assert np.abs(np.diff(curve[2900:], axis=0)).max() < 1e-3
+    steepest = np.abs(np.diff(np.asarray(keypoints), axis=0)).max() * 50
+    assert np.abs(curve[2450:] - line[2450:]).max() <= 0.2 * steepest
+
+
+def test_causal_curves_read_no_later_frame():
+    keypoints, occluded = random_clip(16)
+    filled = np.asarray(fill_gaps_cubic(jnp.asarray(keypoints), jnp.asarray(occluded), True))
+    later, mask = keypoints.copy(), occluded.copy()
+    later[:, 15:] += 1.0
+    mask[:, 15:] ^= True
+    changed = np.asarray(fill_gaps_cubic(jnp.asarray(later), jnp.asarray(mask), True))
+    np.testing.assert_allclose(changed[:, :15], filled[:, :15], atol=1e-6)
 
 
 def test_run_lengths_of_a_mask_made_by_hand():

@@ -478,7 +478,7 @@ def test_even_widths_are_refused(widths):
     ("name", "value", "match"),
     [
         ("gating", "both", "gating is 'both': choose one of none, mask_input, single_stream, two_stream"),
-        ("fill", "spline", "fill is 'spline': choose one of interpolate, zero"),
+        ("fill", "spline", "fill is 'spline': choose one of interpolate, cubic, zero"),
         ("framing", "face", "framing is 'face': choose one of screen, person"),
         ("mask_channels", "none", "mask_channels is 'none': choose one of coordinate, joint, age"),
         ("target", "both", "target is 'both': choose one of pose, root"),

@@ -196,7 +196,7 @@ def lift_clip(
     *batch, frames, joints, _ = keypoints.shape
     if age is None:
         age = gap_age(occluded, frame_times(frames, lifter.fps, keypoints.dtype), lifter.causal)
-        keypoints = fill(keypoints, occluded, lifter.fill, lifter.causal)
+        keypoints = fill(keypoints, occluded, lifter.fill, lifter.causal, fps=lifter.fps)
     people = keypoints.reshape(-1, frames, joints, 2)
     masks, ages = occluded.reshape(-1, frames, joints), age.reshape(-1, frames, joints)
     averaged = flip and lifter.flip_averaging

@@ -38,7 +38,8 @@ class TemporalLifter(nn.Module):
         field is their product (27, 81 and 243 frames for three, four and five widths of 3).
     causal: outputs depend on their own frame and earlier ones only.
     fill: what stands for hidden keypoints: ``interpolate`` (linear in time; a causal network holds the last
-        visible value) or ``zero`` (as in the paper).
+        visible value), ``cubic`` (curves with the speeds at both ends, which a causal network continues) or
+        ``zero`` (as in the paper).
     framing: how keypoints enter: ``screen`` as they are (the paper's, and with it the parameter count of
         VideoPose3D), or ``person`` (`frame_person`): centred on the person and divided by their size.
     mask_channels: ``coordinate``, 2J bits as the paper writes it; ``joint``, J bits; ``age``, J bits and the
@@ -177,7 +178,7 @@ class TemporalLifter(nn.Module):
         self._check(keypoints, occluded, output_stride)
         if age is None:
             age = gap_age(occluded, frame_times(occluded.shape[1], self.fps, keypoints.dtype), self.causal)
-            keypoints = fill(keypoints, occluded, self.fill, self.causal)
+            keypoints = fill(keypoints, occluded, self.fill, self.causal, fps=self.fps)
         place: list[Array] = []
         if self.framing == "person":
             known = ~occluded if self.fill == "zero" else jnp.ones_like(occluded)

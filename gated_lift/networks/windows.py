@@ -86,7 +86,8 @@ def average_windows(
     index = np.minimum(np.arange(room), frames - 1)
     clip = [values[:, index] for values in (keypoints, occluded, age)]
     last = jnp.maximum((frames if length is None else length) - window, 0)
-    starts = jnp.arange(0, room - window + slide, slide)
+    last = last.astype(jnp.int32)
+    starts = jnp.arange(0, room - window + slide, slide, dtype=jnp.int32)
     # The window that ends with the clip is the first that would reach beyond it; those after it do not count.
     counted = starts - slide < last
     starts = jnp.minimum(starts, last)
