@@ -14,6 +14,7 @@ from solvers.pinhole import project as project
 from solvers.pinhole import project_jacobian as project_jacobian
 from solvers.resection import Resection as Resection
 from solvers.resection import resect as resect
+from solvers.smoothing import smooth as smooth
 from solvers.streaming import StreamEstimate as StreamEstimate
 from solvers.streaming import StreamState as StreamState
 from solvers.streaming import feed as feed

@@ -77,11 +77,8 @@ def spoil(kind, given, rotation, occluded):
         given["position"][SPOILT, 3, 0] = np.nan
     elif kind == "no rotation":
         rotation[SPOILT, 3] *= np.nan
-    elif kind == "shares of the image":
-        # 0 to 1 instead of pixels: kilometres away.
-        given["keypoints"][SPOILT] = np.array(oracle.CENTER) + 1e-3 * (
-            given["keypoints"][SPOILT] - np.array(oracle.CENTER)
-        )
+    elif kind == "poses in centimetres":
+        given["poses"][SPOILT] *= 100
         status = Status.IMPLAUSIBLE_DISTANCE
     return given, rotation, occluded, status
 
@@ -128,7 +125,7 @@ KINDS = [
     "negative confidence",
     "NaN position",
     "no rotation",
-    "shares of the image",
+    "poses in centimetres",
 ]
 
 
