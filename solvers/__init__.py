@@ -28,7 +28,3 @@ from solvers.trajectory import joint_covariance as joint_covariance
 from solvers.trajectory import solve_trajectory as solve_trajectory
 from solvers.trajectory_config import REFERENCE_FOCAL as REFERENCE_FOCAL
 from solvers.trajectory_config import REFERENCE_FPS as REFERENCE_FPS
-
-
-def smooth(values, seconds, fps, weight=None, begin=None):
-    return values
