@@ -14,6 +14,7 @@ from solvers.pinhole import project as project
 from solvers.pinhole import project_jacobian as project_jacobian
 from solvers.resection import Resection as Resection
 from solvers.resection import resect as resect
+from solvers.smoothing import smooth as smooth
 from solvers.streaming import StreamEstimate as StreamEstimate
 from solvers.streaming import StreamState as StreamState
 from solvers.streaming import feed as feed
@@ -27,7 +28,3 @@ from solvers.trajectory import joint_covariance as joint_covariance
 from solvers.trajectory import solve_trajectory as solve_trajectory
 from solvers.trajectory_config import REFERENCE_FOCAL as REFERENCE_FOCAL
 from solvers.trajectory_config import REFERENCE_FPS as REFERENCE_FPS
-
-
-def smooth(values, seconds, fps, weight=None, begin=None):
-    return values

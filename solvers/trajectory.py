@@ -68,6 +68,10 @@ ADVICE = {
         "millimetres or as a share of the width, a principal point at (0, 0), or two people who exchanged "
         "identities."
     ),
+    Status.PARTLY_SEEN: (
+        "The trajectory minimises Eq. 9, but joints of the body were seen on no frame: what is said of those "
+        "is the network's guess."
+    ),
 }
 
 

@@ -266,7 +266,7 @@ def read_arguments(
         confidence = as_given("confidence", confidence)
         check_confidence(confidence, poses.shape[:-1])
     dtype = arithmetic_dtype(poses.dtype)
-    begin = None if begin is None else _read_begin(begin, frames)
+    begin = None if begin is None else read_begin(begin, frames)
     path = None
     if extrinsics is not None:
         path = check_path(extrinsics, tuple(people), frames, dtype, first_frame(begin))
@@ -293,7 +293,7 @@ def as_given(name: str, values: Any) -> Any:
     return jnp.asarray(values) if has_arrays(values) else np.asarray(values)
 
 
-def _read_begin(begin: Any, frames: int) -> Any:
+def read_begin(begin: Any, frames: int) -> Any:
     if np.shape(begin) != () or not jnp.issubdtype(jnp.result_type(begin), jnp.integer):
         raise ValueError(f"begin is {begin!r}: pass one whole number of frames")
     if not is_traced(begin) and not 0 <= begin < frames:

@@ -1,7 +1,7 @@
 """A clip as the solvers take it: people last, what cannot be solved masked out, and a first path."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -88,9 +88,8 @@ def resize_image(camera: Intrinsics) -> tuple[Intrinsics, Array]:
         finite = jnp.isfinite(value)
         return jnp.where(finite, factor * jnp.where(finite, value, 0), value)
 
-    sizes = {"fx": camera.fx, "fy": camera.fy, "cx": camera.cx, "cy": camera.cy}
-    numbers: dict[str, Any] = {name: resized(value) for name, value in sizes.items()}
-    return camera._replace(**numbers), factor
+    fx, fy, cx, cy = (resized(value) for value in (camera.fx, camera.fy, camera.cx, camera.cy))
+    return camera._replace(fx=fx, fy=fy, cx=cx, cy=cy), factor
 
 
 def _from_frame(values: Array, begin: Array) -> Array:

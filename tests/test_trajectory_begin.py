@@ -1,0 +1,191 @@
+"""Leading frames that have no say: as if the clip began after them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import trajectory_oracle as oracle
+from test_camera_path import shaken
+
+from solvers import Camera, Extrinsics, Status, TrajectoryConfig, solve_trajectory
+
+CAMERA = Camera(oracle.FOCAL, oracle.CENTER)
+FRAMES = 23
+LIMITS = [(np.float64, 1e-6), (np.float32, 1e-4)]
+
+
+def padded(values, begin, rng):
+    """The frames of ``values`` from ``begin`` on (axis 1), after rubbish."""
+    rubbish = rng.choice([np.nan, np.inf, -1e30, 3.0], size=values[:, :begin].shape)
+    return np.concatenate([rubbish, values[:, begin:]], axis=1)
+
+
+def solve_both(scene, begin, dtype, config, camera=CAMERA, extrinsics=None, initial=None, traced=False):
+    """The answer with rubbish before ``begin``, and that of the clip alone."""
+    rng = np.random.default_rng(begin)
+    poses, keypoints = (padded(v, begin, rng).astype(dtype) for v in scene[:2])
+    occluded = scene.occluded.copy()
+    occluded[:, :begin] = rng.random(occluded[:, :begin].shape) < 0.5
+
+    def since(values, lead):
+        """From ``begin`` on, where there is more than one frame."""
+        return values if values.shape[lead] == 1 else values.take(range(begin, FRAMES), axis=lead)
+
+    def late(values, lead):
+        if values.shape[lead] == 1:
+            return values
+        values = values.copy()
+        values[(slice(None),) * lead + (slice(begin),)] = np.nan
+        return values
+
+    given, alone = {}, {}
+    if extrinsics is not None:
+        leads = [v.ndim - own for v, own in zip(extrinsics, (3, 2), strict=True)]
+        given["extrinsics"] = Extrinsics(*map(late, extrinsics, leads))
+        alone["extrinsics"] = Extrinsics(*map(since, extrinsics, leads))
+    if initial is not None:
+        given["initial_root"], alone["initial_root"] = late(initial, 1), since(initial, 1)
+
+    def solve(begin):
+        return solve_trajectory(
+            poses, keypoints, occluded, camera, config, covariance=True, begin=begin, **given
+        )
+
+    expected = solve_trajectory(
+        *(v[:, begin:].astype(dtype) for v in scene[:2]),
+        scene.occluded[:, begin:],
+        camera,
+        config,
+        covariance=True,
+        **alone,
+    )
+    return (jax.jit(solve) if traced else solve)(begin), expected
+
+
+def check(found, expected, begin, limit):
+    np.testing.assert_array_equal(found.status, expected.status)
+    for name in ("root", "covariance", "residual"):
+        value = np.asarray(getattr(found, name))
+        assert value.shape[1] == FRAMES and np.isnan(value[:, :begin]).all(), name
+    np.testing.assert_allclose(found.root[:, begin:], expected.root, atol=limit, rtol=0)
+    rtol = 100 * limit
+    np.testing.assert_allclose(found.covariance[:, begin:], expected.covariance, rtol=rtol, atol=rtol * 1e-4)
+    np.testing.assert_allclose(found.residual[:, begin:], expected.residual, rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(found.cost, expected.cost, rtol=rtol)
+    np.testing.assert_allclose(found.log_evidence, expected.log_evidence, rtol=rtol)
+
+
+@pytest.mark.parametrize("dtype, limit", LIMITS)
+@pytest.mark.parametrize("begin", [0, 1, 2, 5, 8, 13, 20, 21, 22])
+def test_as_if_the_clip_began_there(begin, dtype, limit):
+    scene = oracle.walking_people(3, FRAMES, hidden=0.3, gap=4)
+    scene.occluded[1] = True  # somebody who is never seen
+    scene.occluded[1, :begin] = False  # but before
+    scene.occluded[:, -1, :4] = scene.occluded[1, -1:, :1]
+    scene.occluded[[0, 2], -1, :4] = False
+    config = TrajectoryConfig(0.2, 1.5, keypoint_std=2.0, size_std=0.02, bias_std=0.3)
+    with jax.enable_x64(dtype == np.float64):
+        found, expected = solve_both(scene, begin, dtype, config, traced=begin % 2 == 1)
+    assert [int(s) for s in expected.status] == [Status.CONVERGED, Status.TOO_FEW_OBSERVATIONS, 0]
+    check(found, expected, begin, limit)
+
+
+@pytest.mark.parametrize("dtype, limit", LIMITS)
+@pytest.mark.parametrize("form", ["still", "path", "path of each"])
+def test_before_cameras_that_move_and_that_do_not(form, dtype, limit):
+    path = shaken(FRAMES, 2 if form == "path of each" else None)
+    if form == "still":
+        path = Extrinsics(path.rotation[:1], path.position[:1])
+    scene = oracle.walking_people(2, FRAMES, hidden=0.3, gap=3)
+    # The walkers as the camera sees them, and where that is in the world.
+    initial = np.einsum("...ji,...j->...i", path.rotation, scene.root) + path.position
+    for begin in (3, 4, 11):
+        with jax.enable_x64(dtype == np.float64):
+            found, expected = solve_both(
+                scene,
+                begin,
+                dtype,
+                TrajectoryConfig(0.2, 1.5, loss="huber"),
+                extrinsics=path,
+                initial=initial.astype(dtype),
+                traced=begin == 4,
+            )
+        np.testing.assert_array_equal(expected.status, Status.CONVERGED)
+        check(found, expected, begin, limit)
+
+
+def test_weights_that_need_every_frame_count_from_the_beginning(float64):
+    scene = oracle.walking_people(2, FRAMES, hidden=0.0)
+    scene.occluded[1, FRAMES - 1] = True
+    for begin in (7, FRAMES - 1):
+        found, expected = solve_both(scene, begin, np.float64, TrajectoryConfig(0.0, 0.0))
+        few, good = Status.TOO_FEW_OBSERVATIONS, Status.CONVERGED
+        assert [int(s) for s in found.status] == [int(s) for s in expected.status] == [good, few]
+        np.testing.assert_allclose(found.root[:, begin:], expected.root, atol=1e-6)
+    # Two frames tell a path if only accelerations cost something; one does where there is no other.
+    acceleration = TrajectoryConfig(0.0, 1.0)
+    scene.occluded[0, -2] = True
+    for begin, status in ((FRAMES - 3, Status.CONVERGED), (FRAMES - 2, Status.TOO_FEW_OBSERVATIONS)):
+        found, expected = solve_both(scene, begin, np.float64, acceleration)
+        assert int(found.status[0]) == int(expected.status[0]) == status
+    found, _ = solve_both(scene, FRAMES - 1, np.float64, acceleration)
+    assert int(found.status[0]) == Status.CONVERGED
+
+
+def test_a_camera_of_every_frame_is_not_looked_at_before_the_beginning(float64):
+    scene = oracle.walking_people(2, FRAMES, hidden=0.2)
+    focal = np.broadcast_to(oracle.FOCAL, (2, FRAMES, 2)).copy()
+    focal[:, :6] = np.nan
+    camera = Camera(focal, oracle.CENTER)
+    expected = solve_trajectory(*(v[:, 6:] for v in scene[:3]), CAMERA)
+    found = solve_trajectory(*scene[:3], camera, begin=6)
+    np.testing.assert_allclose(found.root[:, 6:], expected.root, atol=1e-6)
+    with pytest.raises(ValueError, match=r"camera\.focal has fx"):
+        solve_trajectory(*scene[:3], camera, begin=5)
+
+
+def test_gradients_are_those_of_the_clip_alone(float64):
+    scene = oracle.walking_people(2, FRAMES, hidden=0.2)
+    probe = np.random.default_rng(2).normal(size=scene.root.shape)
+
+    def loss(poses, keypoints, weight, begin, skip):
+        config = TrajectoryConfig(weight, 1.5, tolerance=1e-13)
+        found = solve_trajectory(poses, keypoints, scene.occluded[:, skip:], CAMERA, config, begin=begin)
+        return jnp.sum(jnp.where(jnp.isfinite(found.root), probe[:, skip:] * found.root, 0))
+
+    slope = jax.grad(loss, argnums=(0, 1, 2))
+    for begin in (4, 5):
+        found = slope(jnp.asarray(scene.poses), jnp.asarray(scene.keypoints), jnp.asarray(0.2), begin, 0)
+        alone = (jnp.asarray(v[:, begin:]) for v in scene[:2])
+        expected = slope(*alone, jnp.asarray(0.2), None, begin)
+        for k in range(2):
+            np.testing.assert_array_equal(found[k][:, :begin], 0)
+            np.testing.assert_allclose(found[k][:, begin:], expected[k], rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(found[2], expected[2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "begin, message",
+    [
+        (-1, "begin is -1, the clip has 23 frames: pass 0 to 22"),
+        (23, "begin is 23, the clip has 23 frames"),
+        (1.5, "begin is 1.5: pass one whole number"),
+        (np.array([1, 2]), "pass one whole number of frames"),
+    ],
+)
+def test_a_beginning_that_is_none(begin, message):
+    scene = oracle.walking_people(1, FRAMES)
+    with pytest.raises(ValueError, match=message):
+        solve_trajectory(*(np.asarray(v, np.float32) for v in scene[:2]), scene.occluded, CAMERA, begin=begin)
+
+
+def test_windows_have_no_late_beginning():
+    scene = oracle.walking_people(1, FRAMES)
+    with pytest.raises(ValueError, match=r"begin is 3 and config\.window 10: windows count from the first"):
+        solve_trajectory(
+            *(np.asarray(v, np.float32) for v in scene[:2]),
+            scene.occluded,
+            CAMERA,
+            TrajectoryConfig(window=10),
+            begin=3,
+        )
