@@ -71,11 +71,13 @@ def lift_pixels(
             # As `network_frames`, of a length that is traced.
             last = (jnp.asarray(length, jnp.float32) - 1) * network.fps / clock.rate
             length = jnp.ceil(last - 1e-3).astype(jnp.int32) + 1
+    shown = seen.keypoints
+    if length is not None:
+        # The direction of the person settles on the frames after the last: what the network reads must not.
+        shown = jnp.take(shown, jnp.minimum(jnp.arange(shown.shape[1]), length - 1), axis=1)
     variables = lifter.variables
     if dtype == jnp.float64:
         variables = jax.tree.map(lambda leaf: leaf.astype(dtype), variables)
-    answers = lift_clip(
-        network, variables, seen.keypoints, seen.occluded, lifter.skeleton, flip, seen.age, length
-    )
+    answers = lift_clip(network, variables, shown, seen.occluded, lifter.skeleton, flip, seen.age, length)
     poses = turn_back(answers.astype(dtype), seen.turn)
     return poses if clock is None else from_network_frames(network, poses, clock, frames)

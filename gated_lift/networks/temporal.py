@@ -210,8 +210,8 @@ class TemporalLifter(nn.Module):
         answers = self.num_joints if self.target == "pose" else 1
         head = nn.Dense(3 * answers, dtype=self.dtype, kernel_init=zeros, name="head")
         poses = head(features)
-        # Of half precision, what comes out is single.
-        poses = poses.astype(jnp.promote_types(poses.dtype, jnp.float32))
+        if poses.dtype != jnp.float64:  # of half precision, what comes out is single
+            poses = poses.astype(jnp.float32)
         return poses.reshape(*poses.shape[:2], answers, 3)
 
     def _strides(self, output_stride: int) -> list[Strides]:
