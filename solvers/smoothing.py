@@ -4,18 +4,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import jaxopt
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from solvers.block_banded import BandedLinks, ChainRows
+from solvers.block_banded import BandedLinks, ChainRows, solve
 from solvers.gauss_newton import BandedGaussNewton, WeightedResiduals
 from solvers.pinhole import is_traced
 from solvers.trajectory_config import arithmetic_dtype, as_given, check_rate, read_begin
 
-# A linear problem is solved by the first step; a second mends what rounding has left of the first, and a
-# third finds nothing to mend.
-MAX_STEPS = 6
-TOLERANCE = 1e-15  # in any unit: what rounding allows decides
+STEPS = 2
 
 
 def smooth(
@@ -115,6 +113,25 @@ def _linearize(params: Array, damping: Array, problem: _Problem) -> ChainRows:
     )
 
 
+def _solve(problem: _Problem) -> Array:
+    """The minimiser (blocks, 2, lanes), with derivatives in the problem.
+
+    A linear problem is solved by its first step; the second mends what rounding has left of it. One loop of
+    short elimination code: unrolled, it would take as long to compile as the path of Eq. 9.
+    """
+    start = jax.lax.stop_gradient(problem.x).reshape(-1, 2, problem.x.shape[1])
+    still = jax.lax.stop_gradient(problem)
+    undamped = jnp.zeros(start.shape[-1], start.dtype)
+
+    def step(_: Any, y: Array) -> Array:
+        return y + solve(_linearize(y, undamped, still), unroll=False)
+
+    found = jax.lax.fori_loop(0, STEPS, step, start)
+    solver = BandedGaussNewton(residual_fun=_residuals, linearize=_linearize)
+    state = solver.init_state(found, problem)
+    return solver.differentiable(jaxopt.OptStep(found, state), problem).params
+
+
 @jax.jit
 def _smooth(values: Array, seconds: Any, fps: Any, weight: Array | None, begin: Any) -> Array:
     given = jnp.asarray(values).astype(arithmetic_dtype(values.dtype))
@@ -146,10 +163,7 @@ def _smooth(values: Array, seconds: Any, fps: Any, weight: Array | None, begin: 
         tied=(inside[:-2] & inside[2:]).astype(dtype)[:, None],
         idle=(~inside[:, None] | (count < 2)[None]).astype(dtype),
     )
-    solver = BandedGaussNewton(
-        residual_fun=_residuals, linearize=_linearize, maxiter=MAX_STEPS, tol=TOLERANCE
-    )
-    found = solver.run(problem.x.reshape(-1, 2, x.shape[1]), problem).params
+    found = _solve(problem)
     # One frame alone says that the value is always the same.
     y = found.reshape(problem.x.shape)[:frames] + jnp.where(count == 1, jnp.sum(x, axis=0), 0)[None]
     y = jnp.where((count > 0)[None], y, jnp.nan)
