@@ -69,7 +69,7 @@ def test_targets_are_what_the_keypoints_show(config):
 
 def test_people_are_in_the_middle_of_what_the_network_sees():
     """Their targets are seen along the axis, wherever the camera has them, and what is level stays level."""
-    batch, placement = draw_placed(CLEAN)
+    _, placement = draw_placed(CLEAN)
     turn = np.asarray(placement.turn, np.float64)
     np.testing.assert_allclose(
         turn @ np.swapaxes(turn, -1, -2), np.broadcast_to(np.eye(3), turn.shape), atol=1e-6

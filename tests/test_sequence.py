@@ -168,7 +168,7 @@ def test_pixels_of_any_camera_are_lifted():
     expected = lift(LIFTER, VARIABLES, keypoints, occluded, H36M_17)
     for focal, center in (((1145.0, 1145.0), (500.0, 500.0)), ((600.0, 620.0), (320.0, 240.0))):
         camera = Camera(jnp.array(focal), jnp.array(center))
-        pixels = rays * camera.focal + camera.center
+        pixels = jnp.asarray(np.asarray(rays) * focal + np.asarray(center), jnp.float32)
         poses = gated_lift.lift(loaded, pixels, occluded, camera, LIFTER.fps)
         np.testing.assert_allclose(poses, expected, rtol=1e-3, atol=1e-3)
 
