@@ -126,8 +126,8 @@ def check_rate(lifter: Lifter) -> None:
     """Raises ValueError for a network that has been trained at another frame rate than windows are drawn."""
     if lifter.fps != FPS:
         raise ValueError(
-            f"checkpoint is of a network for {lifter.fps:g} frames/s, training runs at {FPS:g}: give one that "
-            f"was trained at {FPS:g}"
+            f"checkpoint is of a network for {lifter.fps:g} frames/s, training runs at {FPS:g}: give one "
+            f"that was trained at {FPS:g}"
         )
 
 
