@@ -36,6 +36,7 @@ from experiments.training.batches import (
     Bank,
     Batch,
     Placement,
+    check_rate,
     draw_placed_batch,
     make_bank,
     read_motion,
@@ -156,15 +157,17 @@ def make_loss(
 
 
 def make_step(
-    config: FinetuneConfig, lifter: TemporalLifter, statistics: Any, optimizer: optax.GradientTransformation
+    config: FinetuneConfig, loaded: checkpoints.LoadedLifter, optimizer: optax.GradientTransformation
 ) -> Callable[[State, Bank], tuple[State, dict[str, jax.Array]]]:
-    """One step; it draws the same windows whatever the loss."""
-    training = config.as_training()
+    """One step; it draws the same windows whatever the loss, and shows them as the network was trained."""
+    training, lifter, statistics = config.as_training(), loaded.network, loaded.variables["batch_stats"]
     differentiate = jax.value_and_grad(make_loss(config, lifter, statistics), has_aux=True)
 
     def step(state: State, bank: Bank) -> tuple[State, dict[str, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        batch, placement = draw_placed_batch(key, bank, lifter, training, config.windows)
+        batch, placement = draw_placed_batch(
+            key, bank, lifter, training, config.windows, loaded.focal, loaded.turned
+        )
         params = state.variables["params"]
         (_, metrics), gradients = differentiate(params, batch, placement)
         updates, moments = optimizer.update(gradients, state.optimizer, params)
@@ -187,6 +190,7 @@ def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
     folder = config.output / "checkpoints"
     runs.check_unused(config.output, "choose another folder")
     loaded = checkpoints.load_lifter(config.checkpoint)
+    check_rate(loaded.network)
     lifter, variables, origin = loaded.network, loaded.variables, loaded.description
     clips = read_motion(config.as_training())
     bank = make_bank(clips)
@@ -209,7 +213,7 @@ def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
         (State(jnp.zeros((), jnp.int32), variables, optimizer.init(variables["params"])), bank),
         jax.local_devices()[0],
     )
-    step = jax.jit(make_step(config, lifter, variables["batch_stats"], optimizer))
+    step = jax.jit(make_step(config, loaded, optimizer))
     console.print(
         f"{len(clips)} clips, {len(bank.poses):,} frames; {config.steps:,} steps of {config.windows} windows "
         f"of {config.frames} frames, loss: {config.loss}"

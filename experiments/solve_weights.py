@@ -27,6 +27,7 @@ from experiments.training.batches import (
     SKELETON,
     Batch,
     Placement,
+    check_rate,
     draw_placed_batch,
     make_bank,
     read_motion,
@@ -122,6 +123,7 @@ def tune(config: TuneConfig, console: Console | None = None) -> Path:
     check_numbers(config, RULES)
     console = console or reporting.console()
     loaded = checkpoints.load_lifter(config.checkpoint)
+    check_rate(loaded.network)
     lifter, variables = loaded.network, loaded.variables
     training = config.as_training()
     clips = read_motion(training)
@@ -134,7 +136,9 @@ def tune(config: TuneConfig, console: Console | None = None) -> Path:
     def step(index: jax.Array, state: tuple[Logarithms, Any]) -> tuple[tuple[Logarithms, Any], jax.Array]:
         logarithms, moments = state
         key = jax.random.fold_in(jax.random.key(config.seed), index)
-        batch, placement = draw_placed_batch(key, bank, lifter, training, config.windows)
+        batch, placement = draw_placed_batch(
+            key, bank, lifter, training, config.windows, loaded.focal, loaded.turned
+        )
         poses = lifter.apply(variables, batch.keypoints, batch.occluded, age=batch.age)
         error, slopes = jax.value_and_grad(placed_error)(logarithms, poses, batch, placement, lifter.fps)
         if not config.joints:

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from experiments.training import batches, loop
-from gated_lift.pipeline import screen_focal
+from gated_lift.cameras import screen_focal
 from gated_lift.synthetic import generated
 
 CLIPS = 8

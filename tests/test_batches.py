@@ -7,14 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from drawn import CLIP, TINY, UNMASKED, draw, draw_placed
+from drawn import CLIP, TINY, UNMASKED, draw, draw_placed, make_bank
 from silent_detector import SILENT
 
 from experiments.training import batches, loop
 from experiments.training.configs import OURS
-from gated_lift.cameras import VirtualCamera
-from gated_lift.occlusion import gap_age
+from gated_lift.cameras import VirtualCamera, screen_focal
+from gated_lift.networks.temporal import TemporalLifter
+from gated_lift.observation import observe
+from gated_lift.occlusion import frame_times, gap_age
 from gated_lift.skeleton import H36M_17
+from solvers import project
 
 # ------------------------------------------------------------------------------------------------ windows
 
@@ -46,7 +49,7 @@ def test_targets_are_what_the_keypoints_show(config):
     keypoints = np.asarray(batch.keypoints, np.float64)[:, before : before + 16]
     hidden = np.asarray(batch.occluded)[:, before : before + 16].any(-1)
     target, focal = np.asarray(batch.target, np.float64), 2 * 1145 / 1000
-    # u (Z + z) = f (X + x): two linear equations a joint for the root (X, Y, Z).
+    # u (Z + z) = f (X + x): two linear equations a joint for the root (X, Y, Z), in the axes of the targets.
     rows = np.zeros((*keypoints.shape[:3], 2, 3))
     rows[..., 0, 0] = rows[..., 1, 1] = focal
     rows[..., 2] = -keypoints
@@ -59,20 +62,90 @@ def test_targets_are_what_the_keypoints_show(config):
     assert np.max(residuals) < 1e-4  # of half the image's width: 0.05 px
     assert np.min(roots, axis=0)[2] > 1.0 and np.max(roots, axis=0)[2] < 10.0
     assert hidden.mean() < 0.1
-    np.testing.assert_allclose(placement.root[~hidden], roots, atol=5e-3)
+    turned = np.einsum("bnij,bnj->bni", placement.turn, placement.root)
+    np.testing.assert_allclose(turned[~hidden], roots, atol=5e-3)
     np.testing.assert_array_equal(placement.camera.focal, 1145.0)
+
+
+def test_people_are_in_the_middle_of_what_the_network_sees():
+    """Their targets are seen along the axis, wherever the camera has them, and what is level stays level."""
+    _, placement = draw_placed(CLEAN)
+    turn = np.asarray(placement.turn, np.float64)
+    np.testing.assert_allclose(
+        turn @ np.swapaxes(turn, -1, -2), np.broadcast_to(np.eye(3), turn.shape), atol=1e-6
+    )
+    np.testing.assert_allclose(np.linalg.det(turn), 1.0, atol=1e-6)
+    np.testing.assert_array_equal(turn[..., 0, 1], 0)
+    in_camera = placement.root[..., :2] / placement.root[..., 2:]
+    turned = np.einsum("bnij,bnj->bni", turn, placement.root)
+    slope = turned[..., :2] / turned[..., 2:]
+    assert in_camera[..., 0].std() > 0.08 and slope[..., 0].std() < 0.015
+    assert np.abs(slope).max() < 0.06
+
+
+MASKED = dataclasses.replace(TINY, detector=SILENT)
+
+
+@pytest.mark.parametrize("config", [CLEAN, MASKED])
+def test_a_batch_turned_back_and_placed_projects_onto_its_keypoints(config):
+    """In its own camera, also the mirrored windows, of which half are."""
+    batch, placement = draw_placed(config)
+    joints = back(batch.target, placement.turn) + placement.root[:, :, None]
+    seen = np.asarray(jax.jit(project)(jnp.asarray(joints), placement.camera))
+    shown = ~placement.occluded
+    assert shown.mean() > (0.4 if config is MASKED else 0.8)
+    np.testing.assert_allclose(seen[shown], placement.keypoints[shown], atol=0.05)
+    assert not shown[batch.weight == 0].any()
+    before = loop.make_lifter(config).padding[0]
+    hidden = batch.occluded[:, before : before + 16]
+    np.testing.assert_array_equal(placement.occluded, hidden | (batch.weight == 0)[..., None])
+
+
+def back(values, turn):
+    return np.einsum("bnji,bnkj->bnki", np.asarray(turn, np.float64), np.asarray(values, np.float64))
+
+
+@pytest.mark.parametrize("fill", ["interpolate", "zero"])
+def test_the_network_reads_what_it_would_of_these_pixels(fill):
+    """Training and use share one way from pixels to the network: asserted where the window is all there is,
+    without margins, and its outputs are every frame of it, mirrored or not.
+    """
+    lifter = TemporalLifter("two_stream", 8, (1, 1), fill=fill)
+    assert lifter.padding == (0, 0)
+    config = dataclasses.replace(TINY, context_frames=0, detector=SILENT)
+    run = jax.jit(lambda key, bank: batches.draw_placed_batch(key, bank, lifter, config, 64))
+    batch, placement = jax.tree.map(np.asarray, run(jax.random.key(0), make_bank()))
+    whole = batch.weight.all(axis=1)
+    assert batch.keypoints.shape == (64, 16, 17, 2) and 0.5 < whole.mean() < 1
+    times = frame_times(16, batches.FPS)
+    camera = jax.tree.map(lambda values: values[whole], placement.camera)
+    pixels = np.where(placement.occluded[..., None], np.nan, placement.keypoints)[whole]
+    hidden = placement.occluded[whole]
+    seen = jax.jit(lambda *arrays: observe(lifter, *arrays, camera, screen_focal(config.camera), times))(
+        pixels, hidden
+    )
+    np.testing.assert_array_equal(seen.occluded, batch.occluded[whole])
+    np.testing.assert_allclose(seen.keypoints, batch.keypoints[whole], atol=2e-5)
+    np.testing.assert_allclose(seen.age, batch.age[whole], atol=1e-6)
+    np.testing.assert_allclose(seen.turn, placement.turn[whole], atol=2e-6)
 
 
 def test_the_asked_share_of_the_windows_is_varied():
     """The others are drawn as without it; halves leave the legs alone, turns every bone's length."""
     names = [name for name in H36M_17.names if name.endswith(("hip", "knee", "ankle"))]
     legs = [H36M_17.names.index(name) for name in names]
-    plain = draw(CLEAN).target
-    halves = draw(dataclasses.replace(CLEAN, recombined_share=0.25)).target
+
+    def in_camera(config):
+        # The middle of a person, and with it the turn, is another for another body.
+        batch, placement = draw_placed(config)
+        return back(batch.target, placement.turn)
+
+    plain = in_camera(CLEAN)
+    halves = in_camera(dataclasses.replace(CLEAN, recombined_share=0.25))
     differs = np.abs(halves - plain).max(axis=(1, 2, 3)) > 1e-4
     assert 0.18 < differs.mean() < 0.32
     np.testing.assert_allclose(halves[:, :, legs], plain[:, :, legs], atol=1e-5)
-    turned = draw(dataclasses.replace(CLEAN, turned_share=0.25)).target
+    turned = in_camera(dataclasses.replace(CLEAN, turned_share=0.25))
     differs = np.abs(turned - plain).max(axis=(1, 2, 3)) > 1e-4
     assert 0.18 < differs.mean() < 0.32
     lengths = [
@@ -115,14 +188,15 @@ def test_zeroed_gaps_are_zero():
 
 
 def test_chunks_stay_inside_their_clip():
-    batch = draw(CLEAN)
+    batch, placement = draw_placed(CLEAN)
     long = batch.weight.all(axis=1)
     assert long.mean() == pytest.approx(64 / 84, abs=0.1)
     # A clip of ten frames fills ten of a chunk's sixteen outputs; the rest repeats its last, unweighted.
     np.testing.assert_array_equal(batch.weight[~long], np.tile(np.arange(16) < 10, (np.sum(~long), 1)))
-    repeated = np.repeat(batch.target[~long, 9:10], 6, axis=1)
-    np.testing.assert_allclose(batch.target[~long, 10:], repeated, atol=1e-6)
-    assert np.abs(np.diff(batch.target[long], axis=1)).max(axis=(1, 2, 3)).min() > 1e-5
+    in_camera = back(batch.target, placement.turn)
+    repeated = np.repeat(in_camera[~long, 9:10], 6, axis=1)
+    np.testing.assert_allclose(in_camera[~long, 10:], repeated, atol=1e-6)
+    assert np.abs(np.diff(in_camera[long], axis=1)).max(axis=(1, 2, 3)).min() > 1e-5
 
 
 def test_a_chunks_outputs_are_a_stride_apart():
@@ -137,27 +211,35 @@ def test_a_chunks_outputs_are_a_stride_apart():
 def test_ages_count_from_beyond_the_window():
     """A gap may end just beyond the window, which the window alone cannot tell."""
     batch = draw(dataclasses.replace(TINY, context_frames=6, context_stride=1))
-    alone = np.asarray(gap_age(jnp.asarray(batch.occluded)))
-    assert (batch.age <= alone).all() and ((batch.age > 0) == batch.occluded).all()
-    assert (batch.age < alone).mean() > 0.001
+    frames = batch.occluded.shape[1]
+    alone = np.asarray(gap_age(jnp.asarray(batch.occluded), frame_times(frames, batches.FPS)))
+    assert (batch.age < alone + 1e-6).all() and ((batch.age > 0) == batch.occluded).all()
+    assert (batch.age < alone - 1e-3).mean() > 0.001
 
 
-def test_roots_are_seen_by_one_focal_length(monkeypatch):
-    """However the cameras differ: keypoints of a longer lens are scaled down to the mean one."""
-    placed = draw_placed(CLEAN)
-    focal = np.repeat(np.random.default_rng(0).uniform(800, 1600, (256, 1)), 2, axis=1).astype(np.float32)
-    seen = placed[0].keypoints * (focal / 1145)[:, None, None]
-    lenses = placed[1].camera._replace(focal=focal)
-    monkeypatch.setattr(
-        batches,
-        "draw_placed_batch",
-        lambda *_: (placed[0]._replace(keypoints=seen), placed[1]._replace(camera=lenses)),
+def test_rays_have_one_focal_length_however_the_cameras_differ():
+    """The mean one, which a network is said to have been trained with."""
+    config = dataclasses.replace(
+        CLEAN,
+        network=OURS.replace(channels=8, filter_widths=(3, 3), target="root"),
+        camera=VirtualCamera(focal=(800.0, 1600.0)),
     )
-    camera = VirtualCamera(focal=(800.0, 1600.0))
-    config = dataclasses.replace(CLEAN, network=OURS.replace(target="root"), camera=camera)
-    batch = batches.draw_batch(None, None, loop.make_lifter(config), config, 256)
-    np.testing.assert_allclose(batch.keypoints, placed[0].keypoints * (1200 / 1145), rtol=1e-5)
-    np.testing.assert_array_equal(batch.target, placed[1].root[:, :, None])
+    lifter = loop.make_lifter(config)
+    run = jax.jit(lambda key, bank: batches.draw_placed_batch(key, bank, lifter, config, 256))
+    _, placement = jax.tree.map(np.asarray, run(jax.random.key(0), make_bank()))
+    draw = jax.jit(lambda key, bank: batches.draw_batch(key, bank, lifter, config, 256))
+    batch = jax.tree.map(np.asarray, draw(jax.random.key(0), make_bank()))
+    focal = placement.camera.focal
+    assert focal.min() < 850 and focal.max() > 1550
+    # The root is what the targets say, and its own keypoint lies on its ray times the mean focal length.
+    turned_root = np.einsum("bnij,bnj->bni", placement.turn, placement.root)
+    np.testing.assert_allclose(batch.target[:, :, 0], turned_root, atol=1e-5)
+    before = lifter.padding[0]
+    shown = ~batch.occluded[:, before : before + 16, 0]
+    seen = batch.keypoints[:, before : before + 16, 0]
+    slope = batch.target[:, :, 0, :2] / batch.target[:, :, 0, 2:]
+    assert shown.mean() > 0.9
+    np.testing.assert_allclose(seen[shown], 2 * 1200 / 1000 * slope[shown], atol=2e-4)
 
 
 def test_windows_are_decided_by_the_key():

@@ -32,7 +32,7 @@ def test_both_people_hide_each_other(scene):
 def test_weights_that_ship_recover_the_scene(scene, path):
     loaded = checkpoints.load_lifter(path)
     assert loaded.description["licences"], "weights carry the licence of what they were trained on"
-    found = recover(loaded.lifter, loaded.variables, scene.seen.keypoints, scene.seen.occluded, scene.camera)
+    found = recover(loaded, scene.seen.keypoints, scene.seen.occluded, scene.camera, scene.fps)
     assert bool(solved(found.status).all())
     for person, most in enumerate(MOST):
         errors = demo.measure(found, scene.seen, person)

@@ -15,9 +15,10 @@ from rich.console import Console
 from experiments import finetune
 from experiments.finetune import FinetuneConfig
 from experiments.training.batches import Batch, Placement
-from gated_lift.cameras import normalize_screen
+from gated_lift.cameras import rotation_matrix, screen_focal
 from gated_lift.networks import checkpoints
 from gated_lift.networks.temporal import TemporalLifter
+from gated_lift.observation import turn_back, turn_to
 from gated_lift.synthetic import generated
 from solvers import Camera, project
 
@@ -33,7 +34,7 @@ CONFIG = FinetuneConfig(
 def scene():
     """Four people five metres away: two who can be placed, one never visible, one whose keypoints stand on
     their heads, which fits somebody behind the camera. And a lifter that gives everybody the same pose,
-    nearly.
+    nearly, in axes that are turned by a fifth of a radian from those of the camera.
     """
     before, after = LIFTER.padding
     frames = before + FRAMES + after
@@ -43,22 +44,28 @@ def scene():
     joints = np.stack([world[..., 0], -world[..., 2], world[..., 1]], axis=-1)
     joints = jnp.asarray(joints - joints[:, :1, :1] + np.float32([0, 0, 5]))
     camera = Camera(jnp.full((PEOPLE, 2), 1145.0), jnp.full((PEOPLE, 2), 500.0))
-    keypoints = normalize_screen(jax.vmap(project)(joints, camera), 1000, 1000)
-    keypoints = keypoints.at[BEHIND].multiply(-1)
+    center = jnp.full((PEOPLE, 1, 1, 2), 500.0)
+    pixels = jax.vmap(project)(joints, camera)
+    pixels = pixels.at[BEHIND].set(1000.0 - pixels[BEHIND])
+    keypoints = screen_focal() * (pixels - center) / 1145.0
     occluded = jnp.zeros(keypoints.shape[:-1], bool).at[HIDDEN].set(True).at[0, before + 2].set(True)
-    truth = joints[:, before : before + FRAMES]
+    inside = slice(before, before + FRAMES)
+    truth = joints[:, inside]
     root = truth[..., 0, :]
-    target = truth - root[..., None, :]
+    turn = jnp.broadcast_to(rotation_matrix(jnp.array([0.0, 0.2, 0.0])), (PEOPLE, FRAMES, 3, 3))
+    target = turn_to(truth - root[..., None, :], turn)
     # The first person's clip ends a frame early.
     weight = jnp.ones((PEOPLE, FRAMES)).at[0, -1].set(0)
     batch = Batch(keypoints, occluded, jnp.zeros(occluded.shape), target, weight)
+    hidden = occluded[:, inside] | (weight == 0)[..., None]
+    placement = Placement(pixels[:, inside], hidden, root, turn, camera)
 
     shapes = jax.eval_shape(LIFTER.init, jax.random.key(0), keypoints, occluded)
     variables = random_variables(shapes, seed=1)
     head = variables["params"]["head"]
     head["kernel"] = 0.002 * head["kernel"]
     head["bias"] = np.asarray(0.9 * target[:2].mean(axis=(0, 1))).reshape(-1)
-    return jax.tree.map(jnp.asarray, variables), batch, Placement(root, camera)
+    return jax.tree.map(jnp.asarray, variables), batch, placement
 
 
 @functools.cache
@@ -95,20 +102,25 @@ def surroundings(monkeypatch):
     schedules mix dtypes, which strict promotion would refuse.
     """
     _, batch, placement = scene()
-    monkeypatch.setattr(finetune, "draw_placed_batch", lambda *_: (batch, placement))
+    asked = []
+    monkeypatch.setattr(
+        finetune, "draw_placed_batch", lambda *args: asked.append(args[5:]) or (batch, placement)
+    )
 
-    def place(poses, batch, placement, *_):
-        return finetune.Placed(poses + placement.root[..., None, :], jnp.ones(PEOPLE, bool))
+    def place(poses, placement, *_):
+        joints = turn_back(poses, placement.turn) + placement.root[..., None, :]
+        return finetune.Placed(joints, jnp.ones(PEOPLE, bool))
 
     monkeypatch.setattr(finetune, "place", place)
     jax.config.update("jax_numpy_dtype_promotion", "standard")
-    yield
+    yield asked
     jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 def test_a_run_writes_what_evaluate_reads(surroundings, tmp_path):
     variables, _, _ = scene()
     description = {"network": checkpoints.describe_lifter(LIFTER), "licences": ["free"]}
+    description["view"] = {"focal": 3.25, "turned": False}
     checkpoints.save(tmp_path / "start", 7, variables, description)
     config = dataclasses.replace(
         CONFIG, checkpoint=tmp_path / "start", loss="relative", learning_rate=1e-3, output=tmp_path / "run"
@@ -119,12 +131,25 @@ def test_a_run_writes_what_evaluate_reads(surroundings, tmp_path):
     assert [line["step"] for line in log] == [1, 2, 3, 4] and log[-1]["loss"] < log[0]["loss"]
     assert json.loads((tmp_path / "run" / "config.json").read_text())["loss"] == "relative"
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
-    lifter, trained, told, _ = checkpoints.load_lifter(folder)
-    assert checkpoints.newest_step(folder) == 4 and lifter.channels == 8 and "free" in told["licences"]
+    loaded = checkpoints.load_lifter(folder)
+    trained = loaded.variables
+    assert loaded.step == 4 and loaded.network == LIFTER and "free" in loaded.description["licences"]
+    # It goes on as it began: the windows are shown to it as it was trained to see people.
+    assert (loaded.focal, loaded.turned) == (3.25, False) and surroundings == [(3.25, False)]
     jax.tree.map(np.testing.assert_array_equal, trained["batch_stats"], variables["batch_stats"])
     assert not np.array_equal(trained["params"]["head"]["bias"], variables["params"]["head"]["bias"])
     with pytest.raises(ValueError, match="holds a finished or stopped run: choose another folder"):
         finetune.finetune(config, console)
+
+
+def test_a_network_of_another_frame_rate_is_refused(tmp_path):
+    variables, _, _ = scene()
+    slow = {"network": checkpoints.describe_lifter(LIFTER.clone(fps=25.0))}
+    checkpoints.save(tmp_path / "slow", 1, variables, slow)
+    config = dataclasses.replace(CONFIG, checkpoint=tmp_path / "slow", output=tmp_path / "run")
+    with pytest.raises(ValueError, match="a network for 25 frames/s, training runs at 50"):
+        finetune.finetune(config)
+    assert not config.output.exists()
 
 
 @pytest.mark.parametrize(

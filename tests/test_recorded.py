@@ -13,7 +13,7 @@ from rich.console import Console
 
 from experiments.training import batches, loop, recorded
 from experiments.training.configs import OURS, SMOKE
-from gated_lift.cameras import VirtualCamera, normalize_screen
+from gated_lift.cameras import screen_focal
 from gated_lift.networks import checkpoints
 from gated_lift.occlusion import MaskDistribution
 from gated_lift.readers.human36m import TRAINING_SUBJECTS
@@ -52,27 +52,52 @@ TINY = dataclasses.replace(
 )
 
 
-def test_a_window_is_a_stretch_of_a_recorded_take(takes):
-    config = dataclasses.replace(TINY, masks=MaskDistribution(0.0, (0.0, 0.0), (1,), 0.0))
+CLEAR = dataclasses.replace(TINY, masks=MaskDistribution(0.0, (0.0, 0.0), (1,), 0.0))
+
+
+def draw(bank, config, size=256):
     lifter = loop.make_lifter(config)
-    bank = recorded.make_bank(takes, config.camera)
-    draw = jax.jit(lambda key, bank: batches.draw_placed_batch(key, bank, lifter, config, 256))
-    batch, placement = jax.tree.map(np.asarray, draw(jax.random.key(0), bank))
+    run = jax.jit(lambda key, bank: batches.draw_placed_batch(key, bank, lifter, config, size))
+    return jax.tree.map(np.asarray, run(jax.random.key(0), bank))
+
+
+def back(values, turn):
+    """Camera axes from those of the targets."""
+    return np.einsum("bnji,bnkj->bnki", np.asarray(turn, np.float64), np.asarray(values, np.float64))
+
+
+def test_a_window_is_a_stretch_of_a_recorded_take(takes):
+    batch, placement = draw(recorded.make_bank(takes), CLEAR)
     assert batch.keypoints.shape == (256, 16, 17, 2) and batch.target.shape == (256, 8, 17, 3)
     # Without noise the camera that goes with a window sees the targets where the keypoints are.
-    joints = batch.target + placement.root[:, :, None]
-    seen = project(jnp.asarray(joints), placement.camera)
-    off = np.asarray(normalize_screen(seen, config.camera.width, config.camera.height))
-    off = off - batch.keypoints[:, 4:12]
-    assert 0.8 < off.std() / (3.0 * 2 / 1000) < 1.2  # the detector's 3 px
+    joints = back(batch.target, placement.turn) + placement.root[:, :, None]
+    off = np.asarray(project(jnp.asarray(joints), placement.camera)) - placement.keypoints
+    assert 0.8 < off.std() / (3.0 / 1145) < 1.2  # the detector's 3 px
+    # And so does the network, in axes that have the person in the middle.
+    root = np.einsum("bnij,bnj->bni", placement.turn, placement.root)
+    joints = batch.target + root[:, :, None]
+    off = screen_focal() * joints[..., :2] / joints[..., 2:] - batch.keypoints[:, 4:12]
+    assert 0.8 < off.std() / (3.0 * 2 / 1000) < 1.2
     assert batch.weight.all()
+
+
+def test_exact_takes_turned_back_and_placed_project_onto_their_keypoints(folder):
+    """Also the mirrored windows, through the lens that the bank has undone."""
+    exact = files.read(folder, "data_2d_h36m_gt.npz", None, ("S9", "S11"))
+    for config in (CLEAR, TINY):
+        batch, placement = draw(recorded.make_bank(exact), config)
+        joints = back(batch.target, placement.turn) + placement.root[:, :, None]
+        seen = np.asarray(jax.jit(project)(jnp.asarray(joints), placement.camera))
+        shown = ~placement.occluded
+        assert shown.mean() > 0.4
+        np.testing.assert_allclose(seen[shown], placement.keypoints[shown], atol=0.05 / 1145)
 
 
 def test_banks_undo_every_camera(folder):
     exact = files.read(folder, "data_2d_h36m_gt.npz", None, ("S9", "S11"))
-    bank = recorded.make_bank(exact, VirtualCamera())
+    bank = recorded.make_bank(exact)
     slope = np.asarray(bank.joints[..., :2] / bank.joints[..., 2:])
-    np.testing.assert_allclose(bank.keypoints, slope * 2 * 1145 / 1000, atol=1e-4)
+    np.testing.assert_allclose(bank.keypoints, slope, atol=4e-5)
     lengths = [len(take.joints) for take in exact]
     assert len(bank.first) == sum(lengths)
     np.testing.assert_array_equal(np.unique(bank.first), np.cumsum([0, *lengths[:-1]]))
@@ -80,7 +105,7 @@ def test_banks_undo_every_camera(folder):
     hidden = exact[0]._replace(
         occluded=np.ones_like(exact[0].occluded), keypoints=np.full_like(exact[0].keypoints, np.nan)
     )
-    assert np.isfinite(recorded.make_bank([hidden], VirtualCamera()).keypoints).all()
+    assert np.isfinite(recorded.make_bank([hidden]).keypoints).all()
 
 
 def test_training_takes_steps_on_recorded_keypoints(folder, tmp_path):

@@ -10,8 +10,9 @@ from lifter_oracle import random_variables, sigmoid
 from overfit import learn
 from window_clips import abstract, clip
 
+import gated_lift
 from experiments.training.configs import HOSSAIN
-from gated_lift import pipeline
+from gated_lift.networks.checkpoints import with_training
 from gated_lift.networks.protocol import lift_clip, parameter_count
 from gated_lift.networks.sequence import NormalizedLSTM, SequenceLifter, smoothness_weights
 from gated_lift.networks.settings import settings_of
@@ -160,13 +161,16 @@ def test_hidden_values_never_matter():
 
 
 def test_pixels_of_any_camera_are_lifted():
+    """From two cameras' pixels of the same rays, as from the rays themselves."""
     keypoints, occluded = clip(12)
-    camera = Camera(jnp.array([1145.0, 1145.0]), jnp.array([500.0, 500.0]))
-    run = jax.jit(pipeline.lift, static_argnums=(0, 5, 6, 7))
-    poses = run(LIFTER, VARIABLES, 500 * keypoints + 500, occluded, camera, H36M_17, True, 2.29)
-    np.testing.assert_allclose(
-        poses, lift(LIFTER, VARIABLES, keypoints, occluded, H36M_17), rtol=1e-3, atol=1e-3
-    )
+    rays = keypoints / 2.29
+    loaded = with_training(LIFTER, VARIABLES, {"view": {"focal": 2.29, "turned": False}})
+    expected = lift(LIFTER, VARIABLES, keypoints, occluded, H36M_17)
+    for focal, center in (((1145.0, 1145.0), (500.0, 500.0)), ((600.0, 620.0), (320.0, 240.0))):
+        camera = Camera(jnp.array(focal), jnp.array(center))
+        pixels = jnp.asarray(np.asarray(rays) * focal + np.asarray(center), jnp.float32)
+        poses = gated_lift.lift(loaded, pixels, occluded, camera, LIFTER.fps)
+        np.testing.assert_allclose(poses, expected, rtol=1e-3, atol=1e-3)
 
 
 # ------------------------------------------------------------------------------------------------ bad input

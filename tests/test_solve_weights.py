@@ -21,8 +21,9 @@ from experiments.solve_weights import (
     tune,
 )
 from experiments.training.batches import Batch, Placement, draw_placed_batch, make_bank, read_motion
-from gated_lift.cameras import VirtualCamera, normalize_screen
+from gated_lift.cameras import rotation_matrix
 from gated_lift.networks import checkpoints
+from gated_lift.observation import turn_to
 from gated_lift.skeleton import H36M_17
 from solvers import Camera, TrajectoryConfig, project
 
@@ -55,7 +56,8 @@ TINY = TuneConfig(steps=1, windows=4, frames=40, learning_rate=0.02)
 @pytest.fixture(scope="module")
 def error_of():
     """The error of a solve on the windows of the first step."""
-    lifter, variables, *_ = checkpoints.load_lifter(TINY.checkpoint)
+    loaded = checkpoints.load_lifter(TINY.checkpoint)
+    lifter, variables = loaded.network, loaded.variables
     training = TINY.as_training()
     bank = make_bank(read_motion(training))
     key = jax.random.fold_in(jax.random.key(TINY.seed), 0)
@@ -68,7 +70,7 @@ def error_of():
                 jnp.log(jnp.float32(solve.trajectory.acceleration_weight)),
                 jnp.log(solve.confidence),
             ),
-            *(poses, batch, placement, lifter.padding[0], TINY.camera),
+            *(poses, batch, placement, lifter.fps),
         )
     )
 
@@ -88,7 +90,9 @@ def test_a_step_places_its_people_better(tmp_path, error_of, joints):
     assert 0.01 < np.abs(logs).max() < 0.04 if joints else not logs.any()
     assert json.loads((tmp_path / "config.json").read_text())["joints"] is joints
     (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert json.loads(line) == {"step": 1, "train_root_m": pytest.approx(before, rel=1e-3)}
+    told = json.loads(line)
+    assert told.keys() == {"step", "train_root_m", "steps_per_second", "time"} and told["step"] == 1
+    assert told["train_root_m"] == pytest.approx(before, rel=1e-3)
     assert EvaluateConfig((), (), solve=tmp_path / "solve.json").solve is not None
 
 
@@ -99,27 +103,33 @@ def test_settings_out_of_range_are_refused_first(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_the_slope_is_that_of_finite_differences_and_the_unseen_count_for_nothing():
-    """Two people whose lifted wrists are off; one of them is never seen."""
+@pytest.mark.parametrize("unsolved", ["never seen", "behind the camera"])
+def test_the_slope_is_that_of_finite_differences_and_who_has_no_path_counts_for_nothing(unsolved):
+    """Two people whose lifted wrists are off; one of them cannot be placed."""
     rng = np.random.default_rng(3)
-    frames, before = 12, 2
+    frames = 12
     poses = jnp.asarray(0.3 * rng.normal(size=(2, frames, 17, 3)), jnp.float32).at[..., 0, :].set(0)
     root = jnp.stack([jnp.linspace(0, 0.5, frames), jnp.zeros(frames), jnp.full(frames, 4.0)], -1)
     root = jnp.broadcast_to(root, (2, frames, 3)).astype(jnp.float32)
-    camera = Camera((1100.0, 1100.0), (500.0, 500.0))
-    view = VirtualCamera(width=1000, height=1000)
-    keypoints = normalize_screen(project(poses + root[..., None, :], camera), 1000, 1000)
-    padded = jnp.pad(keypoints, ((0, 0), (before, before), (0, 0), (0, 0)))
-    occluded = jnp.zeros(padded.shape[:-1], bool).at[1].set(True)
-    off = poses.at[..., 13, :].add(jnp.array([0.1, 0.05, 0.0]))
-    batch = Batch(padded, occluded, jnp.zeros(occluded.shape), poses, jnp.ones((2, frames)))
-    placement = Placement(root, Camera(jnp.full((2, 2), 1100.0), jnp.full((2, 2), 500.0)))
+    camera = Camera(jnp.full((2, 2), 1100.0), jnp.full((2, 2), 500.0))
+    pixels = jax.vmap(project)(poses + root[..., None, :], camera)
+    occluded = jnp.zeros(pixels.shape[:-1], bool)
+    if unsolved == "never seen":
+        occluded = occluded.at[1].set(True)
+    else:
+        pixels = pixels.at[1].set(1000.0 - pixels[1])
+    turn = jnp.broadcast_to(rotation_matrix(jnp.array([0.1, 0.3, 0.0])), (2, frames, 3, 3))
+    off = turn_to(poses.at[..., 13, :].add(jnp.array([0.1, 0.05, 0.0])), turn)
+    batch = Batch(pixels, occluded, jnp.zeros(occluded.shape), turn_to(poses, turn), jnp.ones((2, frames)))
+    placement = Placement(pixels, occluded, root, turn, camera)
     begin = Logarithms(jnp.float32(0), jnp.float32(1), jnp.zeros(17))
-    loss = jax.jit(lambda logs: placed_error(logs, off, batch, placement, before, view))
+    loss = jax.jit(lambda logs: placed_error(logs, off, batch, placement, 50.0))
     value, slopes = jax.value_and_grad(loss)(begin)
     assert all(bool(jnp.isfinite(slope).all()) for slope in slopes)
     # Only the first person counts: the wrist's 11 cm move the root by less.
     assert 0 < float(value) < 0.11
+    moved = placement._replace(root=root.at[1].add(100.0))
+    assert float(placed_error(begin, off, batch, moved, 50.0)) == pytest.approx(float(value), rel=1e-5)
     step = 0.05
     for name in ("velocity", "acceleration"):
         up, down = (begin._replace(**{name: getattr(begin, name) + side * step}) for side in (1, -1))

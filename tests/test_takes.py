@@ -10,18 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from judged import knowing
 from lifter_oracle import random_variables
 from rich.console import Console
 
 from experiments import human36m
-from experiments.judging import protocol
 from experiments.judging import takes as evaluation
 from experiments.judging.takes import AVERAGE, Human36mConfig, join_views
 from gated_lift.cameras import normalize_screen
 from gated_lift.networks import checkpoints
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.readers.human36m import RESOLUTIONS, read_cameras
-from solvers import TrajectoryConfig, normalize
+from solvers import Camera, TrajectoryConfig, normalize
 
 # With the weights of the paper, short paths are drawn together by some centimetres. One for all tests: each
 # is compiled anew.
@@ -69,18 +69,18 @@ def config_for(folder, network, **changes):
     return Human36mConfig(**settings | changes)
 
 
-def knows(takes, monkeypatch, error=0.0):
-    """Stands in for the lifter: the true poses, with one joint moved sideways."""
-    poses = {
-        take.keypoints[0, 0].tobytes(): take.joints - take.joints[..., :1, :] for take in join_views(takes)
-    }
-
-    def lift(lifter, variables, keypoints, *_):
-        truth = poses[np.asarray(keypoints)[0, 0].tobytes()].copy()
-        truth[..., 16, 0] += error
-        return jax.device_put(truth, jax.devices()[0])  # there on purpose, as what restored weights give
-
-    monkeypatch.setattr(protocol, "lift", lift)
+def knows(takes, error=0.0, screen=False):
+    """A network that says the true poses, with one joint moved sideways."""
+    joined = join_views(takes)
+    cameras = [take.screen if screen else take.camera for take in joined]
+    camera = Camera(
+        *(None if each[0] is None else np.concatenate(each) for each in zip(*cameras, strict=True))
+    )
+    joints = np.concatenate([take.joints for take in joined])
+    poses = joints - joints[..., :1, :]
+    poses[..., 16, 0] += error
+    keypoints = np.concatenate([take.keypoints for take in joined])
+    return knowing(keypoints, camera, poses, 1.0 if screen else 2.29)
 
 
 def test_the_command_writes_a_table_a_metric(folder, network, tmp_path, monkeypatch, capsys):
@@ -92,8 +92,6 @@ def test_the_command_writes_a_table_a_metric(folder, network, tmp_path, monkeypa
     paths = [part for flag, name in flags.items() for part in (flag, str(folder / name))]
     rest = ["--allow-pickle", "--checkpoint", str(network), "--ratios", "0", "0.5", "--kernel-frames", "5"]
     more = ["--no-flip", "--subjects", "S11", "--output", str(tmp_path)]
-    judge = evaluation.judge  # with the settings of the next test, so that both share what is compiled
-    monkeypatch.setattr(evaluation, "judge", lambda *args: judge(*args[:6], LIGHT))
     monkeypatch.setattr(sys, "argv", ["human36m", *paths, *rest, *more])
     human36m.main()
     out = capsys.readouterr().out
@@ -115,23 +113,33 @@ def test_the_command_writes_a_table_a_metric(folder, network, tmp_path, monkeypa
     assert rows[2]["mpjpe"] == pytest.approx((rows[0]["mpjpe"] + rows[1]["mpjpe"]) / 2)
 
 
-def test_a_network_that_knows_the_truth_has_no_error(folder, network, monkeypatch):
+@pytest.mark.parametrize("screen", [False, True])
+def test_a_network_that_knows_the_truth_has_no_error(folder, network, screen):
+    """It is shown rays, of the camera or of the screen alone as its authors want it; people are placed by the
+    camera all the same.
+    """
     exact = files.read(folder, "data_2d_h36m_gt.npz", None, ("S11",))
-    config = config_for(folder, network, ratios=(0.0,))
-    console, loaded = Console(file=io.StringIO()), checkpoints.load_lifter(network)
-    knows(exact, monkeypatch)
-    rows = evaluation.rows_of("net", evaluation.measure(config, "net", loaded, join_views(exact), console))
+    config = config_for(folder, network, ratios=(0.0,), screen=screen)
+    joined = join_views(exact)
+
+    def judge(loaded):
+        totals = evaluation.measure(config, "net", loaded, joined, Console(file=io.StringIO()))
+        return evaluation.rows_of("net", totals)
+
+    rows = judge(knows(exact, screen=screen))
     assert all(row.pa_mpjpe < 0.01 and row.mpjpe < 1e-3 and row.unsolved == 0 for row in rows)
     assert all(row.n_mpjpe_absolute < 0.2 for row in rows)
-    knows(exact, monkeypatch, error=0.017)
-    rows = evaluation.rows_of("net", evaluation.measure(config, "net", loaded, join_views(exact), console))
+    rows = judge(knows(exact, error=0.017, screen=screen))
     assert all(row.mpjpe == pytest.approx(1.0, abs=1e-3) and 1 < row.pa_mpjpe < 3 for row in rows)
+    # The other rays are not what it knows.
+    rows = judge(knows(exact, screen=not screen)._replace(focal=1.0 if screen else 2.29))
+    assert all(row.mpjpe > 1.0 for row in rows)
 
 
 def test_masks_belong_to_the_take(takes, folder, network, monkeypatch):
     """They do not change with what else is judged."""
     seen = []
-    monkeypatch.setattr(protocol, "lift", lambda *args: seen.append(np.asarray(args[3])) or jnp.zeros(0))
+    monkeypatch.setattr(evaluation, "ask", lambda *args, **_: seen.append(np.asarray(args[2])))
     sums = {metric: (jnp.ones(4), jnp.ones(4)) for metric in evaluation.METRICS}
     monkeypatch.setattr(evaluation, "judge", lambda *_: sums)
     config = config_for(folder, network, kernel_frames=(5, 9))
@@ -154,16 +162,3 @@ def test_screens_are_cameras_without_a_lens(takes):
         expected = normalize_screen(jnp.asarray(take.keypoints[view]), *resolution)
         np.testing.assert_allclose(rays[view], expected, atol=1e-6)
     assert take.camera.radial.shape == (4, 3)
-
-
-def test_screen_keypoints_reach_the_network_divided_by_the_image(takes, folder, network, monkeypatch):
-    used = []
-    monkeypatch.setattr(protocol, "lift", lambda *args: used.append(args[4:]) or jnp.zeros(0))
-    sums = {metric: (jnp.ones(4), jnp.ones(4)) for metric in evaluation.METRICS}
-    monkeypatch.setattr(evaluation, "judge", lambda *args: used.append(args[4]) or sums)
-    config = config_for(folder, network, ratios=(0.0,), screen=True)
-    joined = join_views(takes)[:1]
-    loaded = checkpoints.load_lifter(network)
-    evaluation.measure(config, "net", loaded, joined, Console(file=io.StringIO()))
-    (camera, _, _, focal), judged = used
-    assert focal == 1.0 and camera is joined[0].screen and judged is joined[0].camera

@@ -122,6 +122,15 @@ def read_bank(config: TrainConfig, clips: tuple[MotionClip, ...]) -> Bank:
     return recorded.make_bank(takes)
 
 
+def check_rate(lifter: Lifter) -> None:
+    """Raises ValueError for a network that has been trained at another frame rate than windows are drawn."""
+    if lifter.fps != FPS:
+        raise ValueError(
+            f"checkpoint is of a network for {lifter.fps:g} frames/s, training runs at {FPS:g}: give one "
+            f"that was trained at {FPS:g}"
+        )
+
+
 def draw_batch(key: jax.Array, bank: Bank, lifter: Lifter, config: TrainConfig, size: int) -> Batch:
     """``size`` windows at random frames, each with a mask of its own, and unless it is recorded with a camera
     and a detector of its own.
@@ -133,9 +142,19 @@ def draw_batch(key: jax.Array, bank: Bank, lifter: Lifter, config: TrainConfig, 
 
 
 def draw_placed_batch(
-    key: jax.Array, bank: Bank, lifter: Lifter, config: TrainConfig, size: int
+    key: jax.Array,
+    bank: Bank,
+    lifter: Lifter,
+    config: TrainConfig,
+    size: int,
+    focal: float | None = None,
+    turned: bool = True,
 ) -> tuple[Batch, Placement]:
-    """Windows with poses for targets, as in `draw_batch`, and how the cameras see them."""
+    """Windows with poses for targets, as in `draw_batch`, and how the cameras see them.
+
+    focal, turned: as in `observation.observe`, for a network that was trained before; by default those of a
+    network that is trained on these cameras.
+    """
     frame_key, camera_key, detector_key, mask_key, flip_key = jax.random.split(key, 5)
     outputs = np.arange(config.chunk_frames, dtype=np.int32) * config.chunk_stride
     before, after = lifter.padding
@@ -170,7 +189,8 @@ def draw_placed_batch(
     shape = (size, int(times[-1] - times[0]) + 1, SKELETON.num_joints)
     occluded = missed | sample_training_masks(mask_key, shape, config.masks)[:, times - times[0]]
     seconds = jnp.asarray(times / FPS, jnp.float32)
-    seen = observe(lifter, pixels, occluded, camera, screen_focal(config.camera), seconds)
+    focal = screen_focal(config.camera) if focal is None else focal
+    seen = observe(lifter, pixels, occluded, camera, focal, seconds, turned)
     keypoints, occluded, age, turn = (values[:, inside] for values in seen)
     shown = slice(before, before + len(outputs)) if config.chunk_stride == 1 else before + outputs
     turn, pixels = turn[:, shown], pixels[:, inside][:, shown]
