@@ -11,7 +11,7 @@ from jaxtyping import Array
 from gated_lift.networks.checkpoints import LoadedLifter
 from gated_lift.networks.protocol import check_keypoints
 from gated_lift.skeleton import Skeleton
-from solvers import Camera, Extrinsics
+from solvers import Camera, Extrinsics, refuse_masked
 
 # A focal length below this, in pixels, is one of an image whose coordinates are not pixels.
 LEAST_PIXELS = 16.0
@@ -118,20 +118,6 @@ def check_fps(fps: Any) -> None:
         raise ValueError(f"fps is {fps!r}: pass one number that is known before jax.jit, such as 29.97")
     if not (math.isfinite(float(fps)) and float(fps) > 0):
         raise ValueError(f"fps is {fps}: pass frames a second, finite and above zero")
-
-
-def refuse_masked(name: str, values: Any) -> None:
-    """Raises ValueError, naming the argument and the mend, for one of NumPy's masked arrays.
-
-    JAX takes none, and NumPy's own functions would drop the mask in silence: what a detector missed has to
-    come as ``occluded``.
-    """
-    if isinstance(values, np.ma.MaskedArray):
-        masked = int(np.ma.count_masked(values))
-        raise ValueError(
-            f"{name} is a masked array with {masked} of {values.size} values masked: give its data and mark "
-            f"what is masked as hidden, {name}.filled(0) and occluded | np.ma.getmaskarray({name}).any(-1)"
-        )
 
 
 def _read_camera(camera: Camera, people: tuple[int, ...], frames: int, dtype: Any, array: Any) -> Camera:

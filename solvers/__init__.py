@@ -28,3 +28,4 @@ from solvers.trajectory import joint_covariance as joint_covariance
 from solvers.trajectory import solve_trajectory as solve_trajectory
 from solvers.trajectory_config import REFERENCE_FOCAL as REFERENCE_FOCAL
 from solvers.trajectory_config import REFERENCE_FPS as REFERENCE_FPS
+from solvers.trajectory_config import refuse_masked as refuse_masked

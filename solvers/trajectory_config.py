@@ -279,15 +279,25 @@ def arithmetic_dtype(given: Any) -> Any:
     return dtype if jnp.finfo(dtype).bits >= 32 else np.dtype(np.float32)
 
 
+def refuse_masked(name: str, values: Any) -> None:
+    """Raises ValueError, naming the argument and the mend, for one of NumPy's masked arrays.
+
+    JAX takes none, and NumPy's own functions would drop the mask in silence: what a detector missed has to
+    come as ``occluded``.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        masked = int(np.ma.count_masked(values))
+        raise ValueError(
+            f"{name} is a masked array with {masked} of {values.size} values masked: give its data and mark "
+            f"what is masked as hidden, {name}.filled(0) and occluded | np.ma.getmaskarray({name}).any(-1)"
+        )
+
+
 def as_given(name: str, values: Any) -> Any:
     """An array where it is, NumPy's on the host: converting it would cost a tenth of a short clip's solve.
     Raises ValueError for a masked array, whose mask every conversion would drop.
     """
-    if isinstance(values, np.ma.MaskedArray):
-        raise ValueError(
-            f"{name} is a masked array, whose mask would be lost: pass {name}.filled(0), and mark what was "
-            "masked in occluded"
-        )
+    refuse_masked(name, values)
     if isinstance(values, Array | np.ndarray):
         return values
     return jnp.asarray(values) if has_arrays(values) else np.asarray(values)

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gated_lift.arguments import refuse_masked
+from solvers import refuse_masked
 
 
 def test_masked_arrays_are_refused_with_what_to_do():

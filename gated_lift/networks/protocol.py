@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 
 from gated_lift.occlusion import Fill, fill, frame_times, gap_age
 from gated_lift.skeleton import Skeleton
+from solvers import refuse_masked
 
 Target = Literal["pose", "root"]
 TARGETS = get_args(Target)
@@ -97,6 +98,8 @@ def check_keypoints(keypoints: Array | np.ndarray, occluded: Array | np.ndarray,
 
     keypoints: (..., T, J, 2) floats, J = ``num_joints``, nothing empty. occluded: (..., T, J) booleans.
     """
+    refuse_masked("keypoints", keypoints)
+    refuse_masked("occluded", occluded)
     if keypoints.ndim < 3 or keypoints.shape[-1] != 2:
         raise ValueError(
             f"keypoints has shape {keypoints.shape}: give (..., frames, joints, 2); confidences go apart"
