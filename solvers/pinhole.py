@@ -184,8 +184,8 @@ def _within(x: Array, y: Array, limit: Array) -> tuple[Array, Array]:
 
 def _undo_radial(goal_x: Array, goal_y: Array, camera: Intrinsics, limit: Array) -> tuple[Array, Array]:
     """(x, y) with x (1 + k1 r^2 + k2 r^4 + k3 r^6) = goal_x, and so in y: one equation for r, which has one
-    solution up to r^2 = limit or none. Newton's steps that would leave the bracket, or are longer than half of
-    the step before, become halvings; short ones are trusted, as the last ones are rounding.
+    solution up to r^2 = limit or none. Newton's steps that would leave the bracket, or are longer than half
+    of the step before, become halvings; short ones are trusted, as the last ones are rounding.
     """
     if camera.radial is None:
         return _within(goal_x, goal_y, limit)
