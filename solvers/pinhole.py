@@ -159,7 +159,7 @@ def normalize_components(u: Array, v: Array, camera: Intrinsics, limit: Array | 
     if limit is None:
         return x, y
     # No lens images anything there, and squares of what is farther would overflow.
-    goal_x, goal_y = jnp.clip(x, -1e12, 1e12), jnp.clip(y, -1e12, 1e12)
+    goal_x, goal_y = jnp.clip(x, -1e6, 1e6), jnp.clip(y, -1e6, 1e6)
     x, y = _undo_radial(goal_x, goal_y, camera, limit)
     if camera.tangential is None:
         return x, y
@@ -170,33 +170,40 @@ def normalize_components(u: Array, v: Array, camera: Intrinsics, limit: Array | 
         # On the edge of what the lens images the Jacobian is singular.
         area = xx * yy - xy * yx
         area = jnp.where(area > MIN_AREA, area, jnp.full_like(area, MIN_AREA))
-        x, y = x + (yy * off_x - xy * off_y) / area, y + (xx * off_y - yx * off_x) / area
-        square = x * x + y * y
-        within = square <= limit
-        shrink = jnp.where(within, 1, jnp.sqrt(limit / jnp.where(within, limit, square)))
-        x, y = x * shrink, y * shrink
+        x, y = _within(x + (yy * off_x - xy * off_y) / area, y + (xx * off_y - yx * off_x) / area, limit)
     return x, y
+
+
+def _within(x: Array, y: Array, limit: Array) -> tuple[Array, Array]:
+    """(x, y), shortened to r^2 = limit where it is longer."""
+    square = x * x + y * y
+    within = square <= limit
+    shrink = jnp.where(within, 1, jnp.sqrt(limit / jnp.where(within, limit, square)))
+    return x * shrink, y * shrink
 
 
 def _undo_radial(goal_x: Array, goal_y: Array, camera: Intrinsics, limit: Array) -> tuple[Array, Array]:
     """(x, y) with x (1 + k1 r^2 + k2 r^4 + k3 r^6) = goal_x, and so in y: one equation for r, which has one
-    solution up to r^2 = limit or none. Newton's steps that would leave the bracket become halvings.
+    solution up to r^2 = limit or none. Newton's steps that would leave the bracket, or are longer than half
+    of the step before, become halvings; short ones are trusted, as the last ones are rounding.
     """
     if camera.radial is None:
-        return goal_x, goal_y
+        return _within(goal_x, goal_y, limit)
     k1, k2, k3 = camera.radial
     square = goal_x * goal_x + goal_y * goal_y
     off_axis = square > 0  # the root has no derivative on the axis
     goal = jnp.sqrt(jnp.where(off_axis, square, jnp.ones_like(square)))
     high = jnp.sqrt(limit) + jnp.zeros_like(goal)
-    low, r = jnp.zeros_like(goal), jnp.minimum(goal, high)
+    low, r, longest = jnp.zeros_like(goal), jnp.minimum(goal, high), high
     for _ in range(RADIAL_ROUNDS):
         s = r * r
         missing = goal - r * (1 + s * (k1 + s * (k2 + s * k3)))
         slope = 1 + s * (3 * k1 + s * (5 * k2 + s * 7 * k3))
         low, high = jnp.where(missing >= 0, r, low), jnp.where(missing > 0, high, r)
         newton = r + missing / jnp.where(slope > MIN_AREA, slope, jnp.full_like(slope, MIN_AREA))
-        r = jnp.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
+        good = (newton >= low) & (newton <= high) & (jnp.abs(newton - r) <= longest)
+        following = jnp.where(good, newton, (low + high) / 2)
+        r, longest = following, jnp.maximum(jnp.abs(following - r) / 2, 1e-3 * jnp.sqrt(limit))
     scale = jnp.where(off_axis, r / goal, jnp.ones_like(goal))
     return goal_x * scale, goal_y * scale
 

@@ -353,6 +353,8 @@ def _solve_lanes(
     status = jnp.where(solvable, state.status, ready.status)
     status = check_distance(frames_of(params, frames), terms, ready.summary, settings.distances, status)
     answered = (status == int(Status.CONVERGED)) | (status == int(Status.MAX_STEPS))
+    # Before what only derivatives need: without them it is never computed.
+    error = reprojection_error(frames_of(params, frames), terms) / clip.resizing[0]
     params, terms = keep_answered(answered, params, terms)
     params, state = solver.differentiable(jaxopt.OptStep(params, state), terms)
 
@@ -361,7 +363,6 @@ def _solve_lanes(
     if begin is not None:
         told = told & (jnp.arange(frames) >= begin)[:, None]
     seen = told & (ready.summary.shown > 0)
-    error = reprojection_error(path, terms) / clip.resizing[0]
     solution = TrajectorySolution(
         root=jnp.where(told[:, None], path, jnp.nan),
         status=status,

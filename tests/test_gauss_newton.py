@@ -178,3 +178,8 @@ def test_a_lane_that_is_not_finite_stops_alone():
 def test_needs_a_linearization():
     with pytest.raises(ValueError, match="linearize is missing"):
         BandedGaussNewton(residual_fun=residuals)
+
+
+def test_takes_no_auxiliary_values():
+    with pytest.raises(ValueError, match=r"has_aux is True.*pass has_aux=False"):
+        BandedGaussNewton(residual_fun=residuals, linearize=linearize, has_aux=True)

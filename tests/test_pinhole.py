@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from solvers import Camera, normalize, project, project_jacobian
+from solvers import Camera, has_ray, normalize, project, project_jacobian
+from solvers.pinhole import split_camera, widest_square
 
 PLAIN = Camera(focal=(1145.0, 1143.5), center=(512.5, 515.4))
 LENS = Camera((1145.0, 1143.5), (512.5, 515.4), radial=(-0.2, 0.24, -0.02), tangential=(-0.0009, -0.0016))
@@ -84,3 +85,93 @@ def test_rejects_cameras_that_do_not_fit():
         project(points, LENS._replace(radial=(0.1, 0.2)))
     with pytest.raises(ValueError, match=r"camera\.focal and camera\.center are needed"):
         project(points, Camera(None, (0.0, 0.0)))
+
+
+# ---------------------------------------------------------------------------- where a lens model has rays
+
+LENSES = {
+    "barrel": ((-0.2, 0.0, 0.0), None),
+    "strong barrel": ((-0.35, 0.1, 0.0), None),
+    "barrel that opens again": ((-0.3, 0.1, 0.01), (1e-3, 1e-3)),
+    "pincushion": ((0.2, 0.0, 0.0), None),
+    "pincushion that folds": ((0.3, -0.05, 0.0), None),
+    "studio": ((-0.2, 0.24, -0.02), (-0.0009, -0.0016)),
+    "k3": ((-0.1, 0.05, -0.02), None),
+    "tangential": (None, (2e-3, -1e-3)),
+}
+
+
+def lens(name, focal=1400.0):
+    radial, tangential = LENSES[name]
+    return Camera((focal, focal), (960.0, 540.0), radial, tangential)
+
+
+def sampled_range(camera):
+    """The radius up to which the distorted radius grows, and that radius, by dense sampling."""
+    r = np.linspace(0, 10, 1_000_001)
+    k1, k2, k3 = camera.radial or (0, 0, 0)
+    distorted = r * (1 + k1 * r**2 + k2 * r**4 + k3 * r**6)
+    falls = np.nonzero(np.diff(distorted) <= 0)[0]
+    last = falls[0] if len(falls) else len(r) - 1
+    return r[last], distorted[last]
+
+
+@pytest.mark.parametrize("name", LENSES)
+def test_a_lens_is_one_to_one_as_far_as_dense_sampling_says(float64, name):
+    camera = lens(name)
+    expected, _ = sampled_range(camera)
+    found = widest_square(jax.tree.map(jnp.asarray, split_camera(camera, np.float64)))
+    np.testing.assert_allclose(np.sqrt(found), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", LENSES)
+def test_pixels_have_rays_where_dense_sampling_finds_one(name, dtype):
+    camera = lens(name)
+    widest, edge = sampled_range(camera)
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 2 * np.pi, 3000)
+    direction = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    # Tangential distortion moves the edge a little.
+    slack = 0.05 if camera.tangential else 0.01
+    with jax.enable_x64(dtype == np.float64):
+        inside = direction * rng.uniform(0, min((1 - slack) * widest, 3), (3000, 1))
+        points = np.concatenate([inside, np.ones((3000, 1))], axis=1).astype(dtype)
+        pixels = project(jnp.asarray(points), camera)
+        assert np.all(has_ray(pixels, camera))
+        limit = 1e-9 if dtype == np.float64 else 3e-5
+        np.testing.assert_allclose(normalize(pixels, camera), points[:, :2], atol=limit, rtol=limit)
+        # The whole image of a usual camera, the size of a wide angle's.
+        grid = np.stack(np.meshgrid(np.arange(0, 1920, 60), np.arange(0, 1080, 60)), axis=-1).astype(dtype)
+        assert np.all(has_ray(jnp.asarray(grid), camera))
+        if widest < 10 and name != "barrel that opens again":
+            beyond = direction * (edge * (1 + slack) + rng.uniform(0, 3, (3000, 1)))
+            outside = (1400 * beyond + np.array([960.0, 540.0])).astype(dtype)
+            assert not np.any(has_ray(jnp.asarray(outside), camera))
+            assert np.all(np.isfinite(normalize(jnp.asarray(outside), camera)))
+
+
+@pytest.mark.parametrize("name", LENSES)
+def test_normalize_is_finite_for_every_finite_pixel(name):
+    far = np.array([[1e4, 1e4], [-5e3, 200], [1e30, -1e20], [3e38, 3e38], [960, 540], [960, 540.001]])
+    pixels = jnp.asarray(far, jnp.float32)
+    camera = lens(name)
+    rays, pull = jax.vjp(lambda pixels: normalize(pixels, camera), pixels)
+    assert np.isfinite(rays).all() and np.isfinite(pull(jnp.ones_like(rays))[0]).all()
+    seen = has_ray(pixels, camera)
+    assert not seen[2:4].any() and seen[4:].all()
+
+
+def test_only_finite_pixels_have_rays():
+    pixels = jnp.asarray([[np.nan, 0.0], [0.0, np.inf], [5.0, 5.0]])
+    for camera in (PLAIN, LENS, lens("tangential")):
+        np.testing.assert_array_equal(has_ray(pixels, camera), [False, False, True])
+
+
+def test_gradients_through_the_lens_are_those_of_differences(float64):
+    camera, rng = lens("studio"), np.random.default_rng(0)
+    pixels = jnp.asarray(rng.uniform([0, 0], [1920, 1080], (20, 2)))
+    direction = jnp.asarray(rng.normal(size=(20, 2)))
+    _, slope = jax.jvp(lambda pixels: normalize(pixels, camera), (pixels,), (direction,))
+    ahead, back = (normalize(pixels + sign * 1e-3 * direction, camera) for sign in (1, -1))
+    np.testing.assert_allclose(slope, (ahead - back) / 2e-3, rtol=1e-6, atol=1e-12)

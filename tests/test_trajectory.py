@@ -2,6 +2,8 @@
 differences.
 """
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -378,8 +380,26 @@ def test_traced_focal_and_weights_out_of_range_become_a_status():
 
 
 def test_every_status_has_advice():
-    sentences = {describe_status(status) for status in Status}
-    assert len(sentences) == len(Status) and all(sentence.endswith(".") for sentence in sentences)
+    # What to look at, which no other status' sentence names.
+    advice = {
+        Status.CONVERGED: "^The trajectory minimises Eq. 9.$",
+        Status.MAX_STEPS: "raise max_steps",
+        Status.TOO_FEW_OBSERVATIONS: "join the clip with its neighbours.*velocity_weight a positive value",
+        Status.NON_FINITE: "mark such joints as occluded",
+        Status.BEHIND_CAMERA: "x right, y down, z forward.*origin at the top left",
+        Status.UNOBSERVABLE: "join the clip with others of the same camera",
+        Status.IMPLAUSIBLE_DISTANCE: "distance_range.*pixels.*metres.*focal length",
+        Status.MISFIT: "y pointing up.*COCO.*millimetres.*principal point.*exchanged identities",
+        Status.PARTLY_SEEN: "seen on no frame",
+    }
+    assert list(advice) == list(Status)
+    for status, pattern in advice.items():
+        matching = [other for other in Status if re.search(pattern, describe_status(other))]
+        assert matching == [status], pattern
+        # As a solution holds it.
+        assert describe_status(jnp.asarray(int(status))) == describe_status(status)
+    with pytest.raises(ValueError, match="99"):
+        describe_status(99)
 
 
 @pytest.mark.parametrize("weights", [*WEIGHTS, (0.0, 0.0), (1e-4, 1e2), (3.0, 1e-5)])
@@ -510,10 +530,12 @@ def test_evidence_is_that_of_the_dense_gaussian(float64):
 
 
 def test_weights_from_noise():
-    config = TrajectoryConfig.from_noise(2.0, 0.5, 4.0, 50.0, window=100)
+    config = TrajectoryConfig.from_noise(2.0, 0.5, 4.0, window=100)
     np.testing.assert_allclose(config.velocity_weight, (2 * 50 / 500) ** 2)
     np.testing.assert_allclose(config.acceleration_weight, (2 * 2500 / 4000) ** 2)
     assert config.keypoint_std == 2.0 and config.window == 100
+    # The solve is told the rate; callers of 0.1 told this function, which changes nothing any more.
+    assert TrajectoryConfig.from_noise(2.0, 0.5, 4.0, 25.0, window=100) == config
     assert TrajectoryConfig.from_noise(2.0, 0.5, np.inf, 50.0).acceleration_weight == 0
     axes = TrajectoryConfig.from_noise(2.0, (0.5, 0.5, 0.1), 4.0, 50.0)
     np.testing.assert_allclose(axes.velocity_weight, [0.04, 0.04, 1.0])
@@ -521,10 +543,11 @@ def test_weights_from_noise():
         "keypoint_std": (0.0, 1.0, 1.0, 50.0),
         "speed_std": (1.0, -1.0, 1.0, 50.0),
         "acceleration_std": (1.0, 1.0, np.nan, 50.0),
-        "fps": (1.0, 1.0, 1.0, 0.0),
     }.items():
         with pytest.raises(ValueError, match=f"{name} is .*: pass a positive number"):
             TrajectoryConfig.from_noise(*arguments)
+    with pytest.raises(ValueError, match=r"fps is 0\.0: pass the clip's frames a second"):
+        TrajectoryConfig.from_noise(1.0, 1.0, 1.0, 0.0)
     with pytest.raises(ValueError, match=r"config.size_std is -0.1: pass a finite number"):
         solve_trajectory(
             *arrays(oracle.walking_people(1, 5)), CAMERA, TrajectoryConfig(size_std=-0.1), covariance=True
