@@ -1,4 +1,4 @@
-"""A small capture file, a network of random weights and one that knows the truth, for tests of evaluations."""
+"""A small capture file, a network of random weights and one that knows the truth, to test evaluations."""
 
 from dataclasses import dataclass
 
