@@ -96,7 +96,7 @@ def run_calibration(config: CalibrationConfig) -> dict[str, list[float]]:
     if config.objective == "errors":
         fit = fit_regions(fit, config, training, fps, console)
     noise, tail = fit
-    fitted = TrajectoryConfig.from_noise(noise.keypoint_std, noise.speed_std, noise.acceleration_std, fps)
+    fitted = TrajectoryConfig.from_noise(noise.keypoint_std, noise.speed_std, noise.acceleration_std)
     headings = [f"{100 * level:.0f} % region" for level in LEVELS]
     described = (
         f"fitted on training by {config.objective}, {'world' if config.world else 'camera'} axes: "

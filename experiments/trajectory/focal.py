@@ -1,6 +1,8 @@
 """How well a clip tells the focal length of its camera, with true poses and with those of a lifter."""
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,9 +32,9 @@ class FocalConfig(FilmConfig):
     """First guesses, as multiples of the true focal length."""
     pose_errors: tuple[float, ...] = (0.0, 10.0, 30.0)
     """Constant errors of true poses, millimetres a joint and coordinate, drawn once for every person."""
-    rounds_of_lifting: int = 3
-    """The lifter is given the focal length found last, beginning with the guess, and the clip is solved
-    again."""
+    rounds: int = 3
+    """Solves of every clip: each begins with the focal length found last, the first with the guess, and the
+    lifter is given it too."""
     checkpoint: Path = TWO_STREAM
     noise: Noise = FITTED
     """What the weights stand for, in camera axes; see the study ``calibration``."""
@@ -61,15 +63,28 @@ def with_focal(camera: Camera, focal: Any) -> Camera:
     return camera._replace(focal=focal)
 
 
-def solve_lifted(
-    lifter: LoadedLifter,
+def solve_in_turns(
+    poses_of: Callable[[jax.Array], jax.Array],
     couples: Couples,
     guess: jax.Array,
     config: TrajectoryConfig,
     rounds: int,
     fps: float,
 ) -> FocalSolution:
-    """Lifts with the focal length known so far and solves for it, in turns."""
+    """Solves for the focal length several times, each time from the one found last: that resizes the image,
+    and with it what a pixel weighs. ``poses_of`` says the poses for a focal length.
+    """
+    focal = guess
+    for _ in range(rounds):
+        camera = with_focal(couples.camera, focal)
+        found = solve_focal(poses_of(focal), couples.keypoints, couples.occluded, camera, config, fps=fps)
+        # A clip that does not tell stays with what it had.
+        focal = jnp.where(jnp.isnan(found.focal), focal, found.focal)
+    return found
+
+
+def lifting(lifter: LoadedLifter, couples: Couples, fps: float) -> Callable[[jax.Array], jax.Array]:
+    """The lifted poses of every clip, as a function of the focal length."""
 
     @jax.jit
     def lift(focal: jax.Array) -> jax.Array:
@@ -80,13 +95,7 @@ def solve_lifted(
             lambda clip: one(*clip), (couples.keypoints, couples.occluded, with_focal(couples.camera, focal))
         )
 
-    focal = guess
-    for _ in range(rounds):
-        camera = with_focal(couples.camera, focal)
-        found = solve_focal(lift(focal), couples.keypoints, couples.occluded, camera, config)
-        # A clip that does not tell stays with what it had.
-        focal = jnp.where(jnp.isnan(found.focal), focal, found.focal)
-    return found
+    return lift
 
 
 class Row(NamedTuple):
@@ -99,6 +108,10 @@ class Row(NamedTuple):
     stated: np.ndarray
     told: float
     root: float
+
+
+def _same_poses(poses: jax.Array, _focal: jax.Array) -> jax.Array:
+    return poses
 
 
 def judge(name: str, guess: float, found: FocalSolution, couples: Couples) -> Row:
@@ -117,7 +130,7 @@ def run_focal(config: FocalConfig) -> list[Row]:
     _, validation = read_couples(config.data)
     fps = validation[0].fps
     couples = couples_of(film(config, validation, 2 * config.seed + 1))
-    weights = noise_config(config.noise, fps, world=False, loss=config.loss)
+    weights = noise_config(config.noise, world=False, loss=config.loss)
     loaded = checkpoints.load_lifter(config.checkpoint)
     rng = np.random.default_rng(config.seed)
     drawn = rng.normal(size=(*couples.poses.shape[:2], 1, *couples.poses.shape[3:]))
@@ -128,13 +141,11 @@ def run_focal(config: FocalConfig) -> list[Row]:
     rows = []
     for source, guess in track(jobs, description="solving", console=console):
         if source is None:
-            found = solve_lifted(loaded, couples, guess * true, weights, config.rounds_of_lifting, fps)
-            name = "lifted"
+            poses_of, name = lifting(loaded, couples, fps), "lifted"
         else:
-            camera = with_focal(couples.camera, guess * true)
-            poses = couples.poses + source / 1000 * offset
-            found = solve_focal(poses, couples.keypoints, couples.occluded, camera, weights)
+            poses_of = partial(_same_poses, couples.poses + source / 1000 * offset)
             name = f"true, off by {source:g} mm" if source else "true"
+        found = solve_in_turns(poses_of, couples, guess * true, weights, config.rounds, fps)
         rows.append(judge(name, guess, found, couples))
     publish(rows, len(couples.poses), config.output, console)
     return rows

@@ -28,10 +28,11 @@ class FitConfig(FilmConfig):
 
 
 class Noise(NamedTuple):
-    """What the weights stand for: pixels, metres a second and metres a second squared; people move less up
-    and down than over the ground. size_std, relative, and bias_std, pixels: of how large and where a person
-    seems to be; a detector's errors last for many frames, which Eq. 9 takes for independent, and the path
-    follows them along the ray and across.
+    """What the weights stand for: pixels of an image with a focal length of 1145 px, as `TrajectoryConfig`
+    has them, metres a second and metres a second squared; people move less up and down than over the ground.
+    size_std, relative, and bias_std, pixels: of how large and where a person seems to be; a detector's errors
+    last for many frames, which Eq. 9 takes for independent, and the path follows them along the ray and
+    across.
     """
 
     keypoint_std: float
@@ -50,7 +51,7 @@ FIRST_TAIL = 6.0
 FITTED = Noise(7.03, 8.94, 5.81, 0.375, 8.05)
 
 
-def noise_config(noise: Noise | jax.Array, fps: float, world: bool, loss: str) -> TrajectoryConfig:
+def noise_config(noise: Noise | jax.Array, world: bool, loss: str) -> TrajectoryConfig:
     """The weights for paths in world axes, or in those of cameras that are held level."""
     keypoint, speed, acceleration, vertical_speed, vertical_acceleration, size, bias = noise
 
@@ -63,7 +64,6 @@ def noise_config(noise: Noise | jax.Array, fps: float, world: bool, loss: str) -
         keypoint,
         axes(speed, vertical_speed),
         axes(acceleration, vertical_acceleration),
-        fps,
         loss=loss,
         size_std=size,
         bias_std=bias,
@@ -80,9 +80,10 @@ def solve(
         scene.keypoints,
         scene.occluded,
         scene.camera,
-        noise_config(noise, fps, world, loss)._replace(window=window),
+        noise_config(noise, world, loss)._replace(window=window),
         covariance=True,
         extrinsics=scene.extrinsics if world else None,
+        fps=fps,
     )
 
 

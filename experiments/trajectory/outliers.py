@@ -60,9 +60,9 @@ def swapped(scene: Scene, rate: float, seed: int) -> Scene:
     return scene._replace(keypoints=jnp.asarray(keypoints))
 
 
-def median_error(scene: Scene, poses: jax.Array, loss: str) -> float:
+def median_error(scene: Scene, poses: jax.Array, loss: str, fps: float) -> float:
     solution = solve_trajectory(
-        poses, scene.keypoints, scene.occluded, scene.camera, TrajectoryConfig(loss=loss)
+        poses, scene.keypoints, scene.occluded, scene.camera, TrajectoryConfig(loss=loss), fps=fps
     )
     return 1000 * float(np.nanmedian(np.linalg.norm(np.asarray(solution.root - scene.root), axis=-1)))
 
@@ -86,7 +86,7 @@ def run_outliers(config: OutliersConfig) -> list[Row]:
     )
     rows = []
     for loss in track(config.losses, description="solving", console=console):
-        rows.append(Row(loss, *(median_error(scene, poses, loss) for scene in scenes)))
+        rows.append(Row(loss, *(median_error(scene, poses, loss, validation[0].fps) for scene in scenes)))
     lines = []
     for row in rows:
         cells = [row.loss, f"{row.clean:.1f} mm"]

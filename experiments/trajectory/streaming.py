@@ -39,10 +39,10 @@ class Streamed(NamedTuple):
     lagged: np.ndarray
 
 
-def stream(scene: Scene, config: TrajectoryConfig, lag: int, world: bool) -> Streamed:
+def stream(scene: Scene, config: TrajectoryConfig, lag: int, world: bool, fps: float) -> Streamed:
     """The answers of a stream that is fed a scene frame by frame."""
     people, frames, joints, _ = scene.joints.shape
-    state = start_stream(people, joints, scene.camera, config, lag=lag, moving=world)
+    state = start_stream(people, joints, scene.camera, config, lag=lag, moving=world, fps=fps)
     current, lagged = [], []
     clip = [np.asarray(v) for v in (scene.poses, scene.keypoints, scene.occluded, *scene.extrinsics)]
     for t in track(range(frames), f"lag {lag}", transient=True):
@@ -97,9 +97,9 @@ def run_streaming(config: StreamingConfig) -> list[tuple[str, float, float, floa
         over_apart = float(np.nanmean(over)) if over.size else np.nan
         rows.append((name, outside, inside, outside_apart, inside_apart, over_apart))
 
-    settings = noise_config(config.noise, fps, config.world, config.loss)
+    settings = noise_config(config.noise, config.world, config.loss)
     for lag in config.lags:
-        found = stream(scene, settings, lag, config.world)
+        found = stream(scene, settings, lag, config.world, fps)
         if lag == config.lags[0]:
             judge("the frame just fed", found.current, 0)
         judge(f"{lag} frames ({1000 * lag / fps:.0f} ms) later", found.lagged, lag)

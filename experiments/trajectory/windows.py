@@ -123,7 +123,9 @@ def solvers_of(config: WindowsConfig, fps: float) -> dict[str, Callable[[Scene, 
 
     def paper(scene: Scene, window: int | None) -> np.ndarray:
         settings = TrajectoryConfig(window=window)
-        found = solve_trajectory(scene.poses, scene.keypoints, scene.occluded, scene.camera, settings)
+        found = solve_trajectory(
+            scene.poses, scene.keypoints, scene.occluded, scene.camera, settings, fps=fps
+        )
         return np.asarray(found.root)
 
     def fitted(scene: Scene, window: int | None) -> np.ndarray:
