@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""A small capture file, a network of random weights and one that knows the truth, to test judging."""
-=======
 """A small capture file, a network of random weights and one that knows the truth, to test evaluations."""
->>>>>>> usesites
 
 from dataclasses import dataclass
 
