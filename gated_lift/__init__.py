@@ -19,6 +19,7 @@ from gated_lift.networks.protocol import lift_clip as lift_clip
 from gated_lift.networks.sequence import SequenceLifter as SequenceLifter
 from gated_lift.networks.temporal import TemporalLifter as TemporalLifter
 from gated_lift.pipeline import Recovery as Recovery
+from gated_lift.pipeline import has_path as has_path
 from gated_lift.pipeline import recover as recover
 from gated_lift.pipeline import solved as solved
 from gated_lift.skeleton import BODY_25 as BODY_25

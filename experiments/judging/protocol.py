@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.judging.totals import RUNS, Condition
-from gated_lift import LoadedLifter, lift, metrics, recover, solved
+from gated_lift import LoadedLifter, has_path, lift, metrics, recover
 from gated_lift.networks.checkpoints import without_weights
 from gated_lift.occlusion import run_length
 from solvers import Camera, TrajectoryConfig, solve_trajectory
@@ -66,7 +66,7 @@ def ask(
         raw = network._replace(focal=1.0, turned=False)
         poses = ask_lift(raw, keypoints, occluded, lifted_from, fps, flip)
         found = solve_trajectory(poses, keypoints, occluded, camera, trajectory, fps=fps)
-        return Answer(poses, found.root, solved(found.status))
+        return Answer(poses, found.root, has_path(found.status))
     return _ask(static, network.variables, keypoints, occluded, camera, confidence, fps, trajectory, flip)
 
 
@@ -93,7 +93,8 @@ def _ask(
         flip=flip,
         keep_absent=True,
     )
-    return Answer(found.poses, found.root, solved(found.status))
+    # Who does not fit their keypoints counts with the path that they have, however bad.
+    return Answer(found.poses, found.root, has_path(found.status))
 
 
 def ask_root(

@@ -1,0 +1,204 @@
+"""Judges `recover` where videos differ from training: frame rate, place in the picture, image size, bodies
+that are seen in part, and inputs that are mistaken.
+
+    python -m experiments.robustness --data cmu_single.npz cmu_pairs.npz
+
+The same people are filmed for every row: each by a camera of their own that stands still, with the detector's
+noise. Nothing is hidden but what the row says. Errors are means over people and frames, in millimetres.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from rich.progress import track
+
+from experiments import reporting
+from experiments.commands import run_script
+from gated_lift import H36M_17, LoadedLifter, MotionClip, load_lifter, metrics, recover
+from gated_lift.cameras import VirtualCamera, sample_static_camera
+from gated_lift.clips import resample
+from gated_lift.observation import turn_to
+from gated_lift.occlusion import sample_mask
+from gated_lift.readers import captures
+from gated_lift.synthetic.detector import DetectorConfig
+from gated_lift.synthetic.views import view
+from solvers import Camera, Status, project
+
+SECONDS = 4.0  # of every person
+RATES = (10.0, 25.0, 30.0, 50.0, 60.0, 120.0)
+ANGLES = (0, 20, 33, 45)
+WIDTHS = (1920, 640, 320)
+PARTS = {
+    "whole": (),
+    "knees and ankles never seen": (2, 3, 5, 6),
+    "hips and legs never seen": (0, 1, 2, 3, 4, 5, 6),
+    "left side never seen": (4, 5, 6, 11, 12, 13),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class RobustnessConfig:
+    """Settings of the study."""
+
+    data: tuple[Path, ...]
+    """Capture files (.npz); the people of their validation split are judged."""
+    checkpoint: str = "two_stream"
+    """A name of the weights that ship, or a checkpoint folder."""
+    people: int = 48
+    """Most people to judge."""
+    seed: int = 0
+    output: Path = Path("runs/robustness")
+    """Folder for robustness.md."""
+
+
+class Film(NamedTuple):
+    """keypoints (P, F, J, 2) pixels. missed (P, F, J). joints (P, F, J, 3) metres, camera axes. camera: one
+    a person.
+    """
+
+    keypoints: np.ndarray
+    missed: np.ndarray
+    joints: np.ndarray
+    camera: Camera
+
+
+class Row(NamedTuple):
+    """pose, root: mm, over people with a path. flagged: share of people whose status is not CONVERGED."""
+
+    what: str
+    pose: float
+    root: float
+    flagged: float
+
+
+def read_people(config: RobustnessConfig) -> list[MotionClip]:
+    """One stretch of SECONDS of every clip of the validation split that is long enough, a person each."""
+    clips = captures.split([clip for path in config.data for clip in captures.read_captures(path)])[1]
+    people = []
+    for clip in clips:
+        frames = round(SECONDS * clip.fps) + 1
+        if clip.poses.shape[1] >= frames:
+            people += [clip._replace(poses=poses[None, :frames]) for poses in clip.poses]
+    if not people:
+        raise ValueError(f"data {config.data} holds nobody of the validation split for {SECONDS:g} seconds")
+    step = max(1, len(people) // config.people)
+    return people[::step][: config.people]
+
+
+def film(people: Sequence[MotionClip], fps: float, seed: int) -> Film:
+    """Everybody at another frame rate, seen by the same cameras at every rate."""
+    poses = jnp.asarray(np.concatenate([resample(clip, fps).poses for clip in people]))
+
+    @jax.jit
+    @jax.vmap
+    def look(key: jax.Array, poses: jax.Array) -> tuple[Any, ...]:
+        camera_key, detector_key = jax.random.split(key)
+        camera, extrinsics = sample_static_camera(camera_key, poses[0, 0], VirtualCamera())
+        seen = view(detector_key, poses, camera, extrinsics, DetectorConfig(), fps, H36M_17)
+        return seen.keypoints, seen.occluded, seen.joints, camera
+
+    found = look(jax.random.split(jax.random.key(seed), len(poses)), poses)
+    keypoints, missed, joints, camera = jax.tree.map(np.asarray, found)
+    return Film(keypoints, missed, joints, camera)
+
+
+def turned(seen: Film, degrees: float) -> Film:
+    """The same people and the same errors of the detector, before cameras turned away from them, with a lens
+    of 700 px.
+    """
+    angle = math.radians(degrees)
+    turn = np.array(
+        [[math.cos(angle), 0, math.sin(angle)], [0, 1, 0], [-math.sin(angle), 0, math.cos(angle)]]
+    )
+    axes = jnp.broadcast_to(jnp.asarray(turn, jnp.float32), (*seen.joints.shape[:2], 3, 3))
+    joints = turn_to(jnp.asarray(seen.joints), axes)
+    wide = seen.camera._replace(focal=np.full_like(seen.camera.focal, 700.0))
+    error = seen.keypoints - np.asarray(project(jnp.asarray(seen.joints), seen.camera))
+    share = (wide.focal / seen.camera.focal)[:, None, None]
+    keypoints = np.asarray(project(joints, wide)) + share * np.where(seen.missed[..., None], 0, error)
+    return Film(keypoints.astype(np.float32), seen.missed, np.asarray(joints), wide)
+
+
+def scaled(seen: Film, scale: float) -> Film:
+    """The same film in an image of another size."""
+    camera = Camera(seen.camera.focal * scale, seen.camera.center * scale)
+    return seen._replace(keypoints=(seen.keypoints * scale).astype(np.float32), camera=camera)
+
+
+class Job(NamedTuple):
+    """hidden: joints that are hidden besides what the detector missed, (P, F, J) or (J,)."""
+
+    what: str
+    seen: Film
+    fps: float
+    hidden: Any = False
+
+
+def judge(lifter: LoadedLifter, job: Job) -> Row:
+    seen = job.seen
+    found = recover(lifter, seen.keypoints, seen.missed | job.hidden, seen.camera, job.fps, keep_absent=True)
+    truth = jnp.asarray(seen.joints)
+    pose = np.asarray(metrics.pa_mpjpe(found.poses, truth - truth[..., :1, :])).mean((1, 2))
+    root = np.asarray(metrics.root_error(found.root, truth[..., 0, :])).mean(1)
+    flagged = np.asarray(found.status) != int(Status.CONVERGED)
+    return Row(job.what, 1000 * float(pose.mean()), 1000 * float(np.nanmean(root)), float(flagged.mean()))
+
+
+def mistakes(seen: Film) -> dict[str, np.ndarray]:
+    """What people hand over by mistake the first time, as keypoints."""
+    height = 2 * seen.camera.center[:, None, None, 1]
+    upwards = np.stack([seen.keypoints[..., 0], height - seen.keypoints[..., 1]], axis=-1)
+    return {
+        "y upwards": upwards.astype(np.float32),
+        "x and y exchanged": np.ascontiguousarray(seen.keypoints[..., ::-1]),
+        "joints in another order": seen.keypoints[..., ::-1, :],
+    }
+
+
+def jobs_of(people: Sequence[MotionClip], seed: int) -> list[Job]:
+    rate = people[0].fps
+    films = {fps: film(people, fps, seed) for fps in (*RATES, rate)}
+    plain = films[rate]
+    jobs = [Job(f"{fps:g} frames a second", films[fps], fps) for fps in RATES]
+    for fps in RATES:
+        # Half a second of noise is filtered, so that gaps are as long in time at every rate.
+        key, kernel = jax.random.key(seed + 1), max(1, round(0.5 * fps))
+        mask = np.asarray(sample_mask(key, films[fps].missed.shape, 0.5, kernel))
+        jobs.append(Job(f"{fps:g} frames a second, half of the joints hidden", films[fps], fps, mask))
+    jobs += [Job(f"{angle} degrees off the axis", turned(plain, angle), rate) for angle in ANGLES]
+    jobs += [Job(f"{width} px wide", scaled(plain, width / 1000), rate) for width in WIDTHS]
+    numbers = np.arange(H36M_17.num_joints)
+    jobs += [Job(what, plain, rate, np.isin(numbers, joints)) for what, joints in PARTS.items()]
+    wrong = mistakes(plain).items()
+    return jobs + [Job(what, plain._replace(keypoints=keypoints), rate) for what, keypoints in wrong]
+
+
+def run(config: RobustnessConfig) -> list[Row]:
+    """Prints, writes and returns the rows."""
+    console = reporting.console()
+    lifter = load_lifter(config.checkpoint)
+    people = read_people(config)
+    jobs = jobs_of(people, config.seed)
+    rows = [judge(lifter, job) for job in track(jobs, description="judging", console=console)]
+    config.output.mkdir(parents=True, exist_ok=True)
+    columns = ("", "PA-MPJPE", "root", "not CONVERGED, %")
+    lines = [[row.what, f"{row.pose:.1f}", f"{row.root:.0f}", f"{100 * row.flagged:.0f}"] for row in rows]
+    path = config.output / "robustness.md"
+    reporting.report(console, columns, lines, path)
+    console.print(f"{len(people)} people of the validation split, {SECONDS:g} s each; wrote {path}")
+    return rows
+
+
+def main() -> None:
+    run(tyro.cli(RobustnessConfig, description=__doc__))
+
+
+if __name__ == "__main__":
+    run_script(main)
