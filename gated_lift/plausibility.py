@@ -1,7 +1,7 @@
 """What recovered people are like when nothing went wrong, to tell when something did.
 
-The limits were chosen on people of the training data whom the shipped weights have not seen; docs/results.md
-has the distributions.
+The limits were chosen on captured people whom neither the shipped weights nor the evaluation have seen;
+docs/results.md has the distributions.
 """
 
 import jax.numpy as jnp
