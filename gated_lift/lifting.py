@@ -74,7 +74,8 @@ def lift_pixels(
     shown = seen.keypoints
     if length is not None:
         # The direction of the person settles on the frames after the last: what the network reads must not.
-        shown = jnp.take(shown, jnp.minimum(jnp.arange(shown.shape[1]), length - 1), axis=1)
+        here = jnp.minimum(jnp.arange(shown.shape[1], dtype=jnp.int32), length - 1)
+        shown = jnp.take(shown, here, axis=1)
     variables = lifter.variables
     if dtype == jnp.float64:
         variables = jax.tree.map(lambda leaf: leaf.astype(dtype), variables)

@@ -63,7 +63,7 @@ def observe(
     """
     filled = _filled_rays(lifter, keypoints, occluded, camera, times, length)
     if length is not None:
-        here = jnp.minimum(jnp.arange(occluded.shape[-2]), length - 1)
+        here = jnp.minimum(jnp.arange(occluded.shape[-2], dtype=jnp.int32), length - 1)
         filled = jnp.take(filled, here, axis=-3)
     return _turned(lifter, filled, occluded, gap_age(occluded, times, lifter.causal), focal, times, turned)
 
