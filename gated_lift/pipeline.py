@@ -329,7 +329,8 @@ def _recover(options: Options, inputs: Inputs) -> Found:
     never = never_seen(occluded, seen)
     unseen = unseen_size_std(never).astype(dtype)
     residual = early(jnp.where(told & late(seen), jnp.asarray(solution.residual), 0))
-    fit = misfit(residual, keypoints, occluded)
+    # Frames of padding show the last one again: they are not to count.
+    fit = misfit(residual, keypoints, occluded | ~seen[..., None])
     bad = fits_badly(fit, unseen > 0, lies(early(poses), seen, lifter.skeleton))
     status = jnp.where(answered & (unseen > 0), int(Status.PARTLY_SEEN), solution.status)
     status = jnp.where(answered & bad, int(Status.MISFIT), status)
