@@ -76,7 +76,7 @@ def check(found, expected, begin, limit):
 
 
 @pytest.mark.parametrize("dtype, limit", LIMITS)
-@pytest.mark.parametrize("begin", [0, 1, 2, 5, 8, 13, 20, 21, 22])
+@pytest.mark.parametrize("begin", [0, 1, 8, 21, 22])
 def test_as_if_the_clip_began_there(begin, dtype, limit):
     scene = oracle.walking_people(3, FRAMES, hidden=0.3, gap=4)
     scene.occluded[1] = True  # somebody who is never seen
