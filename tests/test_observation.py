@@ -142,6 +142,19 @@ def test_ages_between_frames_are_times_to_the_nearest_sight():
     np.testing.assert_allclose(found.age[0, :, 3], expected, atol=1e-5)
 
 
+def test_joints_that_show_on_one_frame_are_seen_late_in_a_long_clip():
+    """Half an hour at 30 frames a second: the times of frames are no longer exact in single precision."""
+    frames = 54_000
+    occluded = np.ones((1, frames, 1), bool)
+    occluded[:, ::30] = False
+    clock = Clock(30.0, frames, network_frames(frames, 30.0, 50.0))
+    read = jax.jit(lambda *clip: observe_clip(LIFTER, *clip, CAMERA, FOCAL, clock, turned=False))
+    found = read(jnp.full((1, frames, 1, 2), 500.0), jnp.asarray(occluded))
+    shown = np.flatnonzero(~np.asarray(found.occluded[0, :, 0]))
+    np.testing.assert_array_equal(shown, np.arange(0, clock.frames - 1, 50))
+    assert float(found.age.max()) < 1.0
+
+
 def test_frames_far_apart_show_nothing_between_them():
     fps = 0.9 / LONGEST_STEP
     _, keypoints, occluded = clip(2.0, fps, hidden=0.0)
