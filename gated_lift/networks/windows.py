@@ -83,15 +83,16 @@ def average_windows(
             f"slide is {slide}: windows begin one or more frames apart, at most their length of {window}"
         )
     room = max(frames, window)
-    index = np.minimum(np.arange(room), frames - 1)
-    clip = [values[:, index] for values in (keypoints, occluded, age)]
+    # Gaps stop ageing with the clip, also where it is followed by frames that do not count.
+    index = jnp.minimum(jnp.arange(room, dtype=jnp.int32), (frames if length is None else length) - 1)
+    clip = [jnp.take(values, index, axis=1) for values in (keypoints, occluded, age)]
     last = jnp.maximum((frames if length is None else length) - window, 0)
     last = last.astype(jnp.int32)
     starts = jnp.arange(0, room - window + slide, slide, dtype=jnp.int32)
     # The window that ends with the clip is the first that would reach beyond it; those after it do not count.
     counted = starts - slide < last
     starts = jnp.minimum(starts, last)
-    shaped = jnp.asarray(weight)
+    shaped = jnp.asarray(weight, keypoints.dtype)
 
     def add(sums: tuple[Array, Array], each: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
         start, count = each
@@ -107,7 +108,7 @@ def average_windows(
         return (total, weights), None
 
     # One window at a time: a few windows of everybody fill a processor, all of them its memory.
-    empty = (jnp.zeros((*clip[0].shape[:-1], 3)), jnp.zeros(room, shaped.dtype))
+    empty = (jnp.zeros((*clip[0].shape[:-1], 3), shaped.dtype), jnp.zeros(room, shaped.dtype))
     (total, weights), _ = jax.lax.scan(add, empty, (starts, counted))
     divisor = jnp.where(weights > 0, weights, jnp.ones_like(weights))
     return (total / divisor[None, :, None, None])[:, :frames]
