@@ -81,7 +81,7 @@ def test_damaged_text_is_named(tmp_path):
 
 def test_damaged_runs_are_read_or_refused(tmp_path):
     described = {"seed": 0, "network": {"channels": 8, "widths": [3, 3]}, "loss": "squared"}
-    runs.write_config(tmp_path, described)
+    runs.start(tmp_path, described, {})
     path = tmp_path / runs.CONFIG
     check = partial(runs.check_same_config, tmp_path, described, described, set())
     assert outcomes(check, path, path.read_text(), 300, path) == {"read", "refused"}
