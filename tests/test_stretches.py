@@ -25,6 +25,12 @@ from solvers import Camera, TrajectoryConfig
 
 
 @pytest.fixture(autouse=True)
+def unsmoothed(monkeypatch):
+    """Truth that is smoothed is no longer the truth."""
+    monkeypatch.setattr("experiments.judging.protocol.SMOOTHING", 0.0)
+
+
+@pytest.fixture(autouse=True)
 def short_stretches(monkeypatch):
     monkeypatch.setattr(stretches, "STRETCHES", (LENGTH,))
 

@@ -12,6 +12,7 @@ from experiments.judging.totals import RUNS, Condition
 from gated_lift import LoadedLifter, has_path, lift, metrics, recover
 from gated_lift.networks.checkpoints import without_weights
 from gated_lift.occlusion import run_length
+from gated_lift.pipeline import POSE_SMOOTHING
 from solvers import Camera, TrajectoryConfig, solve_trajectory
 
 
@@ -33,6 +34,10 @@ def mask_key(seed: int, condition: Condition, length: int) -> jax.Array:
     for number in (condition.masks == "body", round(1e6 * condition.ratio), condition.kernel_frames):
         key = jax.random.fold_in(key, number)
     return key
+
+
+# Seconds; networks are judged as users get them.
+SMOOTHING = POSE_SMOOTHING
 
 
 class Answer(NamedTuple):
@@ -67,10 +72,12 @@ def ask(
         poses = ask_lift(raw, keypoints, occluded, lifted_from, fps, flip)
         found = solve_trajectory(poses, keypoints, occluded, camera, trajectory, fps=fps)
         return Answer(poses, found.root, has_path(found.status))
-    return _ask(static, network.variables, keypoints, occluded, camera, confidence, fps, trajectory, flip)
+    return _ask(
+        static, network.variables, keypoints, occluded, camera, confidence, fps, trajectory, flip, SMOOTHING
+    )
 
 
-@partial(jax.jit, static_argnames=("network", "fps", "trajectory", "flip"))
+@partial(jax.jit, static_argnames=("network", "fps", "trajectory", "flip", "smoothing"))
 def _ask(
     network: LoadedLifter,
     variables: Any,
@@ -81,6 +88,7 @@ def _ask(
     fps: float,
     trajectory: TrajectoryConfig,
     flip: bool,
+    smoothing: float,
 ) -> Answer:
     found = recover(
         network._replace(variables=variables),
@@ -92,6 +100,7 @@ def _ask(
         trajectory=trajectory,
         flip=flip,
         keep_absent=True,
+        pose_smoothing=smoothing,
     )
     # Who does not fit their keypoints counts with the path that they have, however bad.
     return Answer(found.poses, found.root, has_path(found.status))
