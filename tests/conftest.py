@@ -1,5 +1,6 @@
 """Strict arrays in every test: no silent promotion of rank or dtype, and signatures checked at run time."""
 
+import gc
 import os
 
 # The suite compiles much and computes little: XLA's optimiser would take most of its time, and the newer of
@@ -27,6 +28,16 @@ def pytest_configure(config):
     """The marked tests prove nothing of XLA's default flags unless they run with them."""
     if config.option.markexpr == "default_flags" and os.environ.get("DEFAULT_FLAGS") != "1":
         raise pytest.UsageError("-m default_flags needs the environment variable DEFAULT_FLAGS=1")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_of_one_file():
+    """Compiled programs end with the file that needed them: JAX keeps every one, each in memory pages of its
+    own, and after some thousand the system refuses a process more pages, which XLA does not survive.
+    """
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture
