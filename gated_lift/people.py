@@ -1,0 +1,90 @@
+"""What flows through a lift: what a detector found, who is who, and everybody in 3D.
+
+Readers return `Detections`, tracking makes `Tracks` of them, the lift makes `LiftedPeople` of those, and
+exports and reports take these. Arrays here are NumPy's: they come from files and go to files.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from gated_lift.skeleton import Skeleton
+from solvers import Camera, Extrinsics
+
+
+class Detections(NamedTuple):
+    """Keypoints of one video before anybody knows who is who: one row a person and frame.
+
+    frame: the row's frame, counted from 0; rows stand in the order of their frames.
+    keypoints: pixels, origin at the top left, y down; NaN where the detector gave none.
+    confidence: 0 to 1, whatever the format's own scale is; 0 where the detector gave no keypoint.
+    ids: whom the file says the row shows, or None if it does not say; -1 on rows without an id.
+    num_frames: frames of the video as far as the file tells; frames with nobody count.
+    fps: frames a second, or None if the file does not tell.
+    times: seconds of every frame, from files with time stamps, or None.
+    image_size: width and height in pixels, or None if the file does not tell.
+    format: the name of the format, as ``--format`` takes it. source: the file or folder.
+    """
+
+    frame: Int[np.ndarray, " rows"]
+    keypoints: Float[np.ndarray, "rows joints 2"]
+    confidence: Float[np.ndarray, "rows joints"]
+    ids: Int[np.ndarray, " rows"] | None
+    skeleton: Skeleton
+    num_frames: int
+    fps: float | None
+    times: Float[np.ndarray, " frames"] | None
+    image_size: tuple[int, int] | None
+    format: str
+    source: str
+
+
+class Tracks(NamedTuple):
+    """Keypoints of one video sorted by person.
+
+    keypoints, confidence: as in `Detections`, NaN and 0 on frames on which nobody found the person.
+    hidden: keypoints that do not count, True = hidden: not found, below the threshold of confidence, or
+        taken back because they belong to somebody else.
+    names: one a person, as files and pictures call them.
+    """
+
+    keypoints: Float[np.ndarray, "people frames joints 2"]
+    confidence: Float[np.ndarray, "people frames joints"]
+    hidden: Bool[np.ndarray, "people frames joints"]
+    names: tuple[str, ...]
+    skeleton: Skeleton
+
+
+class LiftedPeople(NamedTuple):
+    """Everybody's 3D joints and path in one space, with what they were made from.
+
+    joints, root: metres in ``axes``; NaN on frames on which a person is not ``present``.
+    covariance: of the root, square metres, or None if it was not asked for.
+    status: one `solvers.Status` a person. residual: mean distance in pixels between seen keypoints and the
+        projected joints on each frame, NaN where nothing is seen.
+    keypoints, confidence, hidden: what was lifted, in ``skeleton`` as the joints are.
+    axes: "camera" (x right, y down, z forward) or "world" (z up).
+    camera: the intrinsics that were used; extrinsics: where the camera is in the world, or None.
+    times: seconds of every frame.
+    image_size: width and height in pixels. source: the file that all this comes from.
+    """
+
+    joints: Float[np.ndarray, "people frames joints 3"]
+    root: Float[np.ndarray, "people frames 3"]
+    covariance: Float[np.ndarray, "people frames 3 3"] | None
+    status: Int[np.ndarray, " people"]
+    present: Bool[np.ndarray, "people frames"]
+    residual: Float[np.ndarray, "people frames"]
+    keypoints: Float[np.ndarray, "people frames joints 2"]
+    confidence: Float[np.ndarray, "people frames joints"]
+    hidden: Bool[np.ndarray, "people frames joints"]
+    names: tuple[str, ...]
+    skeleton: Skeleton
+    fps: float
+    times: Float[np.ndarray, " frames"]
+    axes: str
+    camera: Camera
+    extrinsics: Extrinsics | None
+    image_size: tuple[int, int]
+    source: str
