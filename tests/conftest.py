@@ -6,11 +6,13 @@ import os
 # The suite compiles much and computes little: XLA's optimiser would take most of its time, and the newer of
 # its two code generators takes twice as long as the older. Users run with both, so tests whose numbers these
 # may change are marked `default_flags` and run once more as XLA is: DEFAULT_FLAGS=1 pytest -m default_flags.
-# An environment variable, because it is read before JAX starts.
+# And two processes leave no core to compile the parts of a program side by side. An environment variable,
+# because it is read before JAX starts.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
     ""
     if os.environ.get("DEFAULT_FLAGS") == "1"
     else " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    " --xla_cpu_parallel_codegen_split_count=1"
 )
 
 import jax

@@ -233,10 +233,11 @@ def small_problem(weights, gap=4):
     given = {
         "poses": scene.poses,
         "keypoints": scene.keypoints,
-        "camera": tuple(jnp.asarray(values) for values in camera),
-        "weights": tuple(jnp.asarray(weight) for weight in weights),
+        "camera": camera,
+        "weights": weights,
     }
-    return jax.tree.map(jnp.asarray, given), jnp.asarray(scene.occluded)
+    # With dtypes of their own, where Python's numbers have weak ones: each mixture would compile anew.
+    return jax.tree.map(np.float64, given), jnp.asarray(scene.occluded)
 
 
 def solved_root(given, occluded):
@@ -263,7 +264,8 @@ def random_direction(given, name):
     rng = np.random.default_rng(7)
     return {
         key: jax.tree.map(
-            lambda v, share=float(key == name): share * rng.normal(size=v.shape) * jnp.abs(v), value
+            lambda v, share=float(key == name): np.float64(share * rng.normal(size=v.shape) * np.abs(v)),
+            value,
         )
         for key, value in given.items()
     }
@@ -279,7 +281,7 @@ def test_gradients_match_central_differences_forward_and_reverse(float64):
             direction = random_direction(given, name)
             one_sided = name == "weights" and 0.0 in weights
             if one_sided:
-                direction["weights"] = (direction["weights"][0], jnp.asarray(1.0))
+                direction["weights"] = (direction["weights"][0], np.float64(1.0))
             _, (root_dot, cost_dot) = forward_slopes(given, occluded, direction)
             slope = jnp.sum(probe * root_dot)
             parts = jax.tree.map(jnp.vdot, gradient, direction)
@@ -288,7 +290,7 @@ def test_gradients_match_central_differences_forward_and_reverse(float64):
             )
 
             def moved(step, given=given, occluded=occluded, direction=direction):
-                shifted = jax.tree.map(lambda a, b: a + step * b, given, direction)
+                shifted = jax.tree.map(lambda a, b: np.float64(a + step * b), given, direction)
                 (root, cost), _ = forward_slopes(shifted, occluded, direction)
                 return np.array([jnp.sum(probe * root), *cost])
 
