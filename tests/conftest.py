@@ -22,7 +22,8 @@ from jaxtyping import install_import_hook
 # Annotations are checked when the packages are imported, so the hook stays installed for the whole run.
 _hook = install_import_hook(["gated_lift", "solvers"], "beartype.beartype")
 
-# Tracing makes many objects and few cycles: looking for these as often as Python does takes a tenth of the time.
+# Tracing makes many objects and few cycles: looking for these as often as Python does takes
+# a tenth of the time.
 gc.set_threshold(100_000, 50, 100)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
