@@ -53,11 +53,11 @@ def test_gaps_hold_the_nearest_frame(tmp_path):
 
 
 def test_bones_that_breathe_get_their_median_length_and_the_error_is_what_that_costs(tmp_path):
-    """With 10 mm of noise a joint and axis, joints are off by the change of every bone down to them."""
+    """With 10 mm of noise a joint and axis (16 mm a joint), keeping lengths moves joints by half as much."""
     people = lifted_people(30, noise=0.01, gap=False)
     joints, _ = read_bvh(export(people, tmp_path / "clip.bvh")[0])
     error = np.linalg.norm(joints - y_up(people)[0], axis=-1)
-    assert 0.005 < np.mean(error) < 0.02 and np.max(error[:, 0]) < MILLIMETRE / 10
+    assert 0.005 < np.mean(error) < 0.01 and np.max(error) < 0.04
     lengths = np.linalg.norm(joints - joints[:, [max(p, 0) for p in H36M_17.parents]], axis=-1)
     assert np.max(np.ptp(lengths, axis=0)) < MILLIMETRE / 10
 
@@ -206,6 +206,6 @@ def test_a_glb_is_whole_and_says_what_it_is(tmp_path):
 
 def test_an_animation_is_about_the_persons_own_frames():
     people = lifted_people(30)
-    animation = animate(people, 1)
+    animation = animate(people, 1, rigid=True)
     assert animation.start == 5 and len(animation.joints) == 22 and np.all(animation.there)
-    assert np.sum(~animate(people, 0).there) == 5
+    assert np.sum(~animate(people, 0, rigid=True).there) == 5

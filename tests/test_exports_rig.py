@@ -5,7 +5,7 @@ import pytest
 from exported import lifted_people, y_up
 from scipy.spatial.transform import Rotation
 
-from gated_lift.exports.rig import build_rig, place_joints, solve_rotations
+from gated_lift.exports.rig import build_rig, keep_lengths, place_joints, solve_rotations
 from gated_lift.skeleton import H36M_17, SKELETONS
 from gated_lift.synthetic.generated import Gesture, walk
 
@@ -110,6 +110,17 @@ def test_people_of_the_tests_come_back():
     joints = y_up(lifted_people(20, gap=False))[0]
     back = place_joints(RIG, solve_rotations(RIG, joints), joints[:, 0], bone_lengths(joints, H36M_17))
     np.testing.assert_allclose(back, joints, atol=1e-12)
+
+
+def test_bones_get_their_lengths_with_little_motion():
+    noise = np.random.default_rng(5).normal(scale=0.01, size=(50, 17, 3))
+    rigid = walking(50)
+    lengths = bone_lengths(rigid, H36M_17)[0]
+    kept = keep_lengths(H36M_17, rigid + noise, lengths)
+    np.testing.assert_allclose(bone_lengths(kept, H36M_17), np.tile(lengths, (50, 1)), atol=2e-5)
+    moved = np.linalg.norm(kept - rigid - noise, axis=-1)
+    assert np.mean(moved) < 0.01  # of 16 mm that the noise moved them
+    np.testing.assert_allclose(keep_lengths(H36M_17, rigid, lengths), rigid, atol=1e-6)
 
 
 def test_joints_of_another_number_and_nan_are_refused():

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from gated_lift.bones import constant_bones
 from gated_lift.exports.axes import Up, turn_people
 from gated_lift.exports.checks import nearest_frames, there
-from gated_lift.exports.rig import Rig, build_rig, solve_rotations
+from gated_lift.exports.rig import Rig, build_rig, keep_lengths, solve_rotations
 from gated_lift.people import LiftedPeople
 
 
@@ -18,7 +18,8 @@ class Animation(NamedTuple):
 
     start: the clip's frame on which the animation's first stands.
     there: whether the person is there; a frame without them holds the nearest with them.
-    joints: as they were lifted. lengths: one a bone, named by the joint that it leads to, 0 for the root.
+    joints: as they were lifted, or moved so that bones keep their lengths.
+    lengths: one a bone, named by the joint that it leads to, 0 for the root.
     rotations: of the rig's nodes against their parents, quaternions x, y, z, w.
     """
 
@@ -34,11 +35,13 @@ class Animation(NamedTuple):
         return self.joints[:, self.rig.joint[0]]
 
 
-def animate(people: LiftedPeople, person: int) -> Animation:
+def animate(people: LiftedPeople, person: int, rigid: bool) -> Animation:
     """The animation of one of the people, who has to be there on a frame at least.
 
     Bones have the lengths of `bones.constant_bones`, with hidden joints left out and others counted by their
-    confidence. Rotations follow `rig.solve_rotations`.
+    confidence. rigid: joints give way so that every bone has its length on every frame
+    (`rig.keep_lengths`); otherwise they stay, and lengths are those of the rest pose only. Rotations follow
+    `rig.solve_rotations`.
     """
     turned = turn_people(people, "y")
     usable = there(people)[person]
@@ -47,12 +50,15 @@ def animate(people: LiftedPeople, person: int) -> Animation:
     held = first + nearest_frames(usable[cut])
     joints = turned.joints[person, held].astype(np.float64)
     rig = build_rig(people.skeleton)
+    lengths = _lengths(turned, person, usable)
+    if rigid:
+        joints = keep_lengths(rig.skeleton, joints, lengths)
     return Animation(
         rig=rig,
         start=int(first),
         there=usable[cut],
         joints=joints,
-        lengths=_lengths(turned, person, usable),
+        lengths=lengths,
         rotations=solve_rotations(rig, joints),
     )
 

@@ -22,9 +22,10 @@ def plan(people: LiftedPeople, path: Path, up: Up | None = None) -> dict[Path, W
     """One file a person who is ever there, "NAME_PERSON.bvh"; for one person the path itself.
 
     A file begins with the person's first frame and ends with their last; frames between without them hold
-    the nearest. Bones keep one length, so joints come back as far as they had one; `rig` says what turns
-    bones about themselves. Rotations are in the order Z, X, Y. The format has a rate and no times, units or
-    axes: frames at an uneven rate are interpolated to ``fps``, y is up and people in the rest pose face +z.
+    the nearest. Bones keep one length, so joints come back exactly as far as they had one, and give way where
+    they had not (`rig.keep_lengths`); `rig` says what turns bones about themselves. Rotations are in the
+    order Z, X, Y. The format has a rate and no times, units or axes: frames at an uneven rate are
+    interpolated to ``fps``, y is up and people in the rest pose face +z.
 
     Raises ValueError as `check_people`, where nobody is ever there, and for ``up`` "z".
     """
@@ -36,7 +37,7 @@ def plan(people: LiftedPeople, path: Path, up: Up | None = None) -> dict[Path, W
 
     def writer(person: int) -> Writer:
         def write(part: Path) -> None:
-            animation = animate(even, person)
+            animation = animate(even, person, rigid=True)
             with part.open("w", encoding="ascii", newline="\n") as file:
                 file.write(_hierarchy(animation.rig, 100 * animation.lengths))
                 file.write(f"MOTION\nFrames: {len(animation.joints)}\nFrame Time: {1 / even.fps:.9f}\n")

@@ -93,7 +93,7 @@ class _Scene:
 
     def add(self, person: int) -> None:
         """Adds one person: nodes, skin, mesh, material and the channels of the animation."""
-        animation = animate(self.people, person)
+        animation = animate(self.people, person, rigid=False)
         rig, gltf, file = animation.rig, self.gltf, self.file
         name = self.people.names[person] or f"person_{person}"
         top = len(file.nodes)

@@ -29,6 +29,7 @@ from scipy.spatial.transform import Rotation
 from gated_lift.skeleton import Skeleton
 
 LEAST_BEND = math.radians(20)
+_SWEEPS = 20  # of all bones: of lifted people nothing changes any more after ten
 
 _LEFT, _RIGHT, _UP, _DOWN, _FRONT, _BACK = (
     (1.0, 0.0, 0.0),
@@ -204,6 +205,28 @@ def place_joints(
         places.append(places[parent] + world[parent].apply(offset))
         world.append(world[parent] * local)
     return np.stack([places[node] for node in rig.joint_nodes], axis=1)
+
+
+def keep_lengths(
+    skeleton: Skeleton,
+    joints: Float[np.ndarray, "frames joints 3"],
+    lengths: Float[np.ndarray, " joints"],
+) -> Float[np.ndarray, "frames joints 3"]:
+    """Joints moved a little so that every bone has its length (named by the joint that it leads to).
+
+    Bone after bone, both ends move by half of what it is too long or too short, over and over. What is left
+    after `_SWEEPS` is far below a millimetre. Setting lengths from the root outwards instead would add up
+    every bone's change at hands and feet. Bones without length stay as they are.
+    """
+    joints = joints.copy()
+    for _ in range(_SWEEPS):
+        for parent, child in skeleton.bones:
+            bone = joints[:, child] - joints[:, parent]
+            length = np.linalg.norm(bone, axis=-1, keepdims=True)
+            half = (length - lengths[child]) / (2 * np.where(length > 1e-9, length, np.inf)) * bone
+            joints[:, parent] += half
+            joints[:, child] -= half
+    return joints
 
 
 def _direction(skeleton: Skeleton, joint: int) -> tuple[float, float, float]:

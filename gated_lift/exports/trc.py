@@ -15,7 +15,7 @@ def plan(people: LiftedPeople, path: Path, up: Up | None = None) -> dict[Path, W
     """One file a person who is ever there, "NAME_PERSON.trc"; for one person the path itself.
 
     Every file has all frames of the clip, so that files of several people keep one time. Frame numbers start
-    at 1; the times are the people's, even where the rate is not. What is missing is empty, never 0. The
+    at 1; the times are the people's, even where the rate is not. What is missing is NaN, never 0. The
     format states units but no axes: y is up unless ``up`` is "z". Raises ValueError as `check_people` and
     where nobody is ever there.
     """
@@ -52,6 +52,7 @@ def _text(joints: np.ndarray, people: LiftedPeople, name: str) -> str:
     ]
     rounded = np.round(joints.reshape(frames, -1).astype(np.float64), 6) + 0.0
     for number, (time, row) in enumerate(zip(people.times.tolist(), rounded.tolist(), strict=True), 1):
-        texts = [f"{value:.6f}" if np.isfinite(value) else "" for value in row]
+        # OpenSim refuses a line that ends with an empty field, and reads NaN.
+        texts = [f"{value:.6f}" if np.isfinite(value) else "NaN" for value in row]
         lines.append("\t".join([str(number), f"{time:.6f}", *texts]))
     return "\n".join(lines) + "\n"
