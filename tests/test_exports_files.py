@@ -9,6 +9,9 @@ from exported import lifted_people
 from gated_lift.exports import EXPORTS, export, export_all
 from gated_lift.exports.files import ascii_names, file_names, require, write_whole
 
+for library in ("ezc3d", "pygltflib"):
+    pytest.importorskip(library, reason=f"{library} is in the extra exports")
+
 
 def test_an_existing_file_stays_unless_it_may_be_replaced(tmp_path):
     path = tmp_path / "a.csv"
@@ -63,8 +66,6 @@ def test_an_unwritable_folder_is_named(tmp_path):
 
 
 def test_everything_is_written_as_one_set_with_a_file_a_person_where_needed(tmp_path):
-    pytest.importorskip("ezc3d", reason="ezc3d is in the extra exports")
-    pytest.importorskip("pygltflib", reason="pygltflib is in the extra exports")
     written = export_all(lifted_people(8, gap=False), tmp_path, "clip", up="z")
     expected = {f"clip.{name}" for name in ("npz", "json", "csv", "c3d", "glb")}
     expected |= {f"clip_{person}.{name}" for person in ("anna", "bob_2") for name in ("trc", "bvh")}
@@ -144,3 +145,14 @@ def test_who_is_never_there_is_left_out_and_one_frame_is_enough(tmp_path, name):
     assert export(alone, tmp_path / f"a.{name}") == (tmp_path / f"a.{name}",)
     with pytest.raises(ValueError, match=f"nobody is present on any frame, and a {name.upper()}"):
         export(people._replace(present=absent & False), tmp_path / f"b.{name}")
+
+
+def test_another_format_is_a_function_and_a_line(tmp_path, monkeypatch):
+    """What docs/exports.md says of a format of one's own."""
+
+    def plan(people, path, up):
+        return {path: lambda part: part.write_text(" ".join(people.names))}
+
+    monkeypatch.setitem(EXPORTS, "names", plan)
+    (path,) = export(lifted_people(), tmp_path / "clip.names")
+    assert path.read_text() == "anna bob/2"

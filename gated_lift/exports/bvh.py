@@ -88,7 +88,8 @@ def _motion(animation: Animation, start: int) -> str:
         [100 * animation.root[start : start + _CHUNK], angles.reshape(frames, 3 * nodes)], axis=-1
     )
     rounded = np.round(numbers, 5) + 0.0
-    return "".join(" ".join(f"{value:.5f}" for value in row) + "\n" for row in rounded.tolist())
+    line = " ".join(["%.5f"] * rounded.shape[1]) + "\n"
+    return "".join(line % tuple(row) for row in rounded.tolist())
 
 
 def _vector(values: np.ndarray) -> str:

@@ -74,7 +74,7 @@ def read(path: Path) -> LiftedPeople:
         words["names"] = [person["name"] for person in persons]
         if not words["has_covariance"]:
             arrays["covariance"] = None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{path} is damaged ({what}): {_MEND}") from error
     return from_record(words, arrays, str(path))
