@@ -9,6 +9,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from gated_lift.readers.text_file import decode, read_bytes
+
 MAX_BYTES = 2**26  # the log of a very long run, many times over
 MAX_DEPTH = 32  # lists and dictionaries inside each other; the project's own files have seven at most
 
@@ -16,7 +18,7 @@ MAX_DEPTH = 32  # lists and dictionaries inside each other; the project's own fi
 def read_json(
     path: str | Path, what: str, mend: str, allow_nan: bool = False, max_bytes: int = MAX_BYTES
 ) -> Any:
-    """The value that a file of UTF-8 text holds.
+    """The value that a file of UTF-8 text, packed with gzip or not, holds.
 
     what: what the file should be, with its article ("a camera file"). mend: what to do when it is not. Both
     are for the message. allow_nan: whether NaN and ±Infinity, which JSON has not, may stand for numbers.
@@ -74,15 +76,7 @@ def parse_json(text: str, name: str, what: str, mend: str, allow_nan: bool = Fal
 
 
 def _read_text(path: str | Path, what: str, mend: str, max_bytes: int) -> str:
-    path = Path(path)
-    with path.open("rb") as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise _error(str(path), what, f"it has more than {max_bytes} bytes", mend)
-    try:
-        return data.decode("utf-8-sig")  # some editors put a mark before the text
-    except UnicodeDecodeError as error:
-        raise _error(str(path), what, f"its text is not UTF-8 at byte {error.start}", mend) from error
+    return decode(read_bytes(path, what, mend, max_bytes), path, what, mend)
 
 
 def _as_object(value: Any, name: str, what: str, mend: str) -> dict[str, Any]:
