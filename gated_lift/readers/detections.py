@@ -49,7 +49,7 @@ FORMATS: dict[str, Format] = {
 def read_detections(
     path: str | Path,
     format: str | None = None,
-    fps: float | None = None,
+    fps: float | int | None = None,
     image_size: tuple[int, int] | None = None,
     skeleton: Skeleton | str | None = None,
     allow_pickle: bool = False,
@@ -89,6 +89,11 @@ def read_detections(
             chosen = FORMATS[format]
         else:
             fitting = [each for each in FORMATS.values() if each.recognise(source)]
+            if not fitting and source.files:
+                raise ValueError(
+                    f"{path} holds {len(source.files)} files, {source.files[0].name} among them, that are "
+                    "not one detector's files of single frames: give one of them, or name the format"
+                )
             if not fitting:
                 raise ValueError(
                     f"{path} is in no format that is known here: name one with format, or see "

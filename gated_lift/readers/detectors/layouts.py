@@ -77,25 +77,22 @@ def tell_25(keypoints: np.ndarray, confidence: np.ndarray) -> Skeleton | None:
     the other two begin with the face, and VITPOSE_25 has the middle of joints 12 and 13 as its 14. keypoints:
     (rows, 25, 2), any unit; confidence: (rows, 25). Medians over people decide.
     """
-    visible = (confidence > 0) & np.isfinite(keypoints).all(axis=-1) & (keypoints != 0).any(axis=-1)
-    points = np.where(visible[..., None], keypoints, np.nan)
-    box = [
-        np.where(visible[..., None], keypoints, -np.inf).max(axis=1),
-        np.where(visible[..., None], keypoints, np.inf).min(axis=1),
-    ]
-    usable = visible.sum(axis=1) >= 8
-    if not usable.any():
+    visible = (confidence > 0) & (np.abs(keypoints) < 1e6).all(axis=-1) & (keypoints != 0).any(axis=-1)
+    kept = visible.sum(axis=1) >= 8
+    if not kept.any():
         return None
-    points = points[usable]
-    size = np.linalg.norm(box[0][usable] - box[1][usable], axis=-1)
+    visible, keypoints = visible[kept][..., None], keypoints[kept]
+    high = np.where(visible, keypoints, -np.inf).max(axis=1)
+    low = np.where(visible, keypoints, np.inf).min(axis=1)
+    size = np.maximum(np.linalg.norm(high - low, axis=-1), 1e-9)
+    points = np.where(visible, keypoints, np.nan)
 
     def middle(joint: int, first: int, second: int) -> float:
         distance = np.linalg.norm(points[:, joint] - (points[:, first] + points[:, second]) / 2, axis=-1)
         return _median(distance / size)
 
-    widest = np.linalg.norm(points[:, 1:5] - points[:, :1], axis=-1) / size[:, None]
-    some = ~np.isnan(widest).all(axis=1)
-    spread = _median(np.nanmax(widest[some], axis=1)) if some.any() else np.nan
+    face = np.linalg.norm(points[:, 1:5] - points[:, :1], axis=-1) / size[:, None]
+    spread = _median(np.where(np.isnan(face), -np.inf, face).max(axis=1))
     body = middle(8, 9, 12) < MIDDLE and middle(1, 2, 5) < 2 * MIDDLE
     if body and spread > FACE:
         return BODY_25

@@ -246,6 +246,13 @@ def _check_inside(
     shares: bool,
 ) -> None:
     limit = np.array(size if size else (MAX_SIDE, MAX_SIDE), np.float64)
+    outside = visible & ((keypoints < 0) | (keypoints > limit)).any(axis=-1)
+    if size is not None and not shares and outside.sum() > visible.sum() / 2:
+        row = outside.any(axis=1).argmax()
+        raise ValueError(
+            f"{path}, frame {frame[row]}: {outside.sum()} of {visible.sum()} keypoints lie outside the "
+            f"{_size(size)} image: give as image_size the size of the video that they were found in"
+        )
     low, high = (-OUTSIDE * limit, (OUTSIDE + 1) * limit) if size else (-limit, limit)
     beyond = visible & ((keypoints < low) | (keypoints > high)).any(axis=-1)
     if beyond.any():
@@ -255,15 +262,6 @@ def _check_inside(
         raise ValueError(
             f"{path}, frame {frame[row]}: the keypoint ({x:.6g}, {y:.6g}) lies far outside {seen}: correct "
             "it, or give it confidence 0"
-        )
-    if size is None or shares:
-        return
-    outside = visible & ((keypoints < 0) | (keypoints > limit)).any(axis=-1)
-    if outside.sum() > visible.sum() / 2:
-        row = outside.any(axis=1).argmax()
-        raise ValueError(
-            f"{path}, frame {frame[row]}: {outside.sum()} of {visible.sum()} keypoints lie outside the "
-            f"{_size(size)} image: give as image_size the size of the video that they were found in"
         )
 
 
