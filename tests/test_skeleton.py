@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gated_lift.skeleton import (
+    BETTER_MISSING,
     BODY_25,
     BODY_25B,
     COCO_17,
@@ -143,6 +144,10 @@ def test_what_missing_may_be_is_named():
 
 def test_exact_midpoints_have_rules():
     assert set(EXACT_MIDPOINTS) <= set(MIDPOINTS)
+
+
+def test_every_skeleton_says_what_its_missing_joints_are_better_off_as():
+    assert set(BETTER_MISSING) == set(ALL) and set(BETTER_MISSING.values()) == {"midpoint", "hidden"}
 
 
 def test_h36m_parents_are_those_of_the_captures():

@@ -107,7 +107,7 @@ def as_numbers(value: Any, where: str, shape: tuple[int | None, ...]) -> np.ndar
         found = np.array(value, np.float64)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{where} is not {_shape(shape)} numbers: {MEND}") from error
-    if found.size == 0:
+    if value == [] and not shape[0]:
         found = found.reshape(tuple(side or 0 for side in shape))
     fits = found.ndim == len(shape) and all(
         wanted in (None, side) for wanted, side in zip(shape, found.shape, strict=True)
