@@ -104,6 +104,7 @@ def read_detections(
                 raise ValueError(f"{path} may be in the format {names}: choose one with format")
             chosen = fitting[0]
         rows = chosen.read(source, Options(skeleton, allow_pickle))
+        del source  # the larger part of the memory
         return finish(rows, Path(path), chosen.name, fps, image_size)
     except ValueError as error:
         message = " ".join(str(error).split())

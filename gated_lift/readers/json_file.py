@@ -86,12 +86,16 @@ def _as_object(value: Any, name: str, what: str, mend: str) -> dict[str, Any]:
 
 
 def _check_depth(value: Any) -> None:
-    level = [value]
+    level = [value] if isinstance(value, dict | list) else []
     for _ in range(MAX_DEPTH + 1):
-        inside = [part for part in level if isinstance(part, dict | list)]
-        level = [part for each in inside for part in (each.values() if isinstance(each, dict) else each)]
-        if not inside:
+        if not level:
             return
+        level = [
+            part
+            for each in level
+            for part in (each.values() if isinstance(each, dict) else each)
+            if isinstance(part, dict | list)
+        ]
     raise ValueError(f"nested deeper than {MAX_DEPTH}")
 
 

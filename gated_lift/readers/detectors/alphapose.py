@@ -15,7 +15,7 @@ import numpy as np
 from gated_lift.readers.detectors.frames import frames_of_images
 from gated_lift.readers.detectors.layouts import skeleton_of
 from gated_lift.readers.detectors.rows import MEND, Rows, as_id, as_numbers, as_whole
-from gated_lift.readers.detectors.source import Format, Options, Source
+from gated_lift.readers.detectors.source import Format, Options, Source, drain
 from gated_lift.skeleton import COCO_17, COCO_18, COCO_133, HALPE_26
 
 JOINTS = (COCO_17, HALPE_26, COCO_133)
@@ -51,7 +51,7 @@ def read(source: Source, options: Options) -> Rows:
         entries = [{"image_id": image, "keypoints": keypoints} for image, keypoints in flat]
     else:
         entries = value if isinstance(value, list) else []
-    for number, entry in enumerate(entries):
+    for number, entry in drain(entries):
         where = f"{path}, entry {number}"
         if not isinstance(entry, dict) or not {"image_id", "keypoints"} <= set(entry):
             raise ValueError(f"{where} has no image_id and keypoints: {MEND}")
@@ -73,7 +73,8 @@ def read(source: Source, options: Options) -> Rows:
         frames = frames_of_images(images, path)
     else:
         frames = [as_whole(image, f"{path}: image_id") for image in images]
-    keypoints, confidence = np.stack(people)[..., :2], np.stack(people)[..., 2]
+    found = np.stack(people)
+    keypoints, confidence = found[..., :2], found[..., 2]
     candidates = (COCO_18,) if isinstance(value, dict) else JOINTS
     skeleton = skeleton_of(keypoints.shape[1], candidates, options.skeleton, path)
     if np.nanmax(confidence, initial=0) > LARGEST_PLAIN:

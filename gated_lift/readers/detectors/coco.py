@@ -17,7 +17,7 @@ import numpy as np
 
 from gated_lift.readers.detectors.layouts import skeleton_of
 from gated_lift.readers.detectors.rows import MEND, Rows, as_id, as_numbers, as_size, as_whole, one_size
-from gated_lift.readers.detectors.source import Format, Options, Source
+from gated_lift.readers.detectors.source import Format, Options, Source, drain
 from gated_lift.skeleton import COCO_17, COCO_133, HALPE_26
 
 JOINTS = (COCO_17, HALPE_26, COCO_133)
@@ -78,7 +78,7 @@ def _rows(source: Source, entries: Any, options: Options, size: tuple[int, int] 
     frames: list[int] = []
     ids: list[int] = []
     people: list[np.ndarray] = []
-    for number, entry in enumerate(entries):
+    for number, entry in drain(entries):
         where = f"{path}, entry {number}"
         if not isinstance(entry, dict) or not {"image_id", "keypoints"} <= set(entry):
             raise ValueError(f"{where} has no image_id and keypoints: {MEND}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from gated_lift.readers.detectors.layouts import skeleton_of
 from gated_lift.readers.detectors.rows import MEND, Rows, as_id, as_numbers
-from gated_lift.readers.detectors.source import Format, Options, Source
+from gated_lift.readers.detectors.source import Format, Options, Source, drain
 from gated_lift.skeleton import COCO_17, COCO_133, VITPOSE_25
 
 JOINTS = (COCO_17, VITPOSE_25, COCO_133)
@@ -33,7 +33,7 @@ def read(source: Source, options: Options) -> Rows:
     of_frame: list[int] = []
     ids: list[int] = []
     people: list[np.ndarray] = []
-    for frame, found in enumerate(value["keypoints"]):
+    for frame, found in drain(value["keypoints"]):
         if not isinstance(found, dict):
             raise ValueError(
                 f"{path}, frame {frame} is {type(found).__name__}, expected people by id: {MEND}"

@@ -26,7 +26,7 @@ from gated_lift.readers.detectors.rows import (
     as_size,
     as_whole,
 )
-from gated_lift.readers.detectors.source import Format, Options, Source
+from gated_lift.readers.detectors.source import Format, Options, Source, drain
 from gated_lift.readers.detectors.table import header_of, read_table
 from gated_lift.readers.npz import read_npz
 from gated_lift.skeleton import MEDIAPIPE_33
@@ -94,7 +94,7 @@ def _read_json(source: Source) -> Rows:
     frames: list[int] = []
     people: list[np.ndarray] = []
     seen = set()
-    for number, result in enumerate(results):
+    for number, result in drain(results):
         key = next((key for key in KEYS if isinstance(result, dict) and key in result), None)
         if key is None:
             raise ValueError(f"{path}, result {number} has no landmarks: {MEND}")

@@ -19,6 +19,7 @@ from gated_lift.readers.detectors.source import (
     Format,
     Options,
     Source,
+    drain,
     read_json,
 )
 from gated_lift.skeleton import COCO_17, COCO_133, HALPE_26
@@ -41,11 +42,12 @@ def recognise(source: Source) -> bool:
 
 def read(source: Source, options: Options) -> Rows:
     frames = _frames(source)
+    last = max((frame for frame, _ in frames), default=0)
     of_frame: list[int] = []
     ids: list[int] = []
     keypoints: list[np.ndarray] = []
     confidence: list[np.ndarray] = []
-    for frame, instances in frames:
+    for _, (frame, instances) in drain(frames):
         if not isinstance(instances, list):
             raise ValueError(f"{source.path}, frame {frame} has no list of instances: {MEND}")
         for number, instance in enumerate(instances):
@@ -66,7 +68,6 @@ def read(source: Source, options: Options) -> Rows:
     if not keypoints:
         raise ValueError(f"{source.path} shows nobody on any frame: give a video that people were found in")
     skeleton = skeleton_of(len(keypoints[0]), JOINTS, options.skeleton, source.path)
-    last = max(frame for frame, _ in frames)
     return Rows(of_frame, np.stack(keypoints), np.stack(confidence), ids, skeleton, last + 1)
 
 
@@ -81,7 +82,7 @@ def _frames(source: Source) -> list[tuple[int, Any]]:
     if not isinstance(listed, list):
         raise ValueError(f"{path} has no list of frames: {MEND}")
     frames: dict[int, Any] = {}
-    for number, entry in enumerate(listed):
+    for number, entry in drain(listed):
         if not isinstance(entry, dict) or "instances" not in entry:
             raise ValueError(f"{path}, entry {number} has no instances: {MEND}")
         frame = as_whole(entry.get("frame_id", number), f"{path}, entry {number}: frame_id")

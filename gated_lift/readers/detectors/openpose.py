@@ -60,7 +60,8 @@ def read(source: Source, options: Options) -> Rows:
             people.append(person)
     if not people:
         raise ValueError(f"{source.path} shows nobody on any frame: give a video that people were found in")
-    keypoints, confidence = np.stack(people)[..., :2], np.stack(people)[..., 2]
+    found = np.stack(people)
+    keypoints, confidence = found[..., :2], found[..., 2]
     skeleton = skeleton_of(keypoints.shape[1], JOINTS, options.skeleton, source.path, keypoints, confidence)
     return Rows(of_frame, _scaled(keypoints, confidence), confidence, ids, skeleton, max(frames) + 1)
 

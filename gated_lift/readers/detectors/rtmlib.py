@@ -16,7 +16,7 @@ import numpy as np
 from gated_lift.readers.detectors.arrays import described, flatten, number_array, with_people
 from gated_lift.readers.detectors.layouts import skeleton_of
 from gated_lift.readers.detectors.rows import MEND, Rows, as_numbers, as_whole
-from gated_lift.readers.detectors.source import Format, Options, Source
+from gated_lift.readers.detectors.source import Format, Options, Source, drain
 from gated_lift.readers.npz import read_npz
 from gated_lift.skeleton import COCO_17, COCO_18, COCO_133, HALPE_26
 
@@ -74,7 +74,7 @@ def _read_json(source: Source, options: Options) -> Rows:
     keypoints: list[np.ndarray] = []
     scores: list[np.ndarray] = []
     seen = set()
-    for number, entry in enumerate(source.value):
+    for number, entry in drain(source.value):
         if not isinstance(entry, dict) or not {"keypoints", "scores"} <= set(entry):
             raise ValueError(f"{path}, entry {number} has no keypoints and scores: {MEND}")
         frame = as_whole(entry.get("frame", number), f"{path}, entry {number}: frame")

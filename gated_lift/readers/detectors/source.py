@@ -3,7 +3,7 @@
 The kind of a file is told by its first bytes, never by its name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -118,6 +118,15 @@ def read_json(path: Path, text: str | None = None) -> Any:
             f"{path} is not {WHAT} (it has more than {MAX_PARTS} lists and dictionaries): cut it into clips"
         )
     return parse_json(text, str(path), WHAT, MEND, allow_nan=True)
+
+
+def drain(entries: list[Any]) -> Iterator[tuple[int, Any]]:
+    """The entries of a list with their numbers, each taken out of the list as it comes: what was read of
+    hours of video is not kept beside what is made of it.
+    """
+    for number, entry in enumerate(entries):
+        entries[number] = None
+        yield number, entry
 
 
 def _open_folder(path: Path) -> Source:
