@@ -213,7 +213,7 @@ def test_frames_out_of_order_and_twice(tmp_path):
     ("change", "why"),
     [
         ({"keypoints": [[1, 2]] * 16}, "frame 0, instance 0: keypoint_scores has shape"),
-        ({"keypoints": [1, 2] * 17}, "frame 0, instance 0: keypoints is not n × 2 numbers"),
+        ({"keypoints": [1, 2] * 17}, "frame 0, instance 0: keypoints has shape .34,., expected n × 2"),
         ({"keypoints": [[1, 2, 3]] * 17}, "frame 0, instance 0: keypoints has shape .17, 3., expected n × 2"),
         ({"keypoint_scores": None}, "frame 0, instance 0: keypoint_scores is not 17 numbers"),
     ],

@@ -6,6 +6,7 @@ numbers that overflow later, and knows nothing of what the file should have been
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,18 @@ def read_lines(
     ]
 
 
-def parse_json(text: str, name: str, what: str, mend: str, allow_nan: bool = False) -> Any:
-    """The value of a text; ``name`` tells in the message where it stood. Arguments and errors as above."""
+def parse_json(
+    text: str,
+    name: str,
+    what: str,
+    mend: str,
+    allow_nan: bool = False,
+    of_object: Callable[[dict[str, Any]], Any] | None = None,
+) -> Any:
+    """The value of a text; ``name`` tells in the message where it stood. Arguments and errors as above.
+
+    of_object: what is to stand for each dictionary, called with it as soon as it is read.
+    """
 
     def real(number: str) -> float:
         value = float(number)
@@ -66,7 +77,9 @@ def parse_json(text: str, name: str, what: str, mend: str, allow_nan: bool = Fal
         return int(number)
 
     try:
-        value = json.loads(text, parse_float=real, parse_int=whole, parse_constant=real)
+        value = json.loads(
+            text, parse_float=real, parse_int=whole, parse_constant=real, object_hook=of_object
+        )
         _check_depth(value)
     except RecursionError:
         raise _error(name, what, f"nested deeper than {MAX_DEPTH}", mend) from None

@@ -120,9 +120,9 @@ def _has_logits(entries: list[Any]) -> bool:
     """Whether a list of results that Detectron2 may have written has a confidence that is no probability."""
     for entry in entries:
         keypoints = entry.get("keypoints") if isinstance(entry, dict) else None
-        if isinstance(keypoints, list) and "bbox" in entry:
-            third = [value for value in keypoints[2::3] if isinstance(value, int | float)]
-            if any(value > LOGIT or value < 0 for value in third):
+        if isinstance(keypoints, np.ndarray) and keypoints.ndim == 1 and "bbox" in entry:
+            third = keypoints[2::3]
+            if ((third > LOGIT) | (third < 0)).any():
                 return True
     return False
 

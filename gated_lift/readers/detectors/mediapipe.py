@@ -102,7 +102,7 @@ def _read_json(source: Source) -> Rows:
         if frame in seen:
             raise ValueError(f"{path} has frame {frame} twice: number the frames in the video's order")
         seen.add(frame)
-        found = result[key] or []
+        found = [] if result[key] is None else result[key]
         if not isinstance(found, list):
             raise ValueError(
                 f"{path}, frame {frame}: {key} is {type(found).__name__}, expected a list: {MEND}"

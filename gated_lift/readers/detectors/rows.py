@@ -92,10 +92,13 @@ def finish(
 
 
 def as_numbers(value: Any, where: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """A float64 array of nested lists of numbers; null is NaN. shape: with None where any length will do.
+    """A float64 array of nested lists of numbers, or an array of them as `source.read_json` makes them; null
+    is NaN. shape: with None where any length will do.
 
     Raises ValueError, beginning with ``where``, for any other value.
     """
+    if isinstance(value, np.ndarray):
+        return _of_shape(value, where, shape)
     flat = value
     for _ in shape[1:]:
         if not isinstance(flat, list) or not all(isinstance(part, list) for part in flat):
@@ -109,6 +112,10 @@ def as_numbers(value: Any, where: str, shape: tuple[int | None, ...]) -> np.ndar
         raise ValueError(f"{where} is not {_shape(shape)} numbers: {MEND}") from error
     if value == [] and not shape[0]:
         found = found.reshape(tuple(side or 0 for side in shape))
+    return _of_shape(found, where, shape)
+
+
+def _of_shape(found: np.ndarray, where: str, shape: tuple[int | None, ...]) -> np.ndarray:
     fits = found.ndim == len(shape) and all(
         wanted in (None, side) for wanted, side in zip(shape, found.shape, strict=True)
     )

@@ -82,7 +82,7 @@ def _read_json(source: Source, options: Options) -> Rows:
             raise ValueError(f"{path} has frame {frame} twice: number the frames in the video's order")
         seen.add(frame)
         where = f"{path}, frame {frame}"
-        if not entry["keypoints"]:
+        if isinstance(entry["keypoints"], list) and not entry["keypoints"]:
             continue
         points = as_numbers(entry["keypoints"], f"{where}: keypoints", (None, None, 2))
         if keypoints and points.shape[1] != keypoints[0].shape[1]:

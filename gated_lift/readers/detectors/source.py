@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from gated_lift.readers.detectors.rows import Rows
 from gated_lift.readers.json_file import parse_json
 from gated_lift.readers.npz import npz_names
@@ -20,6 +22,7 @@ MEND = "write or fetch it again"
 MAX_BYTES = 2**29  # an hour of four people in the wordiest format
 # Lists and dictionaries of one JSON file. Empty ones are twenty times larger in memory than in a file.
 MAX_PARTS = 10_000_000
+LEAST_COMPACT = 8
 ZIP_MAGIC, HDF_MAGIC = b"PK", b"\x89HDF\r\n\x1a\n"
 # Endings that a detector's files of one frame may have; pictures and videos beside them are passed over.
 ENDINGS = (".json", ".txt", ".json.gz", ".txt.gz")
@@ -109,15 +112,32 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path, text: str | None = None) -> Any:
-    """The value of one JSON file, in which NaN and infinities may stand for numbers. Raises ValueError as
-    `json_file.parse_json` does, and for more than MAX_PARTS lists and dictionaries.
+    """The value of one JSON file, in which NaN and infinities may stand for numbers, with longer lists of
+    numbers in dictionaries as float64 arrays (null is NaN). Raises ValueError as `json_file.parse_json` does,
+    and for more than MAX_PARTS lists and dictionaries.
     """
     text = read_text(path) if text is None else text
     if text.count("[") + text.count("{") > MAX_PARTS:
         raise ValueError(
             f"{path} is not {WHAT} (it has more than {MAX_PARTS} lists and dictionaries): cut it into clips"
         )
-    return parse_json(text, str(path), WHAT, MEND, allow_nan=True)
+    return parse_json(text, str(path), WHAT, MEND, allow_nan=True, of_object=_compact)
+
+
+def _compact(held: dict[str, Any]) -> dict[str, Any]:
+    """A dictionary whose lists of numbers, and lists of equally long lists of numbers, from LEAST_COMPACT on
+    are float64 arrays: a fifth of the memory.
+    """
+    for key, value in held.items():
+        if type(value) is not list or len(value) < LEAST_COMPACT:
+            continue
+        kinds = set(map(type, value))
+        rows = kinds == {list} and len(set(map(len, value))) == 1
+        flat = [number for row in value for number in row] if rows else value
+        if flat and set(map(type, flat)) <= {int, float, type(None)}:
+            array = np.array(flat, np.float64)
+            held[key] = array.reshape(len(value), -1) if rows else array
+    return held
 
 
 def drain(entries: list[Any]) -> Iterator[tuple[int, Any]]:
