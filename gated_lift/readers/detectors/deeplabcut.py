@@ -7,7 +7,7 @@ calling any code.
 """
 
 import csv
-import io
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from gated_lift.readers.detectors.h5_file import open_h5, read_array
 from gated_lift.readers.detectors.layouts import named_skeleton, take
 from gated_lift.readers.detectors.rows import Rows
 from gated_lift.readers.detectors.source import Format, Options, Source
+from gated_lift.readers.detectors.table import lines_of
 from gated_lift.readers.npz import unpickle_plain
 
 LEVELS = ("scorer", "individuals", "bodyparts", "coords")
@@ -68,8 +69,8 @@ def read(source: Source, options: Options) -> Rows:
 def _read_csv(source: Source) -> tuple[list[tuple[str, ...]], np.ndarray, np.ndarray]:
     path = source.path
     header: list[list[str]] = []
-    numbers: list[list[float]] = []
-    reader = csv.reader(io.StringIO(source.value.lstrip()), strict=True)
+    numbers = array("d")
+    reader = csv.reader(lines_of(source.value), strict=True)
     try:
         for row in reader:
             if not row:
@@ -83,7 +84,7 @@ def _read_csv(source: Source) -> tuple[list[tuple[str, ...]], np.ndarray, np.nda
                     f"{len(header[0]) + 1 if header else 'a header first'}: give DeepLabCut's table"
                 )
             try:
-                numbers.append([float(cell) if cell.strip() else np.nan for cell in row])
+                numbers.extend([float(cell) if cell.strip() else np.nan for cell in row])
             except ValueError:
                 raise ValueError(
                     f"{path}, line {reader.line_num}: a cell is no number: give DeepLabCut's table of a video"
@@ -99,7 +100,7 @@ def _read_csv(source: Source) -> tuple[list[tuple[str, ...]], np.ndarray, np.nda
         or not header[0]
     ):
         raise ValueError(f"{path} has no header of scorer, bodyparts and coords with rows: {_MEND}")
-    table = np.array(numbers)
+    table = np.array(numbers, np.float64).reshape(-1, len(header[0]) + 1)
     return list(zip(*header, strict=True)), table[:, 1:], _frames(table[:, 0], path)
 
 

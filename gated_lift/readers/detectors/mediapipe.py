@@ -154,16 +154,18 @@ def _read_npz(source: Source) -> Rows:
 
 def _read_csv(source: Source) -> Rows:
     path = source.path
-    table = read_table(source.value, path)
-    x, y = ("x_px", "y_px") if "x_px" in table.columns else ("x", "y")
+    table = read_table(
+        source.value, path, ("frame", "landmark", "person", "x", "y", "x_px", "y_px", *FIELDS[2:])
+    )
+    x, y = ("x_px", "y_px") if "x_px" in table.header else ("x", "y")
     frame, landmark = table.whole("frame"), table.whole("landmark")
-    person = table.whole("person") if "person" in table.columns else np.zeros(len(frame), np.int64)
+    person = table.whole("person") if "person" in table.header else np.zeros(len(frame), np.int64)
     if len(landmark) and landmark.max() >= COUNT:
         at = int(landmark.argmax())
         raise ValueError(f"{path}, line {table.line[at]}: landmark {landmark[at]}, expected 0 to {COUNT - 1}")
     values = np.stack([table.number(x), table.number(y)], axis=-1)
-    confidence = table.number("visibility") if "visibility" in table.columns else np.ones(len(frame))
-    if "presence" in table.columns:
+    confidence = table.number("visibility") if "visibility" in table.header else np.ones(len(frame))
+    if "presence" in table.header:
         confidence = confidence * table.number("presence")
     frames, _, keypoints, spread = table.gather(frame, person, landmark, values, confidence, COUNT)
     return Rows(frames, keypoints, spread, None, MEDIAPIPE_33)

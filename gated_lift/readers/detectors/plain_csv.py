@@ -26,11 +26,13 @@ def read(source: Source, options: Options) -> Rows:
     path = source.path
     if source.kind != "text":
         raise ValueError(f"{path} is no text: give a table with the columns frame, joint, x and y")
-    table = read_table(source.value, path)
+    table = read_table(
+        source.value, path, ("frame", "time", "x", "y", "confidence"), ("joint", "id", "person")
+    )
     frame, times = _frames(table)
-    who = next((name for name in ("id", "person") if name in table.columns), None)
-    person, known = _people(table.columns[who]) if who else (np.zeros(len(frame), np.int64), False)
-    joints = [name.strip() for name in table._cells("joint")]
+    who = next((name for name in ("id", "person") if name in table.header), None)
+    person, known = _people(table.text(who)) if who else (np.zeros(len(frame), np.int64), False)
+    joints = table.text("joint")
     names = list(dict.fromkeys(joints))
     if options.skeleton is not None and all(name.isdecimal() and len(name) < 6 for name in names):
         beyond = next((name for name in names if int(name) >= options.skeleton.num_joints), None)
@@ -46,7 +48,7 @@ def read(source: Source, options: Options) -> Rows:
         skeleton, index = named_skeleton(names, options.skeleton, "csv", path)
     number = {name: each for each, name in enumerate(names)}
     values = np.stack([table.number("x"), table.number("y")], axis=-1)
-    confidence = table.number("confidence") if "confidence" in table.columns else np.ones(len(frame))
+    confidence = table.number("confidence") if "confidence" in table.header else np.ones(len(frame))
     place = np.array([number[name] for name in joints], np.int64)
     frames, people, keypoints, spread = table.gather(frame, person, place, values, confidence, len(names))
     return Rows(
@@ -57,13 +59,13 @@ def read(source: Source, options: Options) -> Rows:
 
 def _frames(table: Table) -> tuple[np.ndarray, np.ndarray | None]:
     """The frame of each line, and the seconds of every frame where there are time stamps."""
-    if "time" not in table.columns:
+    if "time" not in table.header:
         return table.whole("frame"), None
     time = table.number("time")
     if not np.isfinite(time).all():
         row = int((~np.isfinite(time)).argmax())
         raise ValueError(f"{table.path}, line {table.line[row]}: time is no number of seconds: correct it")
-    if "frame" not in table.columns:
+    if "frame" not in table.header:
         times, frame = np.unique(time, return_inverse=True)
         return frame.reshape(-1).astype(np.int64), times
     frame = table.whole("frame")
@@ -97,11 +99,10 @@ def _extended(known: np.ndarray, times: np.ndarray) -> np.ndarray:
     return found
 
 
-def _people(cells: list[str]) -> tuple[np.ndarray, bool]:
+def _people(texts: list[str]) -> tuple[np.ndarray, bool]:
     """A number for whom each line shows, and whether any line says: whole numbers stay as they are, names are
     counted in their order, empty cells are -1.
     """
-    texts = [cell.strip() for cell in cells]
     named = {text for text in texts if text}
     if all(text.isdecimal() and len(text) < 19 for text in named):
         numbers = [int(text) if text else -1 for text in texts]
