@@ -84,6 +84,27 @@ def test_shares_of_the_image_become_pixels(tmp_path, lowest):
     np.testing.assert_allclose(read.keypoints[2:], found[1:, :, :, :2].reshape(6, 25, 2), rtol=1e-5)
 
 
+@pytest.mark.parametrize("skeleton", [BODY_25, BODY_25B], ids=lambda s: s.name)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_people_seen_from_the_side_are_asked_for_or_told_right(tmp_path, skeleton, side):
+    found = files.people(skeleton)
+    found[..., 0] = 300 + (found[..., 0] - 300) / 10
+    hidden = [joint for joint, name in enumerate(skeleton.names) if name.startswith(side)]
+    found[:, :, hidden] = 0
+    files.openpose(tmp_path, found)
+    with pytest.raises(ValueError, match="which are body_25 or body_25b: name the skeleton"):
+        read_detections(tmp_path)
+    found[1, 0] = files.people(skeleton)[1, 0]
+    assert read_detections(files.openpose(tmp_path, found)).skeleton == skeleton
+
+
+def test_a_number_that_is_no_frame_is_named(tmp_path):
+    files.openpose(tmp_path)
+    files.write(tmp_path / "clip_20260102030405.json", {"people": []})
+    with pytest.raises(ValueError, match="goes to frame 20260102030405, beyond 3999999: number the frames"):
+        read_detections(tmp_path)
+
+
 def test_joints_that_could_be_in_two_orders_are_asked_for(tmp_path):
     """Four joints of each person: nothing that geometry could tell the two orders by."""
     found = files.people(BODY_25)

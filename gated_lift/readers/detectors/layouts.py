@@ -92,15 +92,16 @@ def tell_25(keypoints: np.ndarray, confidence: np.ndarray) -> Skeleton | None:
         return _median(distance / size)
 
     face = np.linalg.norm(points[:, 1:5] - points[:, :1], axis=-1) / size[:, None]
-    spread = _median(np.where(np.isnan(face), -np.inf, face).max(axis=1))
-    body = middle(8, 9, 12) < MIDDLE and middle(1, 2, 5) < 2 * MIDDLE
-    if body and spread > FACE:
+    # A neck alone, beside a nose, would look like a face.
+    known = np.isfinite(face)
+    spread = _median(np.where(known, face, 0).max(axis=1)[known.sum(axis=1) >= 3])
+    hip = middle(8, 9, 12)
+    if hip < MIDDLE and spread > FACE:
         return BODY_25
-    if spread < FACE:
+    if hip > MIDDLE and spread < FACE:
         vitpose = middle(14, 12, 13)
-        if np.isnan(vitpose):
-            return None
-        return VITPOSE_25 if vitpose < MIDDLE / 2 else BODY_25B
+        if not np.isnan(vitpose):
+            return VITPOSE_25 if vitpose < MIDDLE / 2 else BODY_25B
     return None
 
 

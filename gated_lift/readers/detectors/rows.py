@@ -76,6 +76,11 @@ def finish(
     times = rows.times
     if times is not None:
         num_frames = max(num_frames, len(times))
+    if num_frames > MAX_FRAMES:
+        raise ValueError(
+            f"{path} goes to frame {num_frames - 1}, beyond {MAX_FRAMES - 1}: number the frames, or name the "
+            "images, in the video's order from 0"
+        )
     return Detections(
         frame=frame,
         keypoints=keypoints.astype(np.float32),
