@@ -1,14 +1,12 @@
 """Finding the format of a file, and what no file of any format may hold."""
 
 import gzip
-import json
 import os
 import zipfile
 
 import keypoint_files as files
 import numpy as np
 import pytest
-from damage import damaged
 
 from gated_lift.readers import text_file
 from gated_lift.readers.detections import FORMATS, read_detections
@@ -183,85 +181,6 @@ def test_a_row_that_comes_twice_counts_once(tmp_path):
 )
 def test_frames_of_names(name, frame):
     assert frame_of_name(name) == frame
-
-
-# -------------------------------------------------------------------------------------------------- damage
-
-
-def refused(read, path, named):
-    try:
-        read()
-    except ValueError as error:
-        message = str(error)
-        assert str(named) in message and "\n" not in message and len(message) < 800, message
-        return True
-    return False
-
-
-@pytest.mark.parametrize("name", files.TEXTS)
-def test_damage_is_read_or_refused_by_name(tmp_path, name):
-    """Bits, cuts, doublings and values of other kinds, in the least sample of every format."""
-    path = files.TEXTS[name](tmp_path / "file_0.json")
-    text = path.read_text()
-    if text[0] == "[":  # one frame is enough, and more of the damage hits what matters
-        value = json.loads(text)
-        text = json.dumps(value[: 2 if isinstance(value[0], dict) and "image_id" in value[0] else 1])
-    elif name in ("csv", "deeplabcut"):
-        text = "\n".join(text.splitlines()[:7])
-    outcomes = set()
-    for seed in range(120):
-        path.write_bytes(damaged(text, seed))
-        for format in (None, name):
-            try:
-                outcomes.add(
-                    refused(
-                        lambda format=format: read_detections(path, format=format, image_size=(1280, 720)),
-                        path,
-                        path,
-                    )
-                )
-            except AssertionError:
-                raise
-            except Exception as error:
-                raise AssertionError(f"seed {seed}, format {format}: {error!r}") from error
-    assert outcomes == {True, False}
-
-
-@pytest.mark.parametrize("name", ["npz", "rtmlib", "mediapipe", "videopose3d"])
-def test_damaged_archives_are_read_or_refused_by_name(tmp_path, name):
-    path = tmp_path / "file.npz"
-    if name == "videopose3d":
-        files.videopose3d(path)
-    elif name == "rtmlib":
-        files.rtmlib_npz(path)
-    elif name == "mediapipe":
-        np.savez(path, landmarks=files.landmarks()[:1])
-    else:
-        np.savez(path, keypoints=files.people(COCO_17)[:1], skeleton="coco_17", fps=25)
-    data = path.read_bytes()
-    outcomes = set()
-    for seed in range(100):
-        rng = np.random.default_rng(seed)
-        broken = bytearray(data[: int(rng.integers(1, len(data)))] if seed % 5 == 0 else data)
-        for _ in range(2):
-            broken[int(rng.integers(len(broken)))] ^= 1 << int(rng.integers(8))
-        path.write_bytes(bytes(broken))
-        for format in (None, name):
-            try:
-                outcomes.add(
-                    refused(
-                        lambda format=format: read_detections(
-                            path, format=format, image_size=files.SIZE, allow_pickle=True
-                        ),
-                        path,
-                        path,
-                    )
-                )
-            except AssertionError:
-                raise
-            except Exception as error:
-                raise AssertionError(f"seed {seed}, format {format}: {error!r}") from error
-    assert True in outcomes
 
 
 def test_paths_may_be_text(tmp_path):

@@ -8,8 +8,10 @@ import keypoint_files as files
 import numpy as np
 import pytest
 
+from experiments.missing_joints import of_body_25b
 from gated_lift.readers.detections import read_detections
-from gated_lift.skeleton import BODY_25, BODY_25B, COCO_18, HALPE_26
+from gated_lift.readers.detectors.layouts import tell_25
+from gated_lift.skeleton import BODY_25, BODY_25B, COCO_18, HALPE_26, VITPOSE_25
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "detections_2d" / "openpose_body25b"
 
@@ -168,3 +170,16 @@ def test_real_files_are_told_apart(tmp_path, camera):
     moved = np.nan_to_num(np.stack([named[name] for name in BODY_25.names], axis=1))
     files.openpose(tmp_path, moved.reshape(10, 3, 25, 3).astype(np.float64), first=40)
     assert read_detections(tmp_path).skeleton == BODY_25
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the real detections are not beside this checkout")
+@pytest.mark.parametrize("hidden", [0, 0.3])
+def test_no_single_person_is_told_to_be_in_another_order(hidden):
+    found = np.load(REAL.parent / "pose2sim_twoperson.npz")
+    rows = np.concatenate([found["openpose_man"], found["openpose_bystander"]]).reshape(-1, 25, 3)[::4]
+    rng = np.random.default_rng(0)
+    for skeleton in (BODY_25B, BODY_25, VITPOSE_25):
+        people = np.nan_to_num(of_body_25b(rows, skeleton))
+        people[rng.random(people.shape[:2]) < hidden] = 0
+        told = [tell_25(person[None, :, :2], person[None, :, 2]) for person in people]
+        assert set(told) <= {None, skeleton} and skeleton in told

@@ -4,18 +4,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from gated_lift.readers.detectors.rows import MEND, as_fps, as_size
 
 
-def number_array(value: np.ndarray, name: str, path: Path) -> np.ndarray:
+def number_array(value: np.ndarray, name: str, path: Path) -> Float64[np.ndarray, "..."]:
     """The array as float64. Raises ValueError for dtypes that hold no real numbers."""
     if value.dtype.kind not in "iufb":
         raise ValueError(f"{path}: {name} is {value.dtype}, not an array of numbers: {MEND}")
     return value.astype(np.float64)
 
 
-def with_people(value: np.ndarray, name: str, path: Path, widths: tuple[int, ...]) -> np.ndarray:
+def with_people(
+    value: np.ndarray, name: str, path: Path, widths: tuple[int, ...]
+) -> Float64[np.ndarray, "frames people joints width"]:
     """(frames, people, joints, width) of that, or of one person's (frames, joints, width)."""
     value = number_array(value, name, path)
     if value.ndim == 3:
@@ -28,7 +31,9 @@ def with_people(value: np.ndarray, name: str, path: Path, widths: tuple[int, ...
     return value
 
 
-def flatten(value: np.ndarray) -> tuple[list[int], np.ndarray]:
+def flatten(
+    value: Float64[np.ndarray, "frames people ..."],
+) -> tuple[list[int], Float64[np.ndarray, "rows ..."]]:
     """The frame of each row of (frames, people, …), and these as (rows, …)."""
     frames, people = value.shape[:2]
     return np.repeat(np.arange(frames), people).tolist(), value.reshape(frames * people, *value.shape[2:])

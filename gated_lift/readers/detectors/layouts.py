@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from gated_lift.skeleton import (
     BODY_25,
@@ -16,7 +17,8 @@ from gated_lift.skeleton import (
 )
 
 # Distances below as shares of the diagonal of the person's box.
-# BODY_25's joint 8 is the middle of its 9 and 12: a network's answers scatter by less than this.
+# Joints that are the middle of two others by definition: a network's answers scatter by less than half of
+# this, and other joints lie farther off than this.
 MIDDLE = 0.1
 # The nose, eyes and ears that come first in the other two lie this close together, and BODY_25's neck and
 # right arm, in the same places, do not.
@@ -37,8 +39,8 @@ def skeleton_of(
     candidates: Sequence[Skeleton],
     given: Skeleton | None,
     path: Path,
-    keypoints: np.ndarray | None = None,
-    confidence: np.ndarray | None = None,
+    keypoints: Float[np.ndarray, "rows joints 2"] | None = None,
+    confidence: Float[np.ndarray, "rows joints"] | None = None,
 ) -> Skeleton:
     """The skeleton with so many joints: the given one, or the only candidate, or the candidate of 25 joints
     that the geometry of ``keypoints`` (rows, joints, 2) tells for certain.
@@ -70,7 +72,9 @@ def skeleton_of(
     return fitting[0]
 
 
-def tell_25(keypoints: np.ndarray, confidence: np.ndarray) -> Skeleton | None:
+def tell_25(
+    keypoints: Float[np.ndarray, "rows 25 2"], confidence: Float[np.ndarray, "rows 25"]
+) -> Skeleton | None:
     """Which skeleton of 25 joints people are in, or None where that is not certain.
 
     BODY_25's joint 8 is the middle of joints 9 and 12 and its first joints are the nose and the right arm;
@@ -96,7 +100,7 @@ def tell_25(keypoints: np.ndarray, confidence: np.ndarray) -> Skeleton | None:
     known = np.isfinite(face)
     spread = _median(np.where(known, face, 0).max(axis=1)[known.sum(axis=1) >= 3])
     hip = middle(8, 9, 12)
-    if hip < MIDDLE and spread > FACE:
+    if hip < MIDDLE / 2 and middle(1, 2, 5) < MIDDLE and spread > FACE:
         return BODY_25
     if hip > MIDDLE and spread < FACE:
         vitpose = middle(14, 12, 13)
@@ -149,7 +153,9 @@ def plain_name(name: str) -> str:
     return _SYNONYMS.get(plain, plain)[:80]
 
 
-def take(values: np.ndarray, index: Sequence[int]) -> np.ndarray:
+def take(
+    values: Float[np.ndarray, "rows names *coordinates"], index: Sequence[int]
+) -> Float[np.ndarray, "rows joints *coordinates"]:
     """Joints by `named_skeleton`'s index from (rows, joints, ...); NaN for those without."""
     taken = values[:, [max(each, 0) for each in index]].astype(np.float64)
     taken[:, [each < 0 for each in index]] = np.nan

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from gated_lift.people import Detections
 from gated_lift.skeleton import Skeleton
@@ -29,13 +30,13 @@ class Rows(NamedTuple):
     """
 
     frame: Sequence[int]
-    keypoints: np.ndarray
-    confidence: np.ndarray
+    keypoints: Float[np.ndarray, "rows joints 2"]
+    confidence: Float[np.ndarray, "rows joints"]
     ids: Sequence[int] | None
     skeleton: Skeleton
     num_frames: int = 0
     fps: float | None = None
-    times: np.ndarray | None = None
+    times: Float[np.ndarray, " frames"] | None = None
     image_size: tuple[int, int] | None = None
     normalised: bool | None = None
 
