@@ -43,11 +43,12 @@ def test_presence_counts_and_landmarks_outside_do_not(tmp_path):
     found = files.people(MEDIAPIPE_33, count=1)
     marks = np.concatenate([files.landmarks(found), np.full((4, 1, 33, 1), 0.5)], axis=-1)
     marks[0, 0, 5, 0] = 1.2
+    marks[0, 0, 6, 1] = -4.5
     np.savez(tmp_path / "m.npz", landmarks=marks[:, 0])
     with pytest.raises(ValueError, match=r"m\.npz has coordinates up to .*: give image_size="):
         read_detections(tmp_path / "m.npz")
     read = read_detections(tmp_path / "m.npz", image_size=files.SIZE)
-    assert read.confidence[0, 5] == 0 and np.isnan(read.keypoints[0, 5]).all()
+    assert (read.confidence[0, 5:7] == 0).all() and np.isnan(read.keypoints[0, 5:7]).all()
     np.testing.assert_allclose(read.confidence[1:], found[1:, 0, :, 2] / 2, rtol=1e-6)
 
 
@@ -159,7 +160,7 @@ def test_labels_in_pixels_are_refused(tmp_path):
     found = files.people(COCO_17)
     found[..., :2] *= files.SIZE
     files.ultralytics_txt(tmp_path, found)
-    with pytest.raises(ValueError, match=r"frame 3: a coordinate of .*, but the format's are shares"):
+    with pytest.raises(ValueError, match=r"frame 3: a coordinate of .*, but the file's are shares"):
         read_detections(tmp_path, image_size=files.SIZE)
 
 

@@ -20,8 +20,8 @@ import numpy as np
 from gated_lift.readers.detectors.arrays import described, flatten, with_people
 from gated_lift.readers.detectors.rows import (
     MEND,
-    NORMALISED,
     Rows,
+    are_shares,
     as_fps,
     as_size,
     as_whole,
@@ -68,10 +68,8 @@ def read(source: Source, options: Options) -> Rows:
 
 def _hide_outside(rows: Rows) -> Rows:
     """Confidence 0 for landmarks outside the image, where it is known."""
-    seen = rows.confidence > 0
-    if not (seen & np.isfinite(rows.keypoints).all(axis=-1)).any():
-        return rows
-    shares = np.nanmax(np.where(seen[..., None], np.abs(rows.keypoints), 0)) <= NORMALISED
+    seen = (rows.confidence > 0) & np.isfinite(rows.keypoints).all(axis=-1)
+    shares = are_shares(rows.keypoints, seen)
     if not shares and rows.image_size is None:
         return rows
     limit = np.array((1, 1) if shares else rows.image_size, np.float64)

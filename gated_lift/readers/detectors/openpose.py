@@ -95,7 +95,7 @@ def _scaled(keypoints: np.ndarray, confidence: np.ndarray) -> np.ndarray:
     Shares from 0 to 1 never are negative, because OpenPose finds nothing outside the image.
     """
     visible = keypoints[confidence > 0]
-    if visible.size and np.abs(visible).max() <= 1 and (visible < 0).any():
+    if visible.size and np.nanmax(np.abs(visible), initial=0) <= 1 and (visible < 0).any():
         return np.where(confidence[..., None] > 0, (keypoints + 1) / 2, keypoints)
     return keypoints
 

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from gated_lift.people import Detections
 from gated_lift.skeleton import Skeleton
 
 MAX_FRAMES = 4_000_000  # eighteen hours at 60 frames a second
 MAX_SIDE = 100_000  # pixels
-# Coordinates up to here are shares of the image: nobody is two pixels tall, and a landmark outside the image
-# may lie beyond 1.
+# Coordinates mostly up to here are shares of the image: nobody is two pixels tall, and a landmark outside the
+# image may lie beyond 1.
 NORMALISED = 2.0
 # Widths or heights of the image that a keypoint may lie outside.
 OUTSIDE = 10.0
@@ -233,13 +233,13 @@ def _to_pixels(
 ) -> bool:
     """Turns shares of the image into pixels, in place. Whether they were shares."""
     far = np.where(visible[..., None], np.abs(keypoints), 0).max(axis=(1, 2))
-    shares = bool(far.max() <= NORMALISED) if rows.normalised is None else rows.normalised
+    shares = are_shares(keypoints, visible) if rows.normalised is None else rows.normalised
     if not shares:
         return False
     if far.max() > OUTSIDE:
         raise ValueError(
-            f"{path}, frame {frame[far.argmax()]}: a coordinate of {far.max():g}, but the format's are "
-            "shares of the image from 0 to 1: give the file as the detector wrote it"
+            f"{path}, frame {frame[far.argmax()]}: a coordinate of {far.max():g}, but the file's are "
+            "shares of the image from 0 to 1: correct it, or give the file as the detector wrote it"
         )
     if size is None:
         raise ValueError(
@@ -248,6 +248,13 @@ def _to_pixels(
         )
     keypoints *= np.array(size, np.float64)
     return True
+
+
+def are_shares(
+    keypoints: Float[np.ndarray, "rows joints 2"], visible: Bool[np.ndarray, "rows joints"]
+) -> bool:
+    """Whether coordinates are shares of the image's width and height rather than pixels, by their median."""
+    return bool(visible.any() and np.median(np.abs(keypoints[visible])) <= NORMALISED)
 
 
 def _check_inside(
