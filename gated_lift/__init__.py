@@ -23,8 +23,14 @@ from gated_lift.pipeline import has_path as has_path
 from gated_lift.pipeline import recover as recover
 from gated_lift.pipeline import solved as solved
 from gated_lift.skeleton import BODY_25 as BODY_25
+from gated_lift.skeleton import BODY_25B as BODY_25B
 from gated_lift.skeleton import COCO_17 as COCO_17
+from gated_lift.skeleton import COCO_18 as COCO_18
+from gated_lift.skeleton import COCO_133 as COCO_133
 from gated_lift.skeleton import H36M_17 as H36M_17
+from gated_lift.skeleton import HALPE_26 as HALPE_26
+from gated_lift.skeleton import MEDIAPIPE_33 as MEDIAPIPE_33
+from gated_lift.skeleton import VITPOSE_25 as VITPOSE_25
 from gated_lift.skeleton import Skeleton as Skeleton
 from gated_lift.synthetic.bodies import body_occlusion as body_occlusion
 from gated_lift.synthetic.detector import DetectorConfig as DetectorConfig

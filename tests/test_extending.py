@@ -22,7 +22,10 @@ from gated_lift.networks.protocol import Lifter, check_counts, lift_clip
 from gated_lift.networks.settings import settings_of
 from gated_lift.networks.windows import WindowLifter, average_windows, check_window
 from gated_lift.occlusion import fill_gaps
-from gated_lift.readers import motion
+from gated_lift.readers import detections, motion
+from gated_lift.readers.detectors.layouts import skeleton_of
+from gated_lift.readers.detectors.rows import Rows, as_numbers
+from gated_lift.readers.detectors.source import Format, Options, Source
 from gated_lift.skeleton import H36M_17, Skeleton, convert
 
 # ----------------------------------------------------------------------------------------- keypoint format
@@ -56,6 +59,36 @@ def test_a_keypoint_format():
     offset = ((left - right)[1] + (left - right)[3]) / 2
     np.testing.assert_allclose(found[2, 0], right[2] + offset / 2, rtol=1e-5)
     assert hidden[2, H36M_17.names.index("left_hip")] and hidden.sum() == 1
+
+
+# ---------------------------------------------------------------------------------------- detector's file
+
+
+def _recognise(source: Source) -> bool:
+    return source.kind == "json" and isinstance(source.value, dict) and "upside_down" in source.value
+
+
+def _read(source: Source, options: Options) -> Rows:
+    found = as_numbers(source.value["upside_down"], str(source.path), (None, 15, 3))
+    skeleton = skeleton_of(15, (UPSIDE_DOWN,), options.skeleton, source.path)
+    return Rows(list(range(len(found))), found[..., :2], found[..., 2] / 100, None, skeleton)
+
+
+def test_a_detectors_file(tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        detections.FORMATS, "upside_down", Format("upside_down", "a file of people", _recognise, _read)
+    )
+    values = np.random.default_rng(0).uniform(50, 90, (3, 15, 3))
+    values[1, 4] = 0
+    path = tmp_path / "any.json"
+    path.write_text(json.dumps({"upside_down": values.tolist()}))
+    found = detections.read_detections(path, fps=25.0)
+    assert found.format == "upside_down" and found.skeleton == UPSIDE_DOWN and found.num_frames == 3
+    np.testing.assert_allclose(found.confidence, values[..., 2] / 100, rtol=1e-6)
+    assert np.isnan(found.keypoints[1, 4]).all() and np.isfinite(found.keypoints).sum() == 3 * 15 * 2 - 2
+    path.write_text(json.dumps({"upside_down": [[1, 2, 3]]}))
+    with pytest.raises(ValueError, match=r"any\.json is not n × 15 × 3 numbers"):
+        detections.read_detections(path)
 
 
 # ------------------------------------------------------------------------------------- network and loss

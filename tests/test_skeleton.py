@@ -7,9 +7,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gated_lift.skeleton import BODY_25, COCO_17, H36M_17, MIDPOINTS, Skeleton, convert
+from gated_lift.skeleton import (
+    BETTER_MISSING,
+    BODY_25,
+    BODY_25B,
+    COCO_17,
+    COCO_18,
+    COCO_133,
+    EXACT_MIDPOINTS,
+    H36M_17,
+    HALPE_26,
+    MEDIAPIPE_33,
+    MIDPOINTS,
+    VITPOSE_25,
+    Skeleton,
+    convert,
+)
+from gated_lift.skeleton import SKELETONS as ALL
 
-SKELETONS = pytest.mark.parametrize("skeleton", [H36M_17, COCO_17, BODY_25], ids=lambda s: s.name)
+SKELETONS = pytest.mark.parametrize("skeleton", ALL.values(), ids=lambda s: s.name)
 FIXTURE = Path(__file__).parents[2] / "shared" / "data" / "cmu_tiny_pairs.json"
 
 
@@ -42,15 +58,16 @@ def test_mirror_swaps_sides_by_name_and_keeps_the_tree(skeleton):
     assert all(skeleton.names[joint].startswith("left_") for joint in skeleton.left)
 
 
-@pytest.mark.parametrize(("skeleton", "count"), [(H36M_17, 17), (COCO_17, 17), (BODY_25, 25)])
-def test_joint_counts(skeleton, count):
+@SKELETONS
+def test_joint_counts_are_what_the_names_say(skeleton):
+    count = int("".join(filter(str.isdigit, skeleton.name.split("_")[-1])))
     assert skeleton.num_joints == count
 
 
 def test_skeletons_are_immutable_and_hashable():
     with pytest.raises(AttributeError):
         H36M_17.names = ()
-    assert len({H36M_17, COCO_17, BODY_25}) == 3
+    assert len(set(ALL.values())) == len(ALL) == 9
 
 
 def test_published_indices():
@@ -69,6 +86,68 @@ def test_published_indices():
         14,
         24,
     ]
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "indices"),
+    [
+        (COCO_18, {"neck_base": 1, "right_hip": 8, "left_ankle": 13, "right_eye": 14, "left_ear": 17}),
+        (BODY_25B, {"right_elbow": 8, "neck": 17, "head": 18, "left_big_toe": 19, "right_heel": 24}),
+        (HALPE_26, {"head": 17, "neck_base": 18, "hip": 19, "right_big_toe": 21, "left_heel": 24}),
+        (VITPOSE_25, {"neck_base": 5, "left_hip": 12, "hip": 14, "left_knee": 15, "right_heel": 24}),
+        (MEDIAPIPE_33, {"left_shoulder": 11, "right_wrist": 16, "left_hip": 23, "left_foot_index": 31}),
+        (COCO_133, {"right_ankle": 16, "left_big_toe": 17, "right_face_0": 23, "left_face_0": 39}),
+        (COCO_133, {"face_30": 53, "left_hand_0": 91, "right_hand_0": 112, "right_hand_20": 132}),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_published_indices_of_detectors(skeleton, indices):
+    assert {name: skeleton.names.index(name) for name in indices} == indices
+
+
+def test_a_face_mirrors_onto_itself():
+    """The 68 points: jaw 0-16, brows 17-26, eyes 36-47, mouth 48-67, right side of the person first."""
+    face = [joint - 23 for joint in COCO_133.mirror[23:91]]
+    assert [face[k] for k in (0, 8, 17, 30, 31, 36, 41, 48, 58, 57, 60, 67)] == [
+        *(16, 8, 26, 30, 35, 45, 46, 54, 56, 57, 64, 65),
+    ]
+
+
+def test_no_joint_is_invented_where_missing_ones_are_to_be_hidden():
+    values = pose(COCO_17, dims=2)
+    seen = jnp.zeros(values.shape[:-1], bool)
+    guessed, _ = convert(values, seen, COCO_17, H36M_17)
+    found, hidden = convert(values, seen, COCO_17, H36M_17, missing="hidden")
+    invented = [H36M_17.names.index(name) for name in ("spine", "neck", "head")]
+    assert hidden[..., invented].all() and hidden.sum() == 3 * values.shape[0] * values.shape[1]
+    kept = [joint for joint in range(17) if joint not in invented]
+    np.testing.assert_array_equal(found[..., kept, :], guessed[..., kept, :])
+    assert not found[..., invented, :].any()
+    # Joints that a format names are never hidden.
+    values = pose(BODY_25B, dims=2)
+    found, hidden = convert(values, jnp.zeros(values.shape[:-1], bool), BODY_25B, H36M_17, missing="hidden")
+    for name in ("neck", "head"):
+        joint = H36M_17.names.index(name)
+        np.testing.assert_array_equal(found[..., joint, :], values[..., BODY_25B.names.index(name), :])
+    assert np.flatnonzero(np.asarray(hidden).any((0, 1))).tolist() == [H36M_17.names.index("spine")]
+
+
+def test_what_missing_may_be_is_named():
+    values = pose(COCO_17)
+    seen = jnp.zeros(values.shape[:-1], bool)
+    with pytest.raises(ValueError, match="missing is 'guess': choose from midpoint, hidden"):
+        convert.__wrapped__(values, seen, COCO_17, H36M_17, missing="guess")
+    strange = Skeleton("strange", tuple(f"point {k}" for k in range(17)), COCO_17.parents, (), ())
+    with pytest.raises(ValueError, match="source strange has no joint of target h36m_17"):
+        convert(values, seen, strange, H36M_17, missing="hidden")
+
+
+def test_exact_midpoints_have_rules():
+    assert set(EXACT_MIDPOINTS) <= set(MIDPOINTS)
+
+
+def test_every_skeleton_says_what_its_missing_joints_are_better_off_as():
+    assert set(BETTER_MISSING) == set(ALL) and set(BETTER_MISSING.values()) == {"midpoint", "hidden"}
 
 
 def test_h36m_parents_are_those_of_the_captures():

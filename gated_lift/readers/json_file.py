@@ -6,8 +6,11 @@ numbers that overflow later, and knows nothing of what the file should have been
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from gated_lift.readers.text_file import decode, read_bytes
 
 MAX_BYTES = 2**26  # the log of a very long run, many times over
 MAX_DEPTH = 32  # lists and dictionaries inside each other; the project's own files have seven at most
@@ -16,7 +19,7 @@ MAX_DEPTH = 32  # lists and dictionaries inside each other; the project's own fi
 def read_json(
     path: str | Path, what: str, mend: str, allow_nan: bool = False, max_bytes: int = MAX_BYTES
 ) -> Any:
-    """The value that a file of UTF-8 text holds.
+    """The value that a file of UTF-8 text, packed with gzip or not, holds.
 
     what: what the file should be, with its article ("a camera file"). mend: what to do when it is not. Both
     are for the message. allow_nan: whether NaN and ±Infinity, which JSON has not, may stand for numbers.
@@ -49,8 +52,18 @@ def read_lines(
     ]
 
 
-def parse_json(text: str, name: str, what: str, mend: str, allow_nan: bool = False) -> Any:
-    """The value of a text; ``name`` tells in the message where it stood. Arguments and errors as above."""
+def parse_json(
+    text: str,
+    name: str,
+    what: str,
+    mend: str,
+    allow_nan: bool = False,
+    of_object: Callable[[dict[str, Any]], Any] | None = None,
+) -> Any:
+    """The value of a text; ``name`` tells in the message where it stood. Arguments and errors as above.
+
+    of_object: what is to stand for each dictionary, called with it as soon as it is read.
+    """
 
     def real(number: str) -> float:
         value = float(number)
@@ -64,7 +77,9 @@ def parse_json(text: str, name: str, what: str, mend: str, allow_nan: bool = Fal
         return int(number)
 
     try:
-        value = json.loads(text, parse_float=real, parse_int=whole, parse_constant=real)
+        value = json.loads(
+            text, parse_float=real, parse_int=whole, parse_constant=real, object_hook=of_object
+        )
         _check_depth(value)
     except RecursionError:
         raise _error(name, what, f"nested deeper than {MAX_DEPTH}", mend) from None
@@ -74,15 +89,7 @@ def parse_json(text: str, name: str, what: str, mend: str, allow_nan: bool = Fal
 
 
 def _read_text(path: str | Path, what: str, mend: str, max_bytes: int) -> str:
-    path = Path(path)
-    with path.open("rb") as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise _error(str(path), what, f"it has more than {max_bytes} bytes", mend)
-    try:
-        return data.decode("utf-8-sig")  # some editors put a mark before the text
-    except UnicodeDecodeError as error:
-        raise _error(str(path), what, f"its text is not UTF-8 at byte {error.start}", mend) from error
+    return decode(read_bytes(path, what, mend, max_bytes), path, what, mend)
 
 
 def _as_object(value: Any, name: str, what: str, mend: str) -> dict[str, Any]:
@@ -92,12 +99,16 @@ def _as_object(value: Any, name: str, what: str, mend: str) -> dict[str, Any]:
 
 
 def _check_depth(value: Any) -> None:
-    level = [value]
+    level = [value] if isinstance(value, dict | list) else []
     for _ in range(MAX_DEPTH + 1):
-        inside = [part for part in level if isinstance(part, dict | list)]
-        level = [part for each in inside for part in (each.values() if isinstance(each, dict) else each)]
-        if not inside:
+        if not level:
             return
+        level = [
+            part
+            for each in level
+            for part in (each.values() if isinstance(each, dict) else each)
+            if isinstance(part, dict | list)
+        ]
     raise ValueError(f"nested deeper than {MAX_DEPTH}")
 
 

@@ -60,6 +60,22 @@ def read_npz(
             ) from error
 
 
+def npz_names(path: str | Path) -> tuple[str, ...]:
+    """The names of the arrays in a ``.npz`` file. Nothing is unpacked. Raises as `read_npz` does for a file
+    that is no archive.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                held = archive.namelist()
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is not a whole .npz archive ({error}): fetch or write it again"
+            ) from error
+    return tuple(name.removesuffix(".npy") for name in held if name.endswith(".npy"))
+
+
 def _read_members(
     archive: zipfile.ZipFile,
     path: Path,
@@ -155,6 +171,16 @@ def _read_objects(
     if not isinstance(objects, np.ndarray) or objects.shape != shape:
         raise ValueError(f"{path}: {info.filename} does not hold the array it declares: write it again")
     return objects[()] if shape == () else objects
+
+
+def unpickle_plain(data: bytes, where: str) -> Any:
+    """The plain containers, strings, numbers and arrays of a pickle that can call no other code. ``where`` is
+    for the message. Raises ValueError for every other pickle.
+    """
+    try:
+        return _ArrayUnpickler(io.BytesIO(data), encoding="latin1").load()
+    except _UNPICKLING_ERRORS as error:
+        raise ValueError(f"{where} cannot be unpickled: {error}") from error
 
 
 class _ArrayUnpickler(pickle.Unpickler):

@@ -1,0 +1,115 @@
+"""A table that anyone can write: a line a keypoint.
+
+Columns, in any order, named in the first line: ``frame`` (from 0) or ``time`` (seconds) or both, ``joint`` (a
+name, or with a skeleton given its number), ``x``, ``y`` (pixels, or shares of the image), and perhaps
+``confidence`` (0 to 1; 1 where there is none), and ``id`` or ``person`` (a number or a name). Joints may be
+left out of a frame. Columns are separated by commas, or by semicolons or tabs, and then numbers may have
+decimal commas.
+"""
+
+import numpy as np
+
+from gated_lift.readers.detectors.layouts import named_skeleton, take
+from gated_lift.readers.detectors.rows import Rows
+from gated_lift.readers.detectors.source import Format, Options, Source
+from gated_lift.readers.detectors.table import Table, header_of, read_table
+
+
+def recognise(source: Source) -> bool:
+    if source.kind != "text":
+        return False
+    header = set(header_of(source.value))
+    return {"joint", "x", "y"} <= header and bool({"frame", "time"} & header)
+
+
+def read(source: Source, options: Options) -> Rows:
+    path = source.path
+    if source.kind != "text":
+        raise ValueError(f"{path} is no text: give a table with the columns frame, joint, x and y")
+    table = read_table(
+        source.value, path, ("frame", "time", "x", "y", "confidence"), ("joint", "id", "person")
+    )
+    frame, times = _frames(table)
+    who = next((name for name in ("id", "person") if name in table.header), None)
+    person, known = _people(table.text(who)) if who else (np.zeros(len(frame), np.int64), False)
+    joints = table.text("joint")
+    names = list(dict.fromkeys(joints))
+    if options.skeleton is not None and all(name.isdecimal() and len(name) < 6 for name in names):
+        beyond = next((name for name in names if int(name) >= options.skeleton.num_joints), None)
+        if beyond is not None:
+            raise ValueError(
+                f"{path}: joint {beyond}, but skeleton {options.skeleton.name} has "
+                f"{options.skeleton.num_joints}: number joints from 0"
+            )
+        skeleton, names = options.skeleton, [str(number) for number in range(options.skeleton.num_joints)]
+        index = list(range(len(names)))
+        joints = [str(int(name)) for name in joints]
+    else:
+        skeleton, index = named_skeleton(names, options.skeleton, "csv", path)
+    number = {name: each for each, name in enumerate(names)}
+    values = np.stack([table.number("x"), table.number("y")], axis=-1)
+    confidence = table.number("confidence") if "confidence" in table.header else np.ones(len(frame))
+    place = np.array([number[name] for name in joints], np.int64)
+    frames, people, keypoints, spread = table.gather(frame, person, place, values, confidence, len(names))
+    return Rows(
+        *(frames, take(keypoints, index), take(spread, index), people if known else None, skeleton),
+        times=times,
+    )
+
+
+def _frames(table: Table) -> tuple[np.ndarray, np.ndarray | None]:
+    """The frame of each line, and the seconds of every frame where there are time stamps."""
+    if "time" not in table.header:
+        return table.whole("frame"), None
+    time = table.number("time")
+    if not np.isfinite(time).all():
+        row = int((~np.isfinite(time)).argmax())
+        raise ValueError(f"{table.path}, line {table.line[row]}: time is no number of seconds: correct it")
+    if "frame" not in table.header:
+        times, frame = np.unique(time, return_inverse=True)
+        return frame.reshape(-1).astype(np.int64), times
+    frame = table.whole("frame")
+    known, first, inverse = np.unique(frame, return_index=True, return_inverse=True)
+    of_frame = time[first]
+    wrong = np.abs(time - of_frame[inverse.reshape(-1)]) > 1e-6
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"{table.path}, line {table.line[row]}: frame {frame[row]} has two times: give each frame one"
+        )
+    if (np.diff(of_frame) <= 0).any():
+        at = known[1:][np.diff(of_frame) <= 0][0]
+        raise ValueError(
+            f"{table.path}: frame {at} is not later than the frame before it: number frames in time's order"
+        )
+    if known[-1] > 4_000_000:
+        return frame, None  # refused with the others' frames
+    # Frames without a line are taken to lie evenly between those with one.
+    return frame, np.interp(np.arange(known[-1] + 1), known, of_frame) if known[0] == 0 else _extended(
+        known, of_frame
+    )
+
+
+def _extended(known: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Times of all frames from 0, with the first known step before the first known frame."""
+    step = (times[1] - times[0]) / (known[1] - known[0]) if len(known) > 1 else 0.0
+    found = np.interp(np.arange(known[-1] + 1), known, times)
+    before = np.arange(known[0])
+    found[before] = times[0] - (known[0] - before) * step
+    return found
+
+
+def _people(texts: list[str]) -> tuple[np.ndarray, bool]:
+    """A number for whom each line shows, and whether any line says: whole numbers stay as they are, names are
+    counted in their order, empty cells are -1.
+    """
+    named = {text for text in texts if text}
+    if all(text.isdecimal() and len(text) < 19 for text in named):
+        numbers = [int(text) if text else -1 for text in texts]
+    else:
+        order = {text: number for number, text in enumerate(dict.fromkeys(text for text in texts if text))}
+        numbers = [order.get(text, -1) for text in texts]
+    return np.array(numbers, np.int64), bool(named)
+
+
+FORMAT = Format("csv", "a table of keypoints", recognise, read)
