@@ -10,7 +10,6 @@ import io
 import json
 from collections.abc import Iterator
 from html import escape
-from math import ceil
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from PIL import Image
 
 from gated_lift.drawing.figures import color_of
 from gated_lift.drawing.outputs import write_whole
-from gated_lift.drawing.shown import Shown, prepare_people
+from gated_lift.drawing.shown import Shown, image_size, prepare_people, thinning
 from gated_lift.drawing.video import video_frames
 from gated_lift.drawing.waiting import counted
 from gated_lift.people import LiftedPeople
@@ -131,14 +130,9 @@ def report_data(people: LiftedPeople, title: str = "") -> dict[str, Any]:
     `shown.prepare_people` does.
     """
     shown = prepare_people(people)
-    # The nearest rate, not the nearest below: a film at 60.01 frames a second is not to be shown at 30.
-    steps = range(1, ceil(people.fps / SHOWN_FPS) + 1)
-    step = min(steps, key=lambda step: abs(people.fps / step - SHOWN_FPS))
+    step = thinning(float(people.fps), SHOWN_FPS)
     every = slice(None, None, step)
-    width, height = (int(length) for length in people.image_size)
-    around = [
-        (int(parent), int(child)) for child, parent in enumerate(people.skeleton.parents) if parent >= 0
-    ]
+    width, height = image_size(people)
     pixel = max(KEYPOINT_STEP, 2 * max(width, height) / REACH)
     root = shown.root[:, every]
     return {
@@ -149,7 +143,7 @@ def report_data(people: LiftedPeople, title: str = "") -> dict[str, Any]:
         "frames": int(shown.joints.shape[1]),
         "step": step,
         "size": [width, height],
-        "bones": around,
+        "bones": [list(bone) for bone in people.skeleton.bones],
         "joint_names": [name.replace("_", " ") for name in people.skeleton.names],
         "people": _facts(people),
         "low": _short(shown.low),
@@ -218,8 +212,8 @@ def _pictures(people: LiftedPeople, video: str | PathLike[str], step: int) -> di
     """JPEGs of a video's frames, and the frames of the page that they belong to."""
     frames = len(people.times)
     seconds = float(people.times[-1] - people.times[0]) + 1 / people.fps
-    room = max(PICTURE_BYTES_ANYWAY, PICTURE_BYTES * seconds)
-    images = counted(video_frames(video, people.image_size, frames, PICTURE_SIDE), frames, "reading video")
+    room = float(max(PICTURE_BYTES_ANYWAY, PICTURE_BYTES * seconds))
+    images = counted(video_frames(video, image_size(people), frames, PICTURE_SIDE), frames, "reading video")
     kept, apart = _within(images, step, room)
     return {
         "every": apart,

@@ -1,6 +1,6 @@
 """Lifted people as reports and films show them: upright, with their camera, and on the picture."""
 
-from math import isfinite
+from math import ceil, isfinite
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -80,6 +80,19 @@ def prepare_people(people: LiftedPeople) -> Shown:
         high=high,
         floor=floor,
     )
+
+
+def image_size(people: LiftedPeople) -> tuple[int, int]:
+    """Width and height as Python's own whole numbers."""
+    width, height = people.image_size
+    return int(width), int(height)
+
+
+def thinning(fps: float, wanted: float) -> int:
+    """Show every how-manieth frame, so that the rate comes nearest to ``wanted`` frames a second or stays
+    below. The nearest rate, not the nearest below: 60.01 frames a second are not to be shown as 30.
+    """
+    return min(range(1, ceil(fps / wanted) + 1), key=lambda step: abs(fps / step - wanted))
 
 
 def _extrinsics(
