@@ -1,0 +1,242 @@
+"""A page of lifted people that needs no network: where they are, what was seen of them, and how sure it is.
+
+The page draws with a small renderer of its own on two canvases. Stick figures, paths and a grid are a few
+hundred lines and ellipses a frame, which a 2D canvas draws in a millisecond or two, while plotly's bundle is
+4.5 MB before the first joint. Its parts stand in the folder ``viewer``.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from html import escape
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Shaped
+from PIL import Image
+
+from gated_lift.drawing.figures import color_of
+from gated_lift.drawing.outputs import write_whole
+from gated_lift.drawing.shown import Shown, image_size, prepare_people, thinning
+from gated_lift.drawing.video import video_frames
+from gated_lift.drawing.waiting import counted
+from gated_lift.people import LiftedPeople
+from solvers import Status, describe_status
+
+SHOWN_FPS = 60.0  # frames a second on the page, at most about
+JOINT_STEP = 0.0005  # metres; joints are counted from their person's root in these
+KEYPOINT_STEP = 0.125  # pixels, in pictures of up to 2047 pixels
+NOTHING = -32768  # the whole number that stands for NaN
+REACH = 32767
+
+PICTURE_SIDE = 512  # pixels, the longer side of a video's frame on the page
+PICTURE_QUALITY = 62  # of JPEG
+# Bytes of pictures for every second of the clip, and what a short clip may take in any case. Base64 makes
+# four bytes of three: 6 MB a minute are 8 MB of the page.
+PICTURE_BYTES = 100_000
+PICTURE_BYTES_ANYWAY = 3_000_000
+
+_PARTS = Path(__file__).parent / "viewer"
+_SCRIPTS = ("decode.js", "orbit.js", "space.js", "picture.js", "rows.js", "page.js")
+
+
+class ReportView(NamedTuple):
+    """A report as notebooks show it: a frame of ``height`` pixels that holds the whole page."""
+
+    page: str
+    height: int = 760
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe srcdoc="{escape(self.page)}" width="100%" height="{self.height}" '
+            'style="border: 0" title="Lifted people"></iframe>'
+        )
+
+
+def write_report(
+    people: LiftedPeople,
+    path: str | PathLike[str],
+    video: str | PathLike[str] | None = None,
+    *,
+    title: str = "",
+    overwrite: bool = False,
+) -> Path:
+    """Writes one HTML file that shows lifted people and loads nothing else.
+
+    It plays them in 3D with names, paths and, where there is a covariance, the region within two standard
+    deviations of each path; the camera, moving where it moves; a grid of one-metre squares at the height of
+    the feet. Beside it stand the keypoints, with hidden joints as rings where the lifted joint falls on the
+    picture, and below it who is hidden when, who is present, and each person's status and residual.
+
+    video: the film that the keypoints were found in. Its frames go into the page as JPEGs of `PICTURE_SIDE`
+    pixels, one for every frame shown, or for every second, fourth, ... of them, so that they stay within
+    `PICTURE_BYTES` for each second.
+    title: what stands above it instead of the name of ``people.source``.
+
+    Joints are rounded to half of `JOINT_STEP` around their root, which is exact to a tenth of a millimetre,
+    keypoints to half of `KEYPOINT_STEP` (in pictures of more than 2047 pixels to their share of that). Films
+    of much more than `SHOWN_FPS` are shown with every second, third, ... frame.
+
+    Returns the path. Raises ValueError as `shown.prepare_people` and `video.video_frames` do, FileExistsError
+    for an existing file unless ``overwrite``, and OSError where it cannot be written. It is there whole or
+    not at all.
+    """
+
+    def write(part: Path) -> None:
+        part.write_text(report_page(people, video, title=title), encoding="utf-8")
+
+    return write_whole(path, write, overwrite)
+
+
+def show_report(
+    people: LiftedPeople,
+    video: str | PathLike[str] | None = None,
+    *,
+    title: str = "",
+    height: int = 760,
+) -> ReportView:
+    """The page of `write_report` for a notebook, which shows what a cell returns. Raises what that raises,
+    except for files.
+    """
+    return ReportView(report_page(people, video, title=title), height)
+
+
+def report_page(people: LiftedPeople, video: str | PathLike[str] | None = None, *, title: str = "") -> str:
+    """The HTML of `write_report`. Raises ValueError as that does."""
+    data = report_data(people, title)
+    if video is not None:
+        data["pictures"] = _pictures(people, video, data["step"])
+    # A "<" in a name could end the script element that holds the data.
+    packed = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    parts = {
+        "TITLE": escape(data["title"]),
+        "STYLE": (_PARTS / "page.css").read_text(encoding="utf-8"),
+        "SCRIPT": "\n".join((_PARTS / name).read_text(encoding="utf-8") for name in _SCRIPTS),
+        "DATA": packed,
+    }
+    # Split once, so that a title that looks like a placeholder stays a title.
+    pieces = (_PARTS / "page.html").read_text(encoding="utf-8").split("@@")
+    return "".join(parts[piece] if index % 2 else piece for index, piece in enumerate(pieces))
+
+
+def report_data(people: LiftedPeople, title: str = "") -> dict[str, Any]:
+    """What the page draws, ready for JSON: facts as they are, arrays as base64 of small numbers.
+
+    An array is {"type", "shape", "step", "data"}: little-endian numbers in the order of NumPy, times step
+    where there is one; whole numbers with a step have `NOTHING` for NaN. Raises ValueError as
+    `shown.prepare_people` does.
+    """
+    shown = prepare_people(people)
+    step = thinning(float(people.fps), SHOWN_FPS)
+    every = slice(None, None, step)
+    width, height = image_size(people)
+    pixel = max(KEYPOINT_STEP, 2 * max(width, height) / REACH)
+    root = shown.root[:, every]
+    return {
+        "title": title or Path(people.source).name or "Lifted people",
+        "source": people.source,
+        "axes": people.axes,
+        "fps": float(people.fps),
+        "frames": int(shown.joints.shape[1]),
+        "step": step,
+        "size": [width, height],
+        "bones": [list(bone) for bone in people.skeleton.bones],
+        "joint_names": [name.replace("_", " ") for name in people.skeleton.names],
+        "people": _facts(people),
+        "low": _short(shown.low),
+        "high": _short(shown.high),
+        "floor": round(shown.floor, 4),
+        "times": packed(np.asarray(people.times)[every].astype("<f8")),
+        "root": packed(root.astype("<f4")),
+        "joints": in_steps(shown.joints[:, every] - root[:, :, None], JOINT_STEP),
+        "covariance": _upper(shown, every),
+        "keypoints": in_steps(shown.keypoints[:, every], pixel),
+        "projected": in_steps(shown.projected[:, every], pixel),
+        "hidden": packed(shown.hidden[:, every].astype("u1")),
+        "present": packed(np.asarray(people.present)[:, every].astype("u1")),
+        "residual": packed(np.asarray(people.residual)[:, every].astype("<f4")),
+        "eye": packed(shown.eye[every].astype("<f4")),
+        "rays": packed(shown.rays[every].astype("<f4")),
+    }
+
+
+def packed(values: Shaped[np.ndarray, "..."]) -> dict[str, Any]:
+    """An array of `report_data`, its numbers as they are."""
+    names = {"<f8": "float64", "<f4": "float32", "<i2": "int16", "|u1": "uint8"}
+    return {
+        "type": names[values.dtype.str],
+        "shape": list(values.shape),
+        "data": base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii"),
+    }
+
+
+def in_steps(values: Shaped[np.ndarray, "..."], step: float) -> dict[str, Any]:
+    """An array of `report_data` in whole steps, off by half of one at most; what is farther than `REACH`
+    steps from zero stops there.
+    """
+    known = np.isfinite(values)
+    counts = np.clip(np.rint(np.where(known, values, 0.0) / step), -REACH, REACH)
+    return packed(np.where(known, counts, NOTHING).astype("<i2")) | {"step": step}
+
+
+def _facts(people: LiftedPeople) -> list[dict[str, Any]]:
+    """What the page says of every person."""
+    return [
+        {
+            "name": name,
+            "color": color_of(index),
+            "status": Status(int(status)).name.lower().replace("_", " "),
+            "good": int(status) == Status.CONVERGED,
+            "advice": describe_status(status),
+        }
+        for index, (name, status) in enumerate(zip(people.names, people.status, strict=True))
+    ]
+
+
+def _upper(shown: Shown, every: slice) -> dict[str, Any] | None:
+    """xx, xy, xz, yy, yz, zz of the covariances."""
+    if shown.covariance is None:
+        return None
+    rows, columns = np.triu_indices(3)
+    return packed(shown.covariance[:, every][..., rows, columns].astype("<f4"))
+
+
+def _short(values: Shaped[np.ndarray, "..."]) -> list[float]:
+    return [round(float(value), 4) for value in values]
+
+
+def _pictures(people: LiftedPeople, video: str | PathLike[str], step: int) -> dict[str, Any]:
+    """JPEGs of a video's frames, and the frames of the page that they belong to."""
+    frames = len(people.times)
+    seconds = float(people.times[-1] - people.times[0]) + 1 / people.fps
+    room = float(max(PICTURE_BYTES_ANYWAY, PICTURE_BYTES * seconds))
+    images = counted(video_frames(video, image_size(people), frames, PICTURE_SIDE), frames, "reading video")
+    kept, apart = _within(images, step, room)
+    return {
+        "every": apart,
+        "data": [base64.b64encode(jpeg).decode("ascii") for jpeg in kept],
+    }
+
+
+def _within(images: Iterator[Any], step: int, room: float) -> tuple[list[bytes], int]:
+    """Every n-th shown frame as JPEG, and n: the smallest power of two with which they fit into ``room``."""
+    kept: list[bytes] = []
+    apart, total = 1, 0
+    for frame, image in enumerate(images):
+        if frame % (step * apart):
+            continue
+        kept.append(_jpeg(image))
+        total += len(kept[-1])
+        while total > room and len(kept) > 1:
+            kept, apart = kept[::2], 2 * apart
+            total = sum(map(len, kept))
+    return kept, apart
+
+
+def _jpeg(image: Shaped[np.ndarray, "height width 3"]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=PICTURE_QUALITY, optimize=True)
+    return file.getvalue()

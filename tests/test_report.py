@@ -1,0 +1,237 @@
+import base64
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from lifted import FILMS, crossing, some_of, write_film
+from PIL import Image
+
+from gated_lift.drawing import report
+from gated_lift.drawing.report import (
+    JOINT_STEP,
+    KEYPOINT_STEP,
+    NOTHING,
+    PICTURE_BYTES,
+    report_data,
+    report_page,
+    show_report,
+    write_report,
+)
+from gated_lift.drawing.scene import upright
+from gated_lift.drawing.shown import prepare_people
+from solvers import Status
+
+TYPES = {"int16": "<i2", "uint8": "u1", "float32": "<f4", "float64": "<f8"}
+
+
+def decoded(array):
+    """What the page makes of an array."""
+    values = np.frombuffer(base64.b64decode(array["data"]), TYPES[array["type"]]).reshape(array["shape"])
+    if "step" not in array:
+        return values
+    return np.where(values == NOTHING, np.nan, values * array["step"])
+
+
+def data_of(page):
+    """The data in a page's HTML, found as a browser finds it: up to the first end of a script element."""
+    (packed,) = re.findall(r'<script type="application/json" id="data">(.*?)</script', page, re.S)
+    return json.loads(packed)
+
+
+# ----------------------------------------------------------------------------------------- what it holds
+
+
+@pytest.mark.parametrize("axes", ["camera", "world"])
+def test_joints_come_back_within_the_stated_rounding(axes, tmp_path):
+    people = crossing(axes=axes, moving=axes == "world")
+    data = data_of(write_report(people, tmp_path / "report.html").read_text(encoding="utf-8"))
+    stand = upright if axes == "camera" else np.asarray
+    root, joints = decoded(data["root"]).astype(np.float64), decoded(data["joints"])
+    np.testing.assert_allclose(root, stand(people.root), atol=1e-5, equal_nan=True)
+    np.testing.assert_allclose(
+        root[:, :, None] + joints, stand(people.joints), atol=JOINT_STEP / 2 + 1e-5, equal_nan=True
+    )
+    np.testing.assert_allclose(
+        decoded(data["keypoints"]), people.keypoints, atol=KEYPOINT_STEP / 2 + 1e-6, equal_nan=True
+    )
+    np.testing.assert_array_equal(decoded(data["hidden"]).astype(bool), people.hidden)
+    np.testing.assert_array_equal(decoded(data["present"]).astype(bool), people.present)
+    np.testing.assert_allclose(decoded(data["residual"]), people.residual, atol=1e-5, equal_nan=True)
+    np.testing.assert_array_equal(decoded(data["times"]), people.times)
+    assert np.isnan(joints[1, :6]).all() and np.isfinite(joints[0]).all()
+    assert data["axes"] == axes and data["size"] == [1920, 1080]
+    assert [person["status"] for person in data["people"]] == ["converged", "partly seen"]
+
+
+def test_both_axes_stand_upright_and_show_the_same_scene():
+    """Heads are above feet, the camera looks at the people, and lengths are the same in both."""
+    for axes in ("camera", "world"):
+        shown = prepare_people(crossing(axes=axes))
+        head, foot = shown.joints[0, :, 10], shown.joints[0, :, 3]
+        assert (head[:, 2] - foot[:, 2] > 1.2).all()
+        to_people = np.nanmean(shown.root, axis=(0, 1)) - shown.eye[0]
+        forward = shown.rays[0].mean(axis=0)
+        assert to_people @ forward / np.linalg.norm(to_people) / np.linalg.norm(forward) > 0.95
+        # The upper corners of the picture are above the lower ones, the right ones right of the left.
+        assert (shown.rays[0, :2, 2] > shown.rays[0, 2:, 2]).all()
+        assert shown.rays[0, 1, 0] > shown.rays[0, 0, 0]
+        assert abs(shown.floor - np.nanmin(shown.joints[..., 2])) < 0.15
+        spread = shown.covariance[0, 0]
+        np.testing.assert_allclose(np.linalg.eigvalsh(spread)[-1], spread[1, 1])  # along the line of sight
+
+
+@pytest.mark.parametrize("axes", ["camera", "world"])
+def test_lifted_joints_fall_on_their_keypoints(axes):
+    people = crossing(axes=axes, moving=axes == "world")
+    shown = prepare_people(people)
+    off = (shown.projected - people.keypoints)[~people.hidden]
+    assert np.abs(off).max() < 12  # the noise of 2 px that keypoints have
+    # Hidden joints have a place where their person is present, and only there.
+    np.testing.assert_array_equal(np.isfinite(shown.projected).all((-1, -2)), people.present)
+
+
+def test_what_is_behind_the_camera_has_no_place_on_the_picture():
+    people = crossing(10)
+    joints = people.joints.copy()
+    joints[0, 3, :, 2] = -2.0
+    shown = prepare_people(people._replace(joints=joints))
+    assert np.isnan(shown.projected[0, 3]).all() and np.isfinite(shown.projected[0, 4]).all()
+
+
+def test_a_path_gone_astray_does_not_shrink_the_view():
+    people = crossing()
+    calm = prepare_people(people)
+    joints, root = people.joints.copy(), people.root.copy()
+    joints[0, 7], root[0, 7] = joints[0, 7] * 1e4, root[0, 7] * 1e4
+    wild = prepare_people(people._replace(joints=joints, root=root))
+    assert (
+        np.ptp(np.stack([wild.low, wild.high]), axis=0).max()
+        < 1.3 * np.ptp([calm.low, calm.high], axis=0).max()
+    )
+    report_page(people._replace(joints=joints, root=root))
+
+
+def test_a_fast_film_is_thinned():
+    data = report_data(crossing(60, fps=120.0))
+    assert data["step"] == 2 and data["joints"]["shape"] == [2, 30, 17, 3] and data["frames"] == 60
+    np.testing.assert_allclose(decoded(data["times"]), np.arange(30) / 60)
+    assert report_data(crossing(10, fps=60.0005))["step"] == 1
+
+
+@pytest.mark.parametrize(
+    "bad", ["</script><script>bad()</script>", "<!--<script>", "@@DATA@@", "\u2028'\"&\\"]
+)
+def test_names_are_harmless(bad):
+    people = crossing(3, names=(bad, "Bob"))._replace(source=f"clips/{bad.replace('/', '')}")
+    page = report_page(people, title=bad)
+    assert data_of(page)["people"][0]["name"] == bad and data_of(page)["title"] == bad
+    harmless = report_page(crossing(3), title="x")
+    assert page.count("<script") == harmless.count("<script") and page.count("<!--") == harmless.count("<!--")
+
+
+def test_a_page_asks_for_nothing():
+    page = report_page(crossing(3))
+    assert "default-src 'none'" in page
+    assert not re.search(r"""(src|href)\s*=\s*["']?(?!data:)[\w/.]|@import|url\(|fetch\(|https?:""", page)
+
+
+# -------------------------------------------------------------------------------------------------- size
+
+
+def test_a_minute_of_two_people_is_small(tmp_path):
+    """Without video 1.3 MB at 25 frames a second, most of it joints and their places on the picture."""
+    path = write_report(crossing(1500), tmp_path / "report.html")
+    assert path.stat().st_size < 1.5e6
+    fastest = write_report(crossing(3600, fps=60.0), tmp_path / "fast.html")
+    assert fastest.stat().st_size < 4e6
+
+
+def test_pictures_stay_within_their_bytes(monkeypatch):
+    """Noise is what JPEG can do least for. A minute's bytes of pictures and data are below 10 MB."""
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 255, (288, 512, 3), dtype=np.uint8) for _ in range(20)]
+    kept, apart = report._within(iter(frames), 1, 300_000.0)
+    assert sum(map(len, kept)) <= 300_000 and len(kept) == -(-20 // apart) and apart in (4, 8, 16)
+    kept, apart = report._within(iter(frames), 5, 1e9)
+    assert len(kept) == 4 and apart == 1
+    assert PICTURE_BYTES * 60 * 4 / 3 + 1.5e6 < 10e6
+
+
+def test_pictures_are_the_videos_frames(tmp_path):
+    pytest.importorskip("av")
+    film = write_film(tmp_path / "film.mp4", 10, (192, 108))
+    data = data_of(report_page(crossing(10, image_size=(192, 108)), film))
+    assert data["pictures"]["every"] == 1 and len(data["pictures"]["data"]) == 10
+    grey = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(jpeg))))[80:, 120:].mean()
+        for jpeg in data["pictures"]["data"]
+    ]
+    np.testing.assert_allclose(grey, 20 + 3 * np.arange(10), atol=5)
+
+
+@pytest.mark.skipif(not FILMS.is_dir(), reason="the real films are not here")
+def test_a_real_film(tmp_path):
+    pytest.importorskip("av")
+    people = crossing(100, fps=60.0, image_size=(1088, 1920))
+    path = write_report(people, tmp_path / "report.html", FILMS / "cam02.mp4")
+    assert 0.5e6 < path.stat().st_size < 4.5e6
+
+
+# ----------------------------------------------------------------------------------- files and bad input
+
+
+def test_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "report.html"
+    assert write_report(crossing(3), path) == path
+    before = path.read_text(encoding="utf-8")
+    with pytest.raises(FileExistsError, match=r"report\.html exists: choose another name, or pass"):
+        write_report(crossing(4), path)
+    with pytest.raises(ValueError, match="axes is 'sideways'"):
+        write_report(crossing(4)._replace(axes="sideways"), path, overwrite=True)
+    assert path.read_text(encoding="utf-8") == before and list(path.parent.iterdir()) == [path]
+    write_report(crossing(4), path, overwrite=True)
+    assert data_of(path.read_text(encoding="utf-8"))["frames"] == 4
+    with pytest.raises(IsADirectoryError, match="new is a folder"):
+        write_report(crossing(3), tmp_path / "new", overwrite=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot be written"):
+        write_report(crossing(3), tmp_path / "file" / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"joints": np.zeros((2, 3, 16, 3))}, "joints has 16 joints, but h36m_17 has 17"),
+        ({"joints": np.zeros((2, 0, 17, 3))}, "at least one frame"),
+        ({"root": np.zeros((2, 4, 3))}, r"root has shape \(2, 4, 3\)"),
+        ({"names": ("Anna",)}, r"names has shape \(1,\)"),
+        ({"fps": 0.0}, "fps is 0.0"),
+        ({"image_size": (0, 1080)}, "image width is 0"),
+        ({"times": np.array([0.0, 0.2, 0.1])}, "times goes back or is not finite at frame 2"),
+        ({"times": np.array([0.0, np.nan, 0.1])}, "times goes back or is not finite at frame 1"),
+    ],
+)
+def test_bad_people_are_named(change, words):
+    with pytest.raises(ValueError, match=words) as raised:
+        report_page(crossing(3)._replace(**change))
+    assert "\n" not in str(raised.value)
+
+
+def test_nobody_and_nobody_placed():
+    nobody = data_of(report_page(some_of(crossing(3), slice(0))))
+    assert nobody["people"] == [] and nobody["frames"] == 3
+    people = crossing(3)
+    lost = people._replace(
+        joints=np.full_like(people.joints, np.nan),
+        root=np.full_like(people.root, np.nan),
+        status=np.full(2, Status.MISFIT),
+    )
+    assert [person["good"] for person in data_of(report_page(lost))["people"]] == [False, False]
+
+
+def test_a_notebook_shows_the_page():
+    html = show_report(crossing(3), height=500)._repr_html_()
+    (inside,) = re.findall(r'srcdoc="([^"]*)"', html)
+    assert 'height="500"' in html and "&lt;!doctype html&gt;" in inside
