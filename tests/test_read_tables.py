@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gated_lift.readers.detections import read_detections
+from gated_lift.readers.detectors import table
 from gated_lift.readers.detectors.layouts import named_skeleton, plain_name
 from gated_lift.skeleton import BODY_25B, COCO_17, H36M_17, MEDIAPIPE_33, SKELETONS
 
@@ -141,6 +142,22 @@ def test_what_is_wrong_with_a_csv_is_named(tmp_path, line, why):
     path = files.write(tmp_path / "k.csv", f"frame,id,joint,x,y,confidence\n0,7,nose,30,40,0.9\n{line}\n")
     with pytest.raises(ValueError, match=why):
         read_detections(path)
+
+
+def test_tables_of_nothing_but_different_names_cost_no_memory(tmp_path, monkeypatch):
+    lines = ["frame,joint,x,y", *(f"{number},joint {number},1,2" for number in range(1001))]
+    with pytest.raises(ValueError, match="names 1001 joints, more than 1000"):
+        read_detections(files.write(tmp_path / "k.csv", "\n".join(lines)))
+    monkeypatch.setattr(table, "MAX_KEYPOINTS", 1000)
+    with pytest.raises(ValueError, match="has 40 people of 40 joints on all frames together, more than"):
+        read_detections(files.write(tmp_path / "k.csv", "\n".join(lines[:41])))
+    columns = [f"animal{number},part{number}" for number in range(9)]
+    rows = ["scorer" + ",net" * 18, "individuals", "bodyparts", "coords" + ",x,y" * 9, "0" + ",5" * 18]
+    for column in columns:
+        rows[1] += f",{column.split(',')[0]}" * 2
+        rows[2] += f",{column.split(',')[1]}" * 2
+    with pytest.raises(ValueError, match="has 9 individuals with 9 body parts, few of which they share"):
+        read_detections(files.write(tmp_path / "d.csv", "\n".join(rows)))
 
 
 def test_headers_that_lack_or_repeat_a_column(tmp_path):

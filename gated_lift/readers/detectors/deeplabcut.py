@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gated_lift.readers.detectors.h5_file import open_h5, read_array
-from gated_lift.readers.detectors.layouts import named_skeleton, take
+from gated_lift.readers.detectors.layouts import MAX_NAMES, named_skeleton, take
 from gated_lift.readers.detectors.rows import Rows
 from gated_lift.readers.detectors.source import Format, Options, Source
 from gated_lift.readers.detectors.table import lines_of
@@ -46,6 +46,12 @@ def read(source: Source, options: Options) -> Rows:
         places.setdefault((individual, part), {})[coord] = number
     individuals = list(dict.fromkeys(individual for individual, _ in places))
     names = list(dict.fromkeys(part for _, part in places))
+    # Animals may have parts of their own, but a table of differences would be mostly empty.
+    if len(individuals) * len(names) > 4 * len(places) or len(names) > MAX_NAMES:
+        raise ValueError(
+            f"{path} has {len(individuals)} individuals with {len(names)} body parts, few of which they "
+            "share: give individuals the same body parts"
+        )
     frames = len(values)
     found = np.full((frames, len(individuals), len(names), 3), np.nan)
     for (individual, part), of_coord in places.items():

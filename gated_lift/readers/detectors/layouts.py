@@ -24,6 +24,9 @@ MIDDLE = 0.1
 # right arm, in the same places, do not.
 FACE = 0.15
 
+# Joints that a file may name.
+MAX_NAMES = 1000
+
 # Words that files have for a joint of ours.
 _SYNONYMS = {
     **dict.fromkeys(("mid_hip", "hips", "pelvis", "hip_center", "hip_centre", "center_hip"), "hip"),
@@ -119,8 +122,13 @@ def named_skeleton(
     looked up in ``names``. Without it the known skeleton that has just these joints is meant, and otherwise a
     new one, called ``name``, is made of all of them.
 
-    Raises ValueError for names that come twice and a given skeleton none of whose joints is named.
+    Raises ValueError for more than MAX_NAMES names, names that come twice, and a given skeleton none of whose
+    joints is named.
     """
+    if len(names) > MAX_NAMES:
+        raise ValueError(
+            f"{path} names {len(names)} joints, more than {MAX_NAMES}: name the joints of people"
+        )
     plain = [plain_name(each) for each in names]
     twice = next((each for index, each in enumerate(plain) if each in plain[:index]), None)
     if twice is not None:

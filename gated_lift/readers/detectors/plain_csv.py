@@ -10,7 +10,7 @@ decimal commas.
 import numpy as np
 
 from gated_lift.readers.detectors.layouts import named_skeleton, take
-from gated_lift.readers.detectors.rows import Rows
+from gated_lift.readers.detectors.rows import MAX_FRAMES, Rows
 from gated_lift.readers.detectors.source import Format, Options, Source
 from gated_lift.readers.detectors.table import Table, header_of, read_table
 
@@ -82,12 +82,10 @@ def _frames(table: Table) -> tuple[np.ndarray, np.ndarray | None]:
         raise ValueError(
             f"{table.path}: frame {at} is not later than the frame before it: number frames in time's order"
         )
-    if known[-1] > 4_000_000:
+    if known[-1] >= MAX_FRAMES:
         return frame, None  # refused with the others' frames
     # Frames without a line are taken to lie evenly between those with one.
-    return frame, np.interp(np.arange(known[-1] + 1), known, of_frame) if known[0] == 0 else _extended(
-        known, of_frame
-    )
+    return frame, _extended(known, of_frame)
 
 
 def _extended(known: np.ndarray, times: np.ndarray) -> np.ndarray:

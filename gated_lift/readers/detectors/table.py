@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 SEPARATORS = ",;\t"
+MAX_KEYPOINTS = 2**26  # a GiB of coordinates
 
 
 class Table(NamedTuple):
@@ -63,11 +64,16 @@ class Table(NamedTuple):
     ) -> tuple[list[int], list[int], np.ndarray, np.ndarray]:
         """Lines of one keypoint each as rows of people: their frames, their person, (rows, joints, 2) and
         (rows, joints), NaN and 0 for joints without a line. Raises ValueError, naming the line, for a joint
-        that a person has twice on a frame.
+        that a person has twice on a frame, and for more than MAX_KEYPOINTS.
         """
         frames, of_frame = np.unique(frame, return_inverse=True)
         people, of_person = np.unique(person, return_inverse=True)
         pairs, row = np.unique(of_frame * len(people) + of_person, return_inverse=True)
+        if len(pairs) * joints > MAX_KEYPOINTS:
+            raise ValueError(
+                f"{self.path} has {len(pairs)} people of {joints} joints on all frames together, more than "
+                "are read at once: cut it into clips"
+            )
         place = row * joints + joint
         order = np.argsort(place, kind="stable")
         twice = np.flatnonzero(np.diff(place[order]) == 0)
