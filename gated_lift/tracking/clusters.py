@@ -1,0 +1,140 @@
+"""Joining tracklets into people: an assignment over the graph of pairs, confident links first."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from gated_lift.skeleton import Skeleton
+from gated_lift.tracking.figure import Figure
+from gated_lift.tracking.network import LoadedPairs, load_pairs, logits
+from gated_lift.tracking.pairs import Ends, candidates, ends_of, pair_input, scene_of
+from gated_lift.tracking.rows import Rows
+
+
+class LinkSettings(NamedTuple):
+    """longest: seconds that may lie between two tracklets of one person. rounds: log odds that a link needs,
+    and by how much it must beat every other link of either end, one round after another; longer pieces are
+    looked at anew between rounds.
+    """
+
+    longest: float = 1.5
+    rounds: tuple[tuple[float, float], ...] = ((3.0, 4.0), (1.0, 2.0), (-1.0, 0.0))
+
+
+def link(
+    rows: Rows,
+    tracklet: Int[np.ndarray, " rows"],
+    figure: Figure,
+    skeleton: Skeleton,
+    settings: LinkSettings = LinkSettings(),
+    loaded: LoadedPairs | None = None,
+) -> Int[np.ndarray, " rows"]:
+    """The chain of tracklets, one a person, that every row belongs to.
+
+    Of all ways to give every tracklet at most one successor, which begins after its end, and at most one
+    predecessor, the one with the largest sum of log odds over the links is taken. That assignment is exact
+    (SciPy's `linear_sum_assignment`, for each connected part of the graph); since a link only goes forward in
+    time, no chain has two rows on one frame. loaded: the pair network, by default the one that ships.
+    """
+    del figure
+    loaded = load_pairs() if loaded is None else loaded
+    chain = tracklet.copy()
+    scene = scene_of(rows, tracklet, skeleton)
+    for least, margin in settings.rounds:
+        names, pieces = pieces_of(chain)
+        ends = [ends_of(rows, piece) for piece in pieces]
+        pairs = candidates(ends, settings.longest)
+        if not len(pairs):
+            break
+        inputs = [pair_input(scene, pieces[a], pieces[b], ends[a], ends[b]) for a, b in pairs]
+        series, facts = (np.stack(values) for values in zip(*inputs, strict=True))
+        odds = logits(loaded, series, facts)
+        successor = {int(b): int(a) for a, b in _chosen(pairs, odds, least, margin)}
+        for b in np.argsort([end.first for end in ends], kind="stable"):
+            if int(b) in successor:
+                chain[pieces[b]] = chain[pieces[successor[int(b)]][0]]
+    return chain
+
+
+def pieces_of(chain: Int[np.ndarray, " rows"]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The names in ``chain`` that are not negative, and the rows of each in the order of time."""
+    order = np.argsort(chain, kind="stable")
+    order = order[chain[order] >= 0]
+    names, starts = np.unique(chain[order], return_index=True)
+    return names, np.split(order, starts[1:]) if len(names) else []
+
+
+def _chosen(pairs: np.ndarray, odds: np.ndarray, least: float, margin: float) -> np.ndarray:
+    """The links of the best assignment that need no doubt."""
+    good = odds > least
+    count = int(pairs.max()) + 1
+    graph = coo_array(
+        (np.ones(good.sum()), (pairs[good, 0], count + pairs[good, 1])), shape=(2 * count, 2 * count)
+    )
+    _, part = connected_components(graph, directed=False)
+    kept = np.zeros(len(pairs), bool)
+    index = np.flatnonzero(good)
+    order = index[np.argsort(part[pairs[index, 0]], kind="stable")]
+    bounds = np.flatnonzero(np.diff(part[pairs[order, 0]])) + 1
+    for edges in np.split(order, bounds):
+        if not len(edges):
+            continue
+        earlier, row = np.unique(pairs[edges, 0], return_inverse=True)
+        later, column = np.unique(pairs[edges, 1], return_inverse=True)
+        gain = np.zeros((len(earlier), len(later)))
+        number = np.full(gain.shape, -1)
+        # No link is worth nothing; a link is worth what it is above the least that is asked for.
+        gain[row, column] = odds[edges] - least
+        number[row, column] = edges
+        for i, j in zip(*linear_sum_assignment(-gain), strict=True):
+            if number[i, j] < 0:
+                continue
+            rivals = ((pairs[:, 0] == earlier[i]) | (pairs[:, 1] == later[j])) & (
+                np.arange(len(pairs)) != number[i, j]
+            )
+            if odds[number[i, j]] - odds[rivals].max(initial=-np.inf) >= margin:
+                kept[number[i, j]] = True
+    # Without a margin the assignment itself is the answer.
+    return pairs[kept]
+
+
+def limit_people(
+    rows: Rows, chain: Int[np.ndarray, " rows"], figure: Figure, people: int
+) -> Int[np.ndarray, " rows"]:
+    """Joins chains, the likeliest first, until no more than ``people`` are left; then drops the shortest.
+
+    Chains are joined that do not overlap in time, over any gap, by how far they are apart for its length and
+    how much their sizes differ. Rows that are dropped become −1.
+    """
+    del figure
+    chain = chain.copy()
+    while True:
+        names, pieces = pieces_of(chain)
+        if len(names) <= people:
+            return chain
+        ends = [ends_of(rows, piece) for piece in pieces]
+        pairs = [
+            (_cost(ends[a], ends[b]), a, b)
+            for a in range(len(names))
+            for b in range(len(names))
+            if ends[a].last < ends[b].first
+        ]
+        if pairs:
+            _, a, b = min(pairs)
+            chain[pieces[b]] = names[a]
+        else:
+            chain[min(pieces, key=len)] = -1
+
+
+def _cost(a: Ends, b: Ends) -> float:
+    gap = b.first - a.last
+    size = float(np.sqrt(a.last_size * b.first_size))
+    straight = b.first_centre - a.last_centre
+    # Who is away for long has gone anywhere.
+    speed = (a.last_speed + b.first_speed) / 2 * np.exp(-gap)
+    apart = float(np.linalg.norm(straight - gap * speed)) / (size * (0.3 + gap))
+    return apart + abs(float(np.log(b.first_size / a.last_size))) / 0.2
