@@ -1,19 +1,130 @@
-"""Everybody of one video in 3D: from tracks, or from a file of a detector."""
+"""Everybody of one video in 3D: from a detector's file, or from tracks."""
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
 
 from gated_lift.cameras import world_to_camera
 from gated_lift.networks.checkpoints import LoadedLifter, load_lifter
-from gated_lift.people import LiftedPeople, Tracks
-from gated_lift.skeleton import convert
+from gated_lift.people import Detections, LiftedPeople, Tracks
+from gated_lift.readers.cameras import read_camera_path, read_intrinsics
+from gated_lift.readers.detections import read_detections
+from gated_lift.skeleton import BETTER_MISSING, Skeleton, convert
+from gated_lift.tracking import track
+from gated_lift.video.camera import choose_camera
 from gated_lift.video.covering import covered_joints
 from gated_lift.video.pieces import recover_in_pieces
 from gated_lift.video.size import scales_of, stature
+from gated_lift.video.times import at_steady_rate, at_times, steady_rate
 from solvers import Camera, Extrinsics
+
+# Quarter turns clockwise that bring people upright, in degrees.
+ROTATIONS = (0, 90, 180, 270)
+
+
+def lift_file(
+    path: str | Path,
+    fps: float | None = None,
+    image_size: tuple[int, int] | None = None,
+    *,
+    format: str | None = None,
+    skeleton: Skeleton | str | None = None,
+    allow_pickle: bool = False,
+    people: int | None = None,
+    ids: Literal["own", "file"] = "own",
+    tracker: Literal["network", "online"] = "network",
+    threshold: float = 0.3,
+    focal: float | None = None,
+    fov: float | None = None,
+    intrinsics: str | Path | None = None,
+    camera_name: str | None = None,
+    camera_path: str | Path | None = None,
+    heights: dict[str, float] | None = None,
+    rotate: int = 0,
+    lifter: LoadedLifter | None = None,
+    progress: Callable[[int], Any] | None = None,
+    **settings: Any,
+) -> LiftedPeople:
+    """From a detector's keypoint file to everybody's 3D joints and path.
+
+    path, fps, image_size, format, skeleton, allow_pickle: as `readers.detections.read_detections` takes them.
+    fps and image_size come before what the file says; one of the two ways must say them.
+    people, ids, tracker (its method), threshold: as `tracking.track` takes them.
+    focal, fov: see `video.camera.choose_camera`. intrinsics: a camera's file, of which ``camera_name`` is the
+        camera (`readers.cameras.read_intrinsics`). camera_path: where the camera was on every frame
+        (`readers.cameras.read_camera_path`); everything is in world axes then.
+    heights: metres by the person's name, "" for everybody else.
+    rotate: degrees, 0, 90, 180 or 270, by which images are to be turned clockwise so that people are upright.
+        Keypoints, camera and image size of the result are those of the turned images.
+    lifter, progress, settings: as `lift_tracks` takes them.
+
+    A file whose frames do not come at one rate (``times``) is brought to its usual rate for the lift, and
+    joints are given at the file's own times.
+
+    Raises ValueError, on one line, for everything that the readers, the tracker and the lift refuse.
+    """
+    if rotate not in ROTATIONS:
+        raise ValueError(f"rotate is {rotate}: choose from {', '.join(map(str, ROTATIONS))}")
+    detections = read_detections(path, format, fps, image_size, skeleton, allow_pickle)
+    if detections.image_size is None:
+        raise ValueError(
+            f"{path} does not say how large the images are: give image_size, such as 1920x1080; the camera's "
+            "centre is taken to be their middle"
+        )
+    if detections.fps is None and detections.times is None:
+        raise ValueError(
+            f"{path} does not say how many frames a second there are: give fps; speeds, and how long a joint "
+            "has been hidden, are measured by it"
+        )
+    detections = _turned(detections, rotate)
+    assert detections.image_size is not None
+    known = None if intrinsics is None else read_intrinsics(intrinsics, camera_name)
+    camera = choose_camera(detections.image_size, focal, fov, known)
+    tracks = track(detections, people, ids, threshold, tracker)
+    if not len(tracks.names):
+        raise ValueError(f"{path} shows nobody for long enough to be followed")
+
+    times, rate, steady = detections.times, detections.fps, True
+    if times is None:
+        assert rate is not None
+        times = np.arange(detections.num_frames) / rate
+    elif len(times) > 1:
+        usual, steady = steady_rate(times)
+        rate = usual if rate is None or not steady else rate
+    if rate is None:
+        raise ValueError(f"{path} has one frame and no frame rate: give fps")
+    moments = times
+    if not steady:
+        tracks, moments = at_steady_rate(tracks, times, rate)
+    extrinsics = None if camera_path is None else read_camera_path(camera_path, moments)
+    lifted = lift_tracks(
+        *(tracks, camera, rate, detections.image_size, lifter, extrinsics, heights),
+        times=moments,
+        source=detections.source,
+        progress=progress,
+        **settings,
+    )
+    if steady:
+        return lifted
+    lifted = at_times(lifted, times)
+    return lifted if camera_path is None else lifted._replace(extrinsics=read_camera_path(camera_path, times))
+
+
+def _turned(detections: Detections, degrees: int) -> Detections:
+    """Keypoints in images that are turned clockwise."""
+    assert detections.image_size is not None
+    width, height = detections.image_size
+    x, y = np.moveaxis(detections.keypoints, -1, 0)
+    x, y, size = {
+        0: (x, y, (width, height)),
+        90: (height - y, x, (height, width)),
+        180: (width - x, height - y, (width, height)),
+        270: (y, width - x, (height, width)),
+    }[degrees]
+    return detections._replace(keypoints=np.stack([x, y], axis=-1), image_size=size)
 
 
 def lift_tracks(
@@ -106,8 +217,15 @@ def _in_skeleton(tracks: Tracks, lifter: LoadedLifter) -> tuple[np.ndarray, np.n
     confidence of the two that it lies between.
     """
     keypoints = np.where(tracks.hidden[..., None], 0, tracks.keypoints).astype(np.float32)
+    # Measured for the gated network; others were never shown hidden joints.
+    gated = getattr(lifter.network, "gating", "none") != "none"
+    missing = BETTER_MISSING.get(tracks.skeleton.name, "midpoint") if gated else "midpoint"
     converted, hidden = convert(
-        jnp.asarray(keypoints), jnp.asarray(tracks.hidden), tracks.skeleton, lifter.skeleton
+        jnp.asarray(keypoints),
+        jnp.asarray(tracks.hidden),
+        tracks.skeleton,
+        lifter.skeleton,
+        missing=missing,
     )
     trust = np.where(tracks.hidden, 0, tracks.confidence).astype(np.float32)
     values, _ = convert(

@@ -1,0 +1,251 @@
+"""From a detector's keypoint file to everybody's 3D joints and paths.
+
+    gated-lift                        # lifts the example that ships with the package
+    gated-lift keypoints/ --fps 29.97 --image-size 1920x1080 --video clip.mp4 --output out/
+    python -m experiments.lift ...    # the same
+
+Formats are found from the content (docs/formats.md lists them). Who is who, who hides whom, and where
+everybody is are found from the keypoints; the page report.html shows it all, and people.npz and the other
+files hold it (docs/exports.md)."""
+
+import logging
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+from rich.logging import RichHandler
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from experiments import reporting
+from experiments.commands import run_script
+from gated_lift.drawing.movie import write_movie
+from gated_lift.drawing.report import write_report
+from gated_lift.exports import EXPORTS, export_all
+from gated_lift.people import LiftedPeople
+from gated_lift.pipeline import has_path
+from gated_lift.video.lift import lift_file
+from gated_lift.video.size import stature
+from solvers import Status, TrajectoryConfig, describe_status
+
+EXAMPLE = Path(__file__).parent.parent / "gated_lift" / "examples" / "two_people.npz"
+EXAMPLE_CAMERA = EXAMPLE.with_name("two_people_camera.json")
+
+
+@dataclass(frozen=True)
+class LiftConfig:
+    """Settings of a lift."""
+
+    keypoints: Annotated[Path | None, tyro.conf.Positional] = None
+    """A detector's file, or its folder of files. Without it the example that ships is lifted."""
+    fps: float | None = None
+    """Frames a second, where the file does not say."""
+    image_size: str | None = None
+    """WIDTHxHEIGHT of the video in pixels, where the file does not say."""
+    output: Path | None = None
+    """Folder for what is written; lifted/NAME unless given."""
+    overwrite: bool = False
+    """Replace files that are there already."""
+
+    format: str | None = None
+    """Format of the keypoints, where their content does not tell (docs/formats.md)."""
+    skeleton: str | None = None
+    """Name of the keypoints' skeleton, where the file may be in two."""
+    allow_pickle: bool = False
+    """Read archives of pickled objects; only from people you trust."""
+    threshold: float = 0.3
+    """Keypoints of less confidence count as hidden."""
+    people: int | None = None
+    """How many people there are, if you know."""
+    ids: Literal["own", "file"] = "own"
+    """Find out who is who, or keep the ids of the file."""
+    tracker: Literal["network", "online"] = "network"
+    """Look at the whole video to find out who is who, or only at what came before."""
+
+    focal: float | None = None
+    """Focal length in pixels."""
+    fov: float | None = None
+    """Angle of view along the longer side, degrees."""
+    intrinsics: Path | None = None
+    """Camera file: JSON, OpenCV's YAML, COLMAP's cameras.txt, Pose2Sim's TOML."""
+    camera_name: str | None = None
+    """Which camera of that file."""
+    camera_path: Path | None = None
+    """Where the camera was (TUM, COLMAP's images.txt, JSON): everything is in world axes then."""
+    rotate: Literal[0, 90, 180, 270] = 0
+    """Degrees to turn the images clockwise so that people are upright."""
+    height: float | None = None
+    """How tall everybody is, metres: sets the scale."""
+    heights: tuple[str, ...] = ()
+    """How tall single people are, NAME=METRES."""
+
+    robust: bool = True
+    """Huber's loss in the path: single wrong keypoints pull less."""
+    covering_rounds: int = 0
+    """How often joints that somebody nearer covers are hidden and everybody is lifted again."""
+    constant_bones: bool = False
+    """Give every bone of a person one length."""
+
+    video: Path | None = None
+    """The video itself, to be shown behind the keypoints in the report."""
+    exports: tuple[str, ...] = ("npz", "csv")
+    """Files to write beside the report: npz json csv trc c3d bvh glb."""
+    up: Literal["y", "z"] | None = None
+    """The axis that points up in the exported files; each format's own unless given."""
+    movie: Path | None = None
+    """Also write a film (.mp4, or .gif)."""
+    log: Literal["warning", "info"] = "warning"
+    """What to say on the way."""
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """(width, height) of "1920x1080". Raises ValueError for anything else."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,6})[xX×](\d{1,6})", text.strip())
+    if not match or not all(int(number) for number in match.groups()):
+        raise ValueError(f"image-size is {text[:40]!r}: give WIDTHxHEIGHT in pixels, such as 1920x1080")
+    return int(match[1]), int(match[2])
+
+
+def parse_heights(config: LiftConfig) -> dict[str, float]:
+    """Metres by name, "" for everybody. Raises ValueError for what is not NAME=METRES."""
+    heights = {} if config.height is None else {"": config.height}
+    for item in config.heights:
+        name, equals, metres = item.rpartition("=")
+        try:
+            heights[name] = float(metres)
+        except ValueError:
+            equals = ""
+        if not equals or not name:
+            raise ValueError(f"heights has {item[:40]!r}: give NAME=METRES, such as 'person 1=1.78'")
+    return heights
+
+
+def summary(people: LiftedPeople) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Columns and rows of what was found of each person."""
+    columns = ("person", "seconds", "hidden", "distance", "tall", "residual", "status")
+    tall = stature(people.joints, people.skeleton)
+    camera = (
+        people.root if people.extrinsics is None else people.root - np.asarray(people.extrinsics.position)
+    )
+    rows: list[tuple[str, ...]] = []
+    for person, name in enumerate(people.names):
+        there = people.present[person]
+        seconds = there.sum() / people.fps
+        hidden = people.hidden[person][there].mean() if there.any() else 1.0
+        found = bool(has_path(people.status[person])) and there.any()
+        distance = np.linalg.norm(camera[person][there], axis=-1)
+        residual = people.residual[person][np.isfinite(people.residual[person])]
+        rows.append(
+            (
+                name,
+                f"{seconds:.1f} s",
+                f"{100 * hidden:.0f} %",
+                f"{np.nanmin(distance):.1f} to {np.nanmax(distance):.1f} m" if found else "–",
+                f"{tall[person]:.2f} m" if found else "–",
+                f"{np.median(residual):.1f} px" if len(residual) else "–",
+                Status(int(people.status[person])).name.lower().replace("_", " "),
+            )
+        )
+    return columns, rows
+
+
+def lift(config: LiftConfig) -> Path:
+    """Lifts a file and writes what was asked for; returns the folder."""
+    console = reporting.console()
+    path, intrinsics, people = config.keypoints, config.intrinsics, config.people
+    if path is None:
+        path, people = EXAMPLE, 2
+        intrinsics = intrinsics or (EXAMPLE_CAMERA if config.focal is None and config.fov is None else None)
+        console.print(
+            "lifting the example: a man and a woman who walk, one partly hiding the other "
+            "(give a file of your own to lift that; --help says how)"
+        )
+    unknown = [name for name in config.exports if name not in EXPORTS]
+    if unknown:
+        raise ValueError(f"exports has {', '.join(unknown)}: choose from {', '.join(EXPORTS)}")
+    folder = config.output or Path("lifted") / path.name.split(".")[0]
+    report = folder / "report.html"
+    overwrite = config.overwrite or config.keypoints is None
+    for existing in (report, config.movie):
+        if existing is not None and existing.exists() and not overwrite:
+            raise FileExistsError(f"{existing} exists: choose another --output, or pass --overwrite")
+    words = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*words, console=console, transient=True) as bar:
+        task = bar.add_task("reading, following and lifting people", total=None)
+        done = 0
+
+        def progress(frames: int) -> None:
+            nonlocal done
+            done += frames
+            elapsed = bar.tasks[0].elapsed or 1.0
+            bar.update(task, description=f"lifting people: {done} frames, {done / elapsed:.0f} a second")
+
+        found = lift_file(
+            path,
+            config.fps,
+            parse_size(config.image_size),
+            format=config.format,
+            skeleton=config.skeleton,
+            allow_pickle=config.allow_pickle,
+            people=people,
+            ids=config.ids,
+            tracker=config.tracker,
+            threshold=config.threshold,
+            focal=config.focal,
+            fov=config.fov,
+            intrinsics=intrinsics,
+            camera_name=config.camera_name,
+            camera_path=config.camera_path,
+            heights=parse_heights(config),
+            rotate=config.rotate,
+            progress=progress,
+            trajectory=TrajectoryConfig(loss="huber" if config.robust else "squared"),
+            covering_rounds=config.covering_rounds,
+            constant_bones=config.constant_bones,
+        )
+        bar.update(task, description="writing")
+        written = [write_report(found, report, config.video, overwrite=overwrite)]
+        written += export_all(found, folder, "people", config.exports, config.up, overwrite)
+        if config.movie is not None:
+            written.append(write_movie(found, config.movie, config.video, overwrite=overwrite))
+    reporting.show(console, *summary(found))
+    for person, name in enumerate(found.names):
+        status = Status(int(found.status[person]))
+        if status != Status.CONVERGED:
+            console.print(f"{name}: {describe_status(status)}")
+    console.print(f"axes: {found.axes}; wrote {', '.join(str(each) for each in written)}")
+    return folder
+
+
+def command(arguments: list[str]) -> int:
+    """0, or 2 after one line on standard error about what was wrong."""
+    config = tyro.cli(LiftConfig, prog="gated-lift", description=__doc__, args=arguments)
+    handler = RichHandler(show_time=False, show_path=False)
+    logging.basicConfig(level=config.log.upper(), format="%(message)s", handlers=[handler])
+    try:
+        lift(config)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"gated-lift: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("gated-lift: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def main() -> None:
+    sys.exit(command(sys.argv[1:]))
+
+
+def run() -> None:
+    """What the installed command ``gated-lift`` calls."""
+    run_script(main)
+
+
+if __name__ == "__main__":
+    run_script(main)
