@@ -53,7 +53,8 @@ def write_movie(
 
     Left are the keypoints over the video's frames, or over an empty picture: dots where seen, rings at the
     place of the lifted joint where hidden. Right are the people in 3D at a fixed view, with the ground path
-    that they have come. A film of more than `FILM_FPS` shows every second, third, ... frame.
+    that they have come. A film of more than `FILM_FPS` shows every second, third, ... frame. Frames follow
+    each other at ``people.fps``, whatever their ``times``.
 
     path: ``.mp4`` or ``.gif``. MP4 is written by PyAV (pip install 'gated-lift[video]') or by an ffmpeg
     program; where there is neither, a GIF is written beside it and a warning logged that says so. GIFs show
