@@ -7,7 +7,8 @@ import pytest
 from exported import lifted_people
 
 from gated_lift.exports import EXPORTS, export, export_all
-from gated_lift.exports.files import ascii_names, file_names, require, write_whole
+from gated_lift.exports.files import ascii_names, file_names, require
+from gated_lift.outputs import write_whole
 
 for library in ("ezc3d", "pygltflib"):
     pytest.importorskip(library, reason=f"{library} is in the extra exports")

@@ -80,7 +80,12 @@ def test_without_pyav(program, tmp_path, monkeypatch, caplog):
     used = []
     monkeypatch.setattr(movie, "find_spec", lambda name: None if name == "av" else find_any(name))
     monkeypatch.setattr(shutil, "which", lambda name: "/bin/ffmpeg" if program else None)
-    monkeypatch.setattr(movie, "_write_with_ffmpeg", lambda path, frames, fps: used.append(len(list(frames))))
+
+    def stand_in(path, frames, fps):
+        used.append(len(list(frames)))
+        path.write_bytes(b"film")
+
+    monkeypatch.setattr(movie, "_write_with_ffmpeg", stand_in)
     with caplog.at_level(logging.WARNING):
         path = write_movie(crossing(3), tmp_path / "film.mp4")
     assert path.suffix == (".mp4" if program else ".gif") and path.exists()

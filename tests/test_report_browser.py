@@ -178,6 +178,9 @@ def test_nothing_overlaps_and_nothing_sticks_out(width, scheme, browser, path):
                 min(right, other[2]) - max(left, other[0]) < 1
                 or min(bottom, other[3]) - max(top, other[1]) < 1
             )
+    for selector in ("#clock", "#scrub", "#speed", "h1"):
+        box = page.locator(selector).bounding_box()
+        assert box["x"] > 0 and box["x"] + box["width"] < width
     if width == 1280:
         assert page.evaluate("document.documentElement.scrollHeight") <= 720
     assert ink(page, "#space canvas") > 1500 and ink(page, ".row canvas") > 1000

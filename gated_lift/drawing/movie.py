@@ -23,10 +23,10 @@ from mpl_toolkits.mplot3d import Axes3D, proj3d
 from PIL import Image
 
 from gated_lift.drawing.figures import SMALL, TEXT, color_of, fit
-from gated_lift.drawing.outputs import write_whole
 from gated_lift.drawing.shown import Shown, image_size, prepare_people, thinning
 from gated_lift.drawing.video import video_frames
 from gated_lift.drawing.waiting import counted
+from gated_lift.outputs import write_whole
 from gated_lift.people import LiftedPeople
 
 FILM_FPS, GIF_FPS = 30.0, 10.0  # frames a second, at most about
@@ -53,7 +53,8 @@ def write_movie(
 
     Left are the keypoints over the video's frames, or over an empty picture: dots where seen, rings at the
     place of the lifted joint where hidden. Right are the people in 3D at a fixed view, with the ground path
-    that they have come. A film of more than `FILM_FPS` shows every second, third, ... frame.
+    that they have come. A film of more than `FILM_FPS` shows every second, third, ... frame. Frames follow
+    each other at ``people.fps``, whatever their ``times``.
 
     path: ``.mp4`` or ``.gif``. MP4 is written by PyAV (pip install 'gated-lift[video]') or by an ffmpeg
     program; where there is neither, a GIF is written beside it and a warning logged that says so. GIFs show
@@ -78,7 +79,7 @@ def write_movie(
         drawn = film_frames(people, shown, pictures, step, FILM_DPI if film else GIF_DPI, title)
         encode(part, counted(drawn, len(range(0, count, step)), "drawing film"), float(people.fps) / step)
 
-    return write_whole(path, write, overwrite)
+    return write_whole({Path(path): write}, overwrite)[0]
 
 
 def film_frames(

@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Iterator
 from html import escape
+from math import ceil
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +20,10 @@ from jaxtyping import Shaped
 from PIL import Image
 
 from gated_lift.drawing.figures import color_of
-from gated_lift.drawing.outputs import write_whole
 from gated_lift.drawing.shown import Shown, image_size, prepare_people, thinning
 from gated_lift.drawing.video import video_frames
 from gated_lift.drawing.waiting import counted
+from gated_lift.outputs import write_whole
 from gated_lift.people import LiftedPeople
 from solvers import Status, describe_status
 
@@ -38,6 +39,11 @@ PICTURE_QUALITY = 62  # of JPEG
 # four bytes of three: 6 MB a minute are 8 MB of the page.
 PICTURE_BYTES = 100_000
 PICTURE_BYTES_ANYWAY = 3_000_000
+PICTURES_TRIED = 24
+# Browsers refuse strings of half a gigabyte: longer films get fewer pictures, then fewer frames.
+PICTURE_BYTES_AT_MOST = 60_000_000
+DATA_BYTES_AT_MOST = 150_000_000
+JOINT_BYTES = 20  # of the page, for a joint of one person on one frame
 
 _PARTS = Path(__file__).parent / "viewer"
 _SCRIPTS = ("decode.js", "orbit.js", "space.js", "picture.js", "rows.js", "page.js")
@@ -72,13 +78,14 @@ def write_report(
     picture, and below it who is hidden when, who is present, and each person's status and residual.
 
     video: the film that the keypoints were found in. Its frames go into the page as JPEGs of `PICTURE_SIDE`
-    pixels, one for every frame shown, or for every second, fourth, ... of them, so that they stay within
-    `PICTURE_BYTES` for each second.
+    pixels, one for every frame shown, or for every second, third, ... of them, so that they stay within
+    `PICTURE_BYTES` for each second; the page says how many a second there are.
     title: what stands above it instead of the name of ``people.source``.
 
     Joints are rounded to half of `JOINT_STEP` around their root, which is exact to a tenth of a millimetre,
     keypoints to half of `KEYPOINT_STEP` (in pictures of more than 2047 pixels to their share of that). Films
-    of much more than `SHOWN_FPS` are shown with every second, third, ... frame.
+    of much more than `SHOWN_FPS` are shown with every second, third, ... frame, and so are films of hours,
+    of which a browser would not read a page with everything.
 
     Returns the path. Raises ValueError as `shown.prepare_people` and `video.video_frames` do, FileExistsError
     for an existing file unless ``overwrite``, and OSError where it cannot be written. It is there whole or
@@ -88,7 +95,7 @@ def write_report(
     def write(part: Path) -> None:
         part.write_text(report_page(people, video, title=title), encoding="utf-8")
 
-    return write_whole(path, write, overwrite)
+    return write_whole({Path(path): write}, overwrite)[0]
 
 
 def show_report(
@@ -130,7 +137,8 @@ def report_data(people: LiftedPeople, title: str = "") -> dict[str, Any]:
     `shown.prepare_people` does.
     """
     shown = prepare_people(people)
-    step = thinning(float(people.fps), SHOWN_FPS)
+    whole = JOINT_BYTES * people.hidden.size
+    step = max(thinning(float(people.fps), SHOWN_FPS), ceil(whole / DATA_BYTES_AT_MOST))
     every = slice(None, None, step)
     width, height = image_size(people)
     pixel = max(KEYPOINT_STEP, 2 * max(width, height) / REACH)
@@ -212,27 +220,32 @@ def _pictures(people: LiftedPeople, video: str | PathLike[str], step: int) -> di
     """JPEGs of a video's frames, and the frames of the page that they belong to."""
     frames = len(people.times)
     seconds = float(people.times[-1] - people.times[0]) + 1 / people.fps
-    room = float(max(PICTURE_BYTES_ANYWAY, PICTURE_BYTES * seconds))
+    room = float(min(max(PICTURE_BYTES_ANYWAY, PICTURE_BYTES * seconds), PICTURE_BYTES_AT_MOST))
     images = counted(video_frames(video, image_size(people), frames, PICTURE_SIDE), frames, "reading video")
-    kept, apart = _within(images, step, room)
+    kept, apart = _within(images, step, frames, room)
     return {
         "every": apart,
         "data": [base64.b64encode(jpeg).decode("ascii") for jpeg in kept],
     }
 
 
-def _within(images: Iterator[Any], step: int, room: float) -> tuple[list[bytes], int]:
-    """Every n-th shown frame as JPEG, and n: the smallest power of two with which they fit into ``room``."""
+def _within(images: Iterator[Any], step: int, count: int, room: float) -> tuple[list[bytes], int]:
+    """Every n-th shown frame of ``count`` frames as JPEG, and n, so that all of them fit into ``room`` bytes.
+
+    n is what the first `PICTURES_TRIED` say that it takes, and doubles whenever the others turn out larger.
+    """
     kept: list[bytes] = []
-    apart, total = 1, 0
+    apart, shown = 1, len(range(0, count, step))
     for frame, image in enumerate(images):
-        if frame % (step * apart):
+        index = frame // step
+        if frame % step or index % apart:
             continue
         kept.append(_jpeg(image))
-        total += len(kept[-1])
-        while total > room and len(kept) > 1:
+        if index == PICTURES_TRIED - 1:
+            apart = max(1, ceil(1.05 * sum(map(len, kept)) / len(kept) * shown / room))
+            kept = kept[::apart]
+        while len(kept) > 1 and sum(map(len, kept)) > room:
             kept, apart = kept[::2], 2 * apart
-            total = sum(map(len, kept))
     return kept, apart
 
 

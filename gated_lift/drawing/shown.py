@@ -126,7 +126,7 @@ def _projected(
 
 def _frustum(
     people: LiftedPeople, rotation: Float[np.ndarray, "rows 3 3"], position: Float[np.ndarray, "rows 3"]
-) -> tuple[Float[np.ndarray, "rows 3"], Float[np.ndarray, "rows 4 3"]]:
+) -> tuple[Float[np.ndarray, "views 3"], Float[np.ndarray, "views 4 3"]]:
     """The eye and the rays to the picture's corners, without the lens's distortion, in the joints' axes."""
     focal, center = (_one_camera(field) for field in people.camera[:2])
     width, height = people.image_size

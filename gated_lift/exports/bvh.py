@@ -8,10 +8,10 @@ from scipy.spatial.transform import Rotation
 from gated_lift.exports.animation import Animation, animate, only_y_up
 from gated_lift.exports.axes import Up
 from gated_lift.exports.checks import check_people, ever_there
-from gated_lift.exports.files import Writer
 from gated_lift.exports.rig import Rig
 from gated_lift.exports.timing import evenly
 from gated_lift.exports.trc import person_paths
+from gated_lift.outputs import Writer
 from gated_lift.people import LiftedPeople
 
 _TIP = 5.0  # centimetres from the last joint of a chain to the end that the format wants drawn

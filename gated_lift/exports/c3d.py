@@ -6,10 +6,11 @@ import numpy as np
 
 from gated_lift.exports.axes import Up, turn_people
 from gated_lift.exports.checks import check_people, ever_there
-from gated_lift.exports.files import Writer, ascii_names, require
+from gated_lift.exports.files import ascii_names, require
 from gated_lift.exports.markers import marker_names
 from gated_lift.exports.record import software_version
 from gated_lift.exports.timing import evenly
+from gated_lift.outputs import Writer
 from gated_lift.people import LiftedPeople
 
 MAX_FRAMES = 65535  # the header counts frames in sixteen bits

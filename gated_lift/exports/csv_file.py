@@ -8,7 +8,7 @@ import numpy as np
 
 from gated_lift.exports.axes import Up, describe, turn_people
 from gated_lift.exports.checks import check_people
-from gated_lift.exports.files import Writer
+from gated_lift.outputs import Writer
 from gated_lift.people import LiftedPeople
 
 # frame from 0; time in seconds; x, y, z in ``unit``; u, v the keypoint in pixels; hidden 0 or 1.

@@ -9,9 +9,10 @@ import numpy as np
 from gated_lift.exports.animation import Animation, animate, bone_lengths_of, only_y_up
 from gated_lift.exports.axes import Up, describe
 from gated_lift.exports.checks import check_people, ever_there
-from gated_lift.exports.files import Writer, require
+from gated_lift.exports.files import require
 from gated_lift.exports.mesh import body, rest_places
 from gated_lift.exports.record import software_version
+from gated_lift.outputs import Writer
 from gated_lift.people import LiftedPeople
 
 RIGID = 1e-4  # metres that a bone's length may vary by and not be animated

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from gated_lift.exports.axes import Up
-from gated_lift.exports.files import Writer
 from gated_lift.exports.record import ARRAYS, Record, camera_arrays, from_record, to_record
+from gated_lift.outputs import Writer
 from gated_lift.people import LiftedPeople
 from gated_lift.readers.json_file import read_object
 from solvers import describe_status

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from gated_lift.exports.axes import Up
-from gated_lift.exports.files import Writer
 from gated_lift.exports.record import ARRAYS, camera_arrays, from_record, to_record
+from gated_lift.outputs import Writer
 from gated_lift.people import LiftedPeople
 from gated_lift.readers.json_file import parse_json
 from gated_lift.readers.npz import read_npz

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gated_lift.exports import bvh, c3d, csv_file, glb, json_file, npz, trc
 from gated_lift.exports.axes import Up
-from gated_lift.exports.files import Writer, write_whole
+from gated_lift.outputs import Writer, write_whole
 from gated_lift.people import LiftedPeople
 
 # What a format's function takes and returns: the files to be, with what writes each. It looks at everything

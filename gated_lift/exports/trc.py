@@ -6,8 +6,9 @@ import numpy as np
 
 from gated_lift.exports.axes import Up, turn_people
 from gated_lift.exports.checks import check_people, ever_there
-from gated_lift.exports.files import Writer, file_names
+from gated_lift.exports.files import file_names
 from gated_lift.exports.markers import marker_names
+from gated_lift.outputs import Writer
 from gated_lift.people import LiftedPeople
 
 

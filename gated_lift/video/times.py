@@ -17,22 +17,24 @@ def steady_rate(times: Float[np.ndarray, " frames"]) -> tuple[float, bool]:
     steps = np.diff(times)
     if not len(steps) or not np.isfinite(times).all() or (steps <= 0).any():
         raise ValueError("times must be at least two, finite, and rise from frame to frame")
-    step = (times[-1] - times[0]) / len(steps)
-    even = times[0] + step * np.arange(len(times))
+    # A straight line through all times: the first and the last are rounded like the others.
+    step, first = np.polyfit(np.arange(len(times)), times, 1)
+    even = first + step * np.arange(len(times))
     if np.abs(times - even).max() <= STEADY * step:
-        return 1 / step, True
+        return float(1 / step), True
     return 1 / float(np.median(steps)), False
 
 
 def at_steady_rate(
     tracks: Tracks, times: Float[np.ndarray, " frames"], fps: float
 ) -> tuple[Tracks, Float[np.ndarray, " steady"]]:
-    """The tracks as if filmed at ``fps``, and the times of these frames, from the first to the last.
+    """The tracks as if filmed at ``fps``, and the times of these frames, from the first to the last or just
+    after it, where the last is held.
 
     Keypoints lie on the line between those of the two frames around; where one of the two frames does not
     show a joint it is hidden, unless the other is the very frame. Confidence is the lower of the two.
     """
-    steady = times[0] + np.arange(int(np.floor((times[-1] - times[0]) * fps + 1e-6)) + 1) / fps
+    steady = times[0] + np.arange(int(np.ceil((times[-1] - times[0]) * fps - 1e-6)) + 1) / fps
     after = np.clip(np.searchsorted(times, steady), 1, len(times) - 1)
     before = after - 1
     share = np.clip((steady - times[before]) / (times[after] - times[before]), 0, 1)

@@ -36,11 +36,12 @@ if (!data.joints.some((value) => !Number.isNaN(value))) {
   note.textContent = people ? "Nobody could be placed in 3D; the notes below say why." : "Nobody was found in this clip.";
   note.hidden = false;
 }
-for (const {name, status, good, advice} of data.people) {
-  if (good) continue;
+// What went wrong, once for everybody of whom the same is to be said.
+for (const status of new Set(data.people.filter(({good}) => !good).map((person) => person.status))) {
+  const alike = data.people.filter((person) => person.status === status);
   const item = document.createElement("li"), bold = document.createElement("b");
-  bold.textContent = `${name}: ${status}. `;
-  item.append(bold, advice);
+  bold.textContent = `${alike.map(({name}) => name).join(", ")}: ${status}. `;
+  item.append(bold, alike[0].advice);
   find("#notes").append(item);
 }
 for (const speed of SPEEDS) find("#speed").append(new Option(`${speed}×`, speed, false, speed === 1));

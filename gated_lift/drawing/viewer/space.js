@@ -189,14 +189,15 @@ function drawBodies(ctx, lens, frame, colors) {
   return spots;
 }
 
-// Names over heads, moved up where they would cover each other.
+// Names over heads, moved up where they would cover each other. In a crowd those that find no room are left
+// out; whoever is followed comes first.
 function drawNames(ctx, spots, colors, followed) {
   const labels = [];
   for (const {person, x, y} of spots) {
     const label = labels.find((other) => other.person === person);
     if (!label) labels.push({person, x, y}); else if (y < label.y) Object.assign(label, {x, y});
   }
-  labels.sort((a, b) => b.y - a.y);
+  labels.sort((a, b) => (b.person === followed) - (a.person === followed) || b.y - a.y);
   ctx.font = "600 12px system-ui, sans-serif";
   ctx.textBaseline = "middle";
   ctx.textAlign = "left";
@@ -213,7 +214,17 @@ function drawNames(ctx, spots, colors, followed) {
         }
       }
     }
+    if (box.y < 12) continue;
     placed.push(box);
+    if (box.y < label.y - 34) {
+      // A name that had to move away is tied to its head.
+      ctx.globalAlpha = 0.6;
+      ctx.strokeStyle = colors.people[label.person];
+      ctx.lineWidth = 1;
+      ctx.beginPath();
+      line(ctx, [[label.x, box.y + 9], [label.x, label.y - 6]]);
+      ctx.stroke();
+    }
     ctx.globalAlpha = 0.88;
     ctx.fillStyle = colors.panel;
     ctx.beginPath();
@@ -257,7 +268,9 @@ function drawSpace(ctx, width, height, state, colors) {
     ctx.textAlign = "left";
     ctx.textBaseline = "alphabetic";
     ctx.fillStyle = colors.soft;
-    ctx.fillText(`grid: ${square} m`, 10, height - 9);
+    // Without the camera's path nobody knows where down is.
+    const level = data.axes === "camera" ? ", level with the camera" : "";
+    ctx.fillText(`grid: ${square} m${level}`, 10, height - 9);
   }
   return spots;
 }

@@ -1,0 +1,240 @@
+"""One video from tracks or a file to people in one space: camera, size, times, who covers whom."""
+
+import logging
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_pipeline import CAMERA, LIFTER, seen_from
+
+from gated_lift import people as carriers
+from gated_lift.cameras import camera_to_world, world_to_camera
+from gated_lift.people import Detections, Tracks
+from gated_lift.readers.cameras import FileCamera
+from gated_lift.skeleton import H36M_17
+from gated_lift.synthetic import generated
+from gated_lift.video import lift as video
+from gated_lift.video.camera import choose_camera
+from gated_lift.video.covering import covered_joints
+from gated_lift.video.lift import lift_file, lift_tracks
+from gated_lift.video.size import scales_of, stature
+from gated_lift.video.times import at_steady_rate, at_times, steady_rate
+from solvers import Camera, project
+
+FRAMES, FPS, SIZE = 60, 25.0, (1920, 1080)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Joints of two people in camera axes, and their tracks."""
+    pair = generated.circling_pair(FRAMES, FPS)
+    _, still = seen_from([0.0, -5.0, 1.4], [0.0, 0.0, 0.95], pair.poses[0])
+    joints = world_to_camera(jnp.asarray(pair.poses, jnp.float32), still)
+    keypoints = np.array(project(joints, CAMERA))
+    hidden = np.zeros(keypoints.shape[:-1], bool)
+    hidden[0, 20:30, :9] = True
+    tracks = Tracks(
+        np.where(hidden[..., None], np.nan, keypoints).astype(np.float32),
+        np.where(hidden, 0, 0.9).astype(np.float32),
+        hidden,
+        ("Ada", "Bo"),
+        H36M_17,
+    )
+    return np.asarray(joints), tracks, still
+
+
+# ------------------------------------------------------------------------------------------------- the camera
+
+
+def test_the_camera_is_what_the_user_knows(caplog):
+    assert choose_camera(SIZE, focal=1500.0) == Camera((1500.0, 1500.0), (960.0, 540.0))
+    assert choose_camera(SIZE, fov=90.0).focal == pytest.approx((960.0, 960.0))
+    assert choose_camera((1080, 1920), fov=90.0).focal == pytest.approx((960.0, 960.0))
+    with caplog.at_level(logging.WARNING):
+        assert choose_camera(SIZE).focal == (1920.0, 1920.0)
+    assert "nothing says what the focal length is: 1920 px" in caplog.text
+    half = FileCamera(Camera((800.0, 810.0), (480.0, 270.0), (0.1, 0.0, 0.0)), (960, 540))
+    found = choose_camera(SIZE, known=half)
+    assert found.focal == (1600.0, 1620.0) and found.center == (960.0, 540.0)
+    assert found.radial == (0.1, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"focal": 26.0}, r"focal is 26.0 for images of 1920 x 1080: give pixels"),
+        ({"focal": float("nan")}, "focal is nan"),
+        ({"fov": 180.0}, "fov is 180.0: give degrees between 1 and 170"),
+        ({"fov": 60.0, "focal": 1500.0}, "focal and fov both say what the camera is"),
+        ({"known": FileCamera(CAMERA, (1080, 1920))}, "camera is of images of 1080 x 1920, the keypoints of"),
+    ],
+)
+def test_cameras_that_are_none(settings, message):
+    with pytest.raises(ValueError, match=message):
+        choose_camera(SIZE, **settings)
+
+
+# ------------------------------------------------------------------------------------------------------- size
+
+
+def test_stature_is_that_of_a_standing_person():
+    stand = generated.stand(5)[None]
+    (height,) = stature(stand.astype(np.float32), H36M_17)
+    assert height == pytest.approx(stand[0, :, 10, 2].max(), abs=0.1)
+    twice = np.concatenate([stand, 2 * stand, np.full_like(stand, np.nan)])
+    found = stature(twice, H36M_17)
+    assert found[1] == pytest.approx(2 * found[0]) and np.isnan(found[2])
+
+
+def test_heights_by_name():
+    measured = np.array([1.6, 2.0, np.nan])
+    names = ("Ada", "Bo", "Cy")
+    np.testing.assert_allclose(scales_of({"Ada": 1.76}, names, measured), [1.1, 1, 1], rtol=1e-6)
+    np.testing.assert_allclose(scales_of({"": 1.6, "Bo": 1.8}, names, measured), [1, 0.9, 1], rtol=1e-6)
+    with pytest.raises(ValueError, match="heights names Dan, people are Ada, Bo, Cy"):
+        scales_of({"Dan": 1.7}, names, measured)
+    with pytest.raises(ValueError, match=r"the height of Ada is 178.0: give metres"):
+        scales_of({"Ada": 178.0}, names, measured)
+
+
+# ------------------------------------------------------------------------------------------------------ times
+
+
+def test_rates_are_steady_up_to_rounding():
+    even = np.arange(50) / 29.97
+    assert steady_rate(np.round(even, 2)) == (pytest.approx(29.97, rel=2e-3), True)
+    late = even.copy()
+    late[25:] += 0.2
+    rate, steady = steady_rate(late)
+    assert not steady and rate == pytest.approx(29.97)
+    for times in ([0.0], [0.0, 0.0], [0.0, -1.0], [0.0, np.nan]):
+        with pytest.raises(ValueError, match="rise from frame to frame"):
+            steady_rate(np.array(times))
+
+
+def test_frames_of_a_varying_rate_are_brought_to_one_and_back(scene):
+    _, tracks, _ = scene
+    times = np.arange(FRAMES) / FPS
+    times[40:] += 0.1
+    moved, steady = at_steady_rate(tracks, times, FPS)
+    assert len(steady) == moved.hidden.shape[1] == FRAMES + 3  # 2.5 frames more, the last one held
+    np.testing.assert_allclose(moved.keypoints[:, :20], tracks.keypoints[:, :20], atol=1e-3)
+    assert moved.hidden[0, 20:30, :9].all() and not moved.hidden[0, 31:].any()
+    lifted = carriers.LiftedPeople(
+        *(np.broadcast_to(steady[None, :, None, None], (2, len(steady), 17, 3)).astype(np.float32),),
+        root=np.broadcast_to(steady[None, :, None], (2, len(steady), 3)).astype(np.float32),
+        covariance=None,
+        status=np.zeros(2, np.int32),
+        present=np.ones((2, len(steady)), bool),
+        residual=np.zeros((2, len(steady)), np.float32),
+        keypoints=np.nan_to_num(moved.keypoints),
+        confidence=moved.confidence,
+        hidden=moved.hidden,
+        names=tracks.names,
+        skeleton=H36M_17,
+        fps=FPS,
+        times=steady,
+        axes="camera",
+        camera=CAMERA,
+        extrinsics=None,
+        image_size=SIZE,
+        source="",
+    )
+    back = at_times(lifted, times)
+    np.testing.assert_allclose(back.joints[0, :, 3, 1], times, atol=1e-5)
+    assert back.hidden.shape == tracks.hidden.shape and back.times is times
+
+
+# ------------------------------------------------------------------------------------------------------- lift
+
+
+def test_who_stands_behind_somebody_is_covered():
+    stand = generated.stand(3)
+    joints, _ = seen_from([0.0, -4.0, 1.0], [0.0, 0.0, 1.0], stand)
+    near = np.asarray(joints)[0]
+    behind = near + np.array([0.0, 0.0, 1.0], np.float32)
+    aside = near + np.array([3.0, 0.0, 0.0], np.float32)
+    covered = covered_joints(np.stack([near, behind, aside]), H36M_17)
+    assert not covered[0].any() and not covered[2].any() and covered[1].mean() > 0.4
+    lost = np.stack([np.full_like(near, np.nan), behind])
+    assert not covered_joints(lost, H36M_17).any()
+    assert not covered_joints(near[None], H36M_17).any()
+
+
+def test_tracks_become_people_and_a_height_scales_all_of_a_person(scene):
+    _, tracks, _ = scene
+    found = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, source="clip")
+    assert found.joints.shape == (2, FRAMES, 17, 3) and found.names == ("Ada", "Bo")
+    assert found.axes == "camera" and found.source == "clip" and found.covariance.shape == (2, FRAMES, 3, 3)
+    np.testing.assert_array_equal(found.hidden, tracks.hidden)
+    np.testing.assert_allclose(found.times, np.arange(FRAMES) / FPS)
+    tall = stature(found.joints, H36M_17)
+    scaled = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, heights={"Bo": 1.1 * float(tall[1])})
+    np.testing.assert_array_equal(scaled.joints[0], found.joints[0])
+    np.testing.assert_allclose(scaled.joints[1], 1.1 * found.joints[1], rtol=1e-4)
+    np.testing.assert_allclose(scaled.covariance[1], 1.21 * found.covariance[1], rtol=1e-4)
+    with pytest.raises(ValueError, match="tracks have 0 people"):
+        lift_tracks(tracks._replace(hidden=tracks.hidden[:0]), CAMERA, FPS, SIZE, LIFTER)
+
+
+def test_in_the_world_people_grow_about_the_camera(scene):
+    _, tracks, still = scene
+    plain = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER)
+    heights = {"": 1.1 * float(stature(plain.joints, H36M_17)[0])}
+    before = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, heights=heights)
+    world = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, still, heights)
+    assert world.axes == "world"
+    np.testing.assert_allclose(world.joints, camera_to_world(jnp.asarray(before.joints), still), atol=2e-3)
+
+
+def write_keypoints(path, tracks, **more):
+    keypoints = np.moveaxis(tracks.keypoints, 0, 1)
+    np.savez(
+        path, keypoints=keypoints, confidence=np.moveaxis(tracks.confidence, 0, 1), skeleton="h36m_17", **more
+    )
+    return path
+
+
+def test_a_file_becomes_people_turned_upright(scene, tmp_path):
+    _, tracks, _ = scene
+    upright = write_keypoints(tmp_path / "upright.npz", tracks, fps=FPS, image_size=SIZE)
+    settings = {"focal": 1145.0, "lifter": LIFTER, "tracker": "online", "people": 2}
+    found = lift_file(upright, **settings)
+    assert found.joints.shape == (2, FRAMES, 17, 3) and found.image_size == SIZE
+    assert sorted(found.names) == ["person 1", "person 2"]
+    # Filmed with the camera on its side: turning the images clockwise brings people upright.
+    x, y = np.moveaxis(tracks.keypoints, -1, 0)
+    lying = tracks._replace(keypoints=np.stack([y, 1920 - x], axis=-1))
+    file = write_keypoints(tmp_path / "lying.npz", lying, fps=FPS, image_size=(1080, 1920))
+    turned = lift_file(file, rotate=90, **settings)
+    assert turned.image_size == SIZE
+    np.testing.assert_allclose(turned.joints, found.joints, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("written", "settings", "message"),
+    [
+        ({"fps": FPS}, {}, "does not say how large the images are: give image_size"),
+        ({"image_size": SIZE}, {}, "does not say how many frames a second there are: give fps"),
+        ({"fps": FPS, "image_size": SIZE}, {"rotate": 45}, "rotate is 45: choose from 0, 90, 180, 270"),
+    ],
+)
+def test_what_the_file_does_not_say_is_asked_for(scene, tmp_path, written, settings, message):
+    file = write_keypoints(tmp_path / "keypoints.npz", scene[1], **written)
+    with pytest.raises(ValueError, match=message):
+        lift_file(file, **settings)
+
+
+def test_all_turns_of_an_image_keep_its_corners():
+    corner = np.array([[[0.0, 0.0], [1920.0, 1080.0]]], np.float32)
+    trust = np.ones((1, 2), np.float32)
+    found = Detections(np.array([0]), corner, trust, None, H36M_17, 1, FPS, None, SIZE, "npz", "file")
+    for degrees, first, size in (
+        (0, (0, 0), (1920, 1080)),
+        (90, (1080, 0), (1080, 1920)),
+        (180, (1920, 1080), (1920, 1080)),
+        (270, (0, 1920), (1080, 1920)),
+    ):
+        turned = video._turned(found, degrees)
+        np.testing.assert_array_equal(turned.keypoints[0, 0], first)
+        assert turned.image_size == size
