@@ -199,6 +199,8 @@ def test_nobody_and_nobody_placed():
 
 
 def test_a_notebook_shows_the_page():
-    html = show_report(crossing(3), height=500)._repr_html_()
+    view = show_report(crossing(3), height=500)
+    html = view._repr_html_()
+    assert len(repr(view)) < 100
     (inside,) = re.findall(r'srcdoc="([^"]*)"', html)
     assert 'height="500"' in html and "&lt;!doctype html&gt;" in inside

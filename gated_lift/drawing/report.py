@@ -55,6 +55,10 @@ class ReportView(NamedTuple):
     page: str
     height: int = 760
 
+    def __repr__(self) -> str:
+        # A terminal is not to be flooded with the page.
+        return f"{type(self).__name__}(page of {len(self.page)} characters, height={self.height})"
+
     def _repr_html_(self) -> str:
         return (
             f'<iframe srcdoc="{escape(self.page)}" width="100%" height="{self.height}" '

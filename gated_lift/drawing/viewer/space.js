@@ -204,42 +204,37 @@ function drawNames(ctx, spots, colors, followed) {
   const placed = [];
   for (const label of labels) {
     const name = shortened(ctx, data.people[label.person].name, 140);
-    const width = ctx.measureText(name).width + 22, box = {x: label.x - width / 2, y: label.y - 30, width};
-    for (let again = true; again;) {
-      again = false;
-      for (const other of placed) {
-        if (Math.abs(box.y - other.y) < 20 && box.x < other.x + other.width + 2 && other.x < box.x + width + 2) {
-          box.y = other.y - 21;
-          again = true;
-        }
-      }
-    }
-    if (box.y < 12) continue;
-    placed.push(box);
-    if (box.y < label.y - 34) {
-      // A name that had to move away is tied to its head.
-      ctx.globalAlpha = 0.6;
-      ctx.strokeStyle = colors.people[label.person];
-      ctx.lineWidth = 1;
-      ctx.beginPath();
-      line(ctx, [[label.x, box.y + 9], [label.x, label.y - 6]]);
-      ctx.stroke();
-    }
+    const width = ctx.measureText(name).width + 22, box = {...label, name, left: label.x - width / 2, middle: label.y - 30, width};
+    const covered = (other) => Math.abs(box.middle - other.middle) < 20 && box.left < other.left + other.width + 2 && other.left < box.left + width + 2;
+    for (let other = placed.find(covered); other; other = placed.find(covered)) box.middle = other.middle - 21;
+    if (box.middle >= 12) placed.push(box);
+  }
+  // A name that had to move away is tied to its head.
+  ctx.lineWidth = 1;
+  ctx.globalAlpha = 0.6;
+  for (const {person, x, y, middle} of placed) {
+    if (middle >= y - 34) continue;
+    ctx.strokeStyle = colors.people[person];
+    ctx.beginPath();
+    line(ctx, [[x, middle], [x, y - 6]]);
+    ctx.stroke();
+  }
+  for (const {person, name, left, middle, width} of placed) {
     ctx.globalAlpha = 0.88;
     ctx.fillStyle = colors.panel;
     ctx.beginPath();
-    ctx.roundRect(box.x, box.y - 9, width, 18, 9);
+    ctx.roundRect(left, middle - 9, width, 18, 9);
     ctx.fill();
     ctx.globalAlpha = 1;
-    ctx.lineWidth = label.person === followed ? 2 : 1;
-    ctx.strokeStyle = label.person === followed ? colors.people[label.person] : colors.line;
+    ctx.lineWidth = person === followed ? 2 : 1;
+    ctx.strokeStyle = person === followed ? colors.people[person] : colors.line;
     ctx.stroke();
-    ctx.fillStyle = colors.people[label.person];
+    ctx.fillStyle = colors.people[person];
     ctx.beginPath();
-    ctx.arc(box.x + 9, box.y, 3.5, 0, 2 * Math.PI);
+    ctx.arc(left + 9, middle, 3.5, 0, 2 * Math.PI);
     ctx.fill();
     ctx.fillStyle = colors.ink;
-    ctx.fillText(name, box.x + 16, box.y + 0.5);
+    ctx.fillText(name, left + 16, middle + 0.5);
   }
 }
 
