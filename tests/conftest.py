@@ -6,13 +6,16 @@ import os
 # The suite compiles much and computes little: XLA's optimiser would take most of its time, and the newer of
 # its two code generators takes twice as long as the older. Users run with both, so tests whose numbers these
 # may change are marked `default_flags` and run once more as XLA is: DEFAULT_FLAGS=1 pytest -m default_flags.
-# And two processes leave no core to compile the parts of a program side by side. An environment variable,
-# because it is read before JAX starts.
+# Of its passes over a program four undo one another's work, so that these go on until a limit of 25 rounds:
+# without them a solve compiles in three quarters of the time. And two processes leave no core to compile the
+# parts of a program side by side. An environment variable, because it is read before JAX starts.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
     ""
     if os.environ.get("DEFAULT_FLAGS") == "1"
     else " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
     " --xla_cpu_parallel_codegen_split_count=1"
+    " --xla_disable_hlo_passes=reshape-mover,simplify-while-loops,while-loop-invariant-code-motion,"
+    "while-loop-constant-sinking"
 )
 
 import jax
@@ -22,8 +25,8 @@ from jaxtyping import install_import_hook
 # Annotations are checked when the packages are imported, so the hook stays installed for the whole run.
 _hook = install_import_hook(["gated_lift", "solvers"], "beartype.beartype")
 
-# Tracing makes many objects and few cycles: looking for these as often as Python does takes
-# a tenth of the time.
+# Tracing makes many objects and few cycles: looking for these as often as Python does takes a tenth of the
+# time.
 gc.set_threshold(100_000, 50, 100)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")

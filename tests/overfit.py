@@ -45,7 +45,8 @@ def learn(config, steps, rate, monkeypatch):
     monkeypatch.setattr(loop, "draw_batch", lambda *_: batch)
     with jax.numpy_dtype_promotion("standard"):  # Optax mixes dtypes itself
         optimizer = loop.OPTIMIZERS[config.optimizer](optax.constant_schedule(rate))
-        state = loop.set_statistics(loop.init_state(config, lifter, optimizer), config, lifter, None)
+        state = jax.jit(lambda: loop.init_state(config, lifter, optimizer))()
+        state = loop.set_statistics(state, config, lifter, None)
         step = jax.jit(loop.make_step(config, lifter, optimizer, lambda step: 0.1 + 0.0 * step))
         errors = []
         for _ in range(steps):

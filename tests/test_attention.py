@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from lifter_oracle import ages, framed, random_variables
 from overfit import learn
-from window_clips import abstract, clip
+from window_clips import abstract, clip, fill_gaps, mirror, mirror_mask
 
 from experiments.training.configs import ATTENTION
 from gated_lift.networks.attention import AttentionLifter
-from gated_lift.networks.protocol import Lifter, lift_clip, mirror, mirror_mask, parameter_count
+from gated_lift.networks.protocol import Lifter, lift_clip, parameter_count
 from gated_lift.networks.settings import settings_of
-from gated_lift.occlusion import fill_gaps, frame_times, gap_age
+from gated_lift.occlusion import frame_times, gap_age
 from gated_lift.skeleton import H36M_17
 
 LIFTER = AttentionLifter(window=12, patch=3, channels=8, heads=2, depth=1, slide=5)

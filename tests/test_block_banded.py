@@ -8,6 +8,10 @@ import pytest
 from solvers import block_banded
 from solvers.block_banded import BandedLinks, ChainRows
 
+explained = jax.jit(block_banded.explained)
+log_determinant = jax.jit(block_banded.log_determinant, static_argnums=1)
+solve = jax.jit(block_banded.solve, static_argnames="unroll")
+
 
 def random_chain(blocks, lanes=2, size=4, inner=2, links=5, dtype=np.float64, seed=0):
     rng = np.random.default_rng(seed)
@@ -49,7 +53,7 @@ def dense(problem, lane):
 @pytest.mark.parametrize("blocks", [1, 2, 3, 4, 9])
 def test_solves_like_dense_least_squares(float64, blocks, unroll):
     problem = random_chain(blocks)
-    solution = jax.jit(block_banded.solve, static_argnames="unroll")(problem, unroll=unroll)
+    solution = solve(problem, unroll=unroll)
     for lane in range(2):
         matrix, right = dense(problem, lane)
         expected = np.linalg.lstsq(matrix, right, rcond=None)[0]
@@ -68,7 +72,7 @@ def test_factor_inverts_the_normal_matrix_and_tells_the_gain(float64, blocks):
         np.testing.assert_allclose(solution[..., lane].ravel(), expected, rtol=1e-9, atol=1e-11)
         best = np.linalg.lstsq(matrix, right, rcond=None)[0]
         gain = right @ right - np.sum((matrix @ best - right) ** 2)
-        np.testing.assert_allclose(block_banded.explained(chain)[lane], gain, rtol=1e-10)
+        np.testing.assert_allclose(explained(chain)[lane], gain, rtol=1e-10)
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 5, 8])
@@ -82,7 +86,7 @@ def test_covariances_and_determinant_are_those_of_the_dense_inverse(float64, blo
         inverse = np.linalg.inv(normal).reshape(blocks, 4, blocks, 4)
         expected = inverse[np.arange(blocks), :, np.arange(blocks)]
         np.testing.assert_allclose(found[..., lane], expected, rtol=1e-9, atol=1e-12)
-        logarithm = block_banded.log_determinant(chain, blocks)[lane]
+        logarithm = log_determinant(chain, blocks)[lane]
         np.testing.assert_allclose(logarithm, np.linalg.slogdet(normal)[1], rtol=1e-10)
 
 
@@ -124,6 +128,7 @@ def test_banded_links_are_the_same_links_in_every_lane(float64, blocks, lengths)
     links[:, :2, :6], links[:, 2:, 2:8] = coefficients[:, 0], coefficients[:, 1]
     links[:, :, 8] = right.reshape(blocks - 1, 4, 2)
 
+    @jax.jit
     def solution(coupling):
         chain = block_banded.factor_segments(problem._replace(coupling=coupling), lengths, unroll=False)
         return block_banded.back_substitute(chain, blocks)
@@ -149,13 +154,12 @@ def test_float32_keeps_the_digits_that_normal_equations_lose():
     matrix, right = dense(problem, 0)
     expected = np.linalg.lstsq(matrix, right, rcond=None)[0]
     assert np.linalg.cond(matrix) ** 2 > 1 / np.finfo(np.float32).eps
-    solution = block_banded.solve(ChainRows(*(jnp.asarray(part, jnp.float32) for part in problem)))
+    solution = solve(ChainRows(*(jnp.asarray(part, jnp.float32) for part in problem)))
     np.testing.assert_allclose(solution[..., 0].ravel(), expected, atol=2e-3)
 
 
 def test_lanes_do_not_touch_each_other():
     problem = random_chain(6, lanes=5, dtype=np.float32)
-    solve = jax.jit(block_banded.solve)
     clean = solve(problem)
     spoilt = solve(problem._replace(own=problem.own.at[2, 1, 0, 1, 3].set(jnp.nan)))
     others = np.array([0, 1, 2, 4])
@@ -165,4 +169,4 @@ def test_lanes_do_not_touch_each_other():
 
 def test_undetermined_unknowns_stay_at_zero():
     problem = jax.tree.map(jnp.zeros_like, random_chain(5, dtype=np.float32))
-    np.testing.assert_array_equal(block_banded.solve(problem), 0)
+    np.testing.assert_array_equal(solve(problem), 0)

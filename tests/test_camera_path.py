@@ -156,13 +156,15 @@ def test_derivative_in_the_position(float64):
 
     def value(position):
         moved = Extrinsics(extrinsics.rotation, position)
-        return jnp.sum(probe * solve_trajectory(*people, CAMERA, extrinsics=moved, covariance=True).root)
+        return jnp.sum(probe * solve_trajectory(*people, CAMERA, extrinsics=moved).root)
 
+    run = jax.jit(jax.value_and_grad(value))
     position = jnp.asarray(extrinsics.position)
-    slope = jax.grad(value)(position)
+    _, slope = run(position)
     direction = np.random.default_rng(3).normal(size=position.shape)
     step = 1e-4
-    difference = (value(position + step * direction) - value(position - step * direction)) / (2 * step)
+    ahead, back = (run(position + sign * step * direction)[0] for sign in (1, -1))
+    difference = (ahead - back) / (2 * step)
     np.testing.assert_allclose(jnp.sum(slope * direction), difference, rtol=1e-4)
 
 

@@ -8,22 +8,25 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+import solvers
+from gated_lift import cameras
 from gated_lift.cameras import (
     Extrinsics,
     HandheldCamera,
     VirtualCamera,
     Wander,
-    camera_to_world,
     denormalize_screen,
-    look_at,
     normalize_screen,
     rotation_matrix,
     sample_handheld_camera,
     sample_static_camera,
-    wander,
-    world_to_camera,
 )
-from solvers import project
+
+# Jitted: eager code is a program for every operation.
+camera_to_world, world_to_camera, look_at, project = map(
+    jax.jit, (cameras.camera_to_world, cameras.world_to_camera, cameras.look_at, solvers.project)
+)
+wander = jax.jit(cameras.wander, static_argnums=(2, 3))
 
 STILL = Wander(rms=0.0, band=(0.1, 1.0), falloff=1.0)
 STRAIGHT = VirtualCamera(roll_std=0.0, aim_jitter=(0.0, 0.0))
@@ -224,7 +227,8 @@ def test_tremor_keeps_to_its_band_and_rms_at_any_frame_rate(fps):
     frames = int(40 * fps)
     times = jnp.arange(frames, dtype=jnp.float32) / fps
     keys = jax.random.split(jax.random.key(0), 30)
-    noise = np.asarray(jax.vmap(lambda key: wander(key, times, (STILL, config), 3))(keys), np.float64)
+    drawn = jax.jit(jax.vmap(lambda key: wander(key, times, (STILL, config), 3)))(keys)
+    noise = np.asarray(drawn, np.float64)
     assert not noise[:, 0].any()
     noise = noise[:, 1]
     np.testing.assert_allclose(np.sqrt((noise**2).mean()), math.radians(0.15), rtol=0.03)

@@ -11,13 +11,12 @@ import pytest
 import scipy.fft
 from lifter_oracle import EPSILON, random_variables
 from overfit import learn
-from window_clips import abstract, clip
+from window_clips import abstract, clip, fill_gaps, mirror, mirror_mask
 
 from experiments.training.configs import LIN
 from gated_lift.networks.factorized import FactorizedLifter, cosine_bases
-from gated_lift.networks.protocol import lift_clip, mirror, mirror_mask, parameter_count
+from gated_lift.networks.protocol import lift_clip, parameter_count
 from gated_lift.networks.settings import settings_of
-from gated_lift.occlusion import fill_gaps
 from gated_lift.skeleton import H36M_17
 
 LIFTER = FactorizedLifter(window=12, bases=3, features=6, hidden=7, slide=5)

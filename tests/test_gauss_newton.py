@@ -68,15 +68,16 @@ def starts(dtype=np.float64):
 def test_every_accepted_step_lowers_the_cost(dtype):
     with jax.enable_x64(dtype == np.float64):
         method, given = solver(), problem(dtype)
+        update, cost = jax.jit(method.update), jax.jit(method.cost)
         params = starts(dtype)
         state = method.init_state(params, *given)
         rejected = 0
         for _ in range(40):
             before, old = params, state
-            params, state = method.update(params, state, *given)
+            params, state = update(params, state, *given)
             moved = (params != before).any(axis=(0, 1))
             rejected += int((~moved & (old.status == Status.MAX_STEPS)).sum())
-            np.testing.assert_allclose(state.value, method.cost(params, *given), rtol=1e-5)
+            np.testing.assert_allclose(state.value, cost(params, *given), rtol=1e-5)
             if dtype == np.float64:
                 # To the rounding of the cost itself, which the last steps reach.
                 assert (state.value[moved] <= old.value[moved] * (1 + 1e-14)).all()
@@ -127,26 +128,28 @@ def test_implicit_forward_reverse_unrolled_and_numeric_derivatives_agree(float64
     probe = jnp.asarray(np.random.default_rng(1).normal(size=(4, 2, 3)))
     close = jnp.ones((4, 2, 3)) * jnp.asarray([2.0, 1.0])[None, :, None]
 
-    def loss(samples, weight, method):
-        return jnp.sum(probe * method.run(close, samples, weight).params)
+    def loss_by(method):
+        return lambda samples, weight: jnp.sum(probe * method.run(close, samples, weight).params)
 
-    reverse = jax.grad(loss, argnums=(0, 1))(samples, weight, solver())
-    unrolled = jax.grad(loss, argnums=(0, 1))(
-        samples, weight, solver(implicit_diff=False, maxiter=40, jit=True)
-    )
+    loss = loss_by(solver())
+    reverse = jax.jit(jax.grad(loss, argnums=(0, 1)))(samples, weight)
+    through_steps = loss_by(solver(implicit_diff=False, maxiter=40, jit=True))
+    unrolled = jax.jit(jax.grad(through_steps, argnums=(0, 1)))(samples, weight)
     for implicit, through in zip(reverse, unrolled, strict=True):
         np.testing.assert_allclose(implicit, through, rtol=1e-6, atol=1e-9)
 
     direction = jnp.asarray(np.random.default_rng(2).normal(size=samples.shape))
-    forward = jax.jvp(
-        lambda s, w: loss(s, w, solver()), (samples, weight), (direction, jnp.ones_like(weight))
-    )[1]
+
+    # The value too, so that the differences below need no program of their own.
+    @jax.jit
+    def value_and_slope(samples, weight):
+        return jax.jvp(loss, (samples, weight), (direction, jnp.ones_like(weight)))
+
+    forward = value_and_slope(samples, weight)[1]
     np.testing.assert_allclose(forward, jnp.vdot(reverse[0], direction) + reverse[1], rtol=1e-9)
     h = 1e-5
-    numeric = (
-        loss(samples + h * direction, weight + h, solver())
-        - loss(samples - h * direction, weight - h, solver())
-    ) / (2 * h)
+    ahead, back = (value_and_slope(samples + s * direction, weight + s)[0] for s in (h, -h))
+    numeric = (ahead - back) / (2 * h)
     np.testing.assert_allclose(forward, numeric, rtol=1e-5)
 
 
@@ -159,16 +162,18 @@ def test_own_implicit_solve_is_used(float64):
     def loss(samples, method):
         return jnp.sum(method.run(starts(), samples, given[1]).params ** 2)
 
-    banded = jax.jacfwd(lambda scale: loss(given[0] * scale, solver()))(1.0)
-    own = jax.jacfwd(lambda scale: loss(given[0] * scale, solver(implicit_diff_solve=solve)))(1.0)
+    banded, own = (
+        jax.jit(jax.jacfwd(lambda scale, method=method: loss(given[0] * scale, method)))(1.0)
+        for method in (solver(), solver(implicit_diff_solve=solve))
+    )
     np.testing.assert_allclose(own, banded, rtol=1e-8)
 
 
 def test_a_lane_that_is_not_finite_stops_alone():
     samples, weight = problem(np.float32)
-    method = solver(tol=1e-6)
-    clean = method.run(starts(np.float32), samples, weight)
-    params, state = method.run(starts(np.float32), samples.at[2, 1, 1].set(jnp.nan), weight)
+    run = jax.jit(solver(tol=1e-6).run)
+    clean = run(starts(np.float32), samples, weight)
+    params, state = run(starts(np.float32), samples.at[2, 1, 1].set(jnp.nan), weight)
     assert [int(status) for status in state.status] == [Status.CONVERGED, Status.NON_FINITE, Status.CONVERGED]
     for lane in (0, 2):
         np.testing.assert_array_equal(params[..., lane], clean.params[..., lane])

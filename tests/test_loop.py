@@ -15,6 +15,7 @@ import numpy as np
 import optax
 import pytest
 from drawn import CLIP, TINY, draw, make_bank
+from jax.experimental.compilation_cache import compilation_cache
 from lifter_oracle import random_variables
 from rich.console import Console
 
@@ -48,6 +49,8 @@ def surroundings(tmp_path_factory):
     yield
     for name, value in before.items():
         jax.config.update(name, value)
+    # JAX reads the folder's name once: other files of this process would go on with it.
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture
@@ -461,7 +464,7 @@ def test_four_devices_take_the_step_of_one(tmp_path):
     here = Path(__file__).parent
     environment = {
         **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "XLA_FLAGS": os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=4",
         "NPROC": "64",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)]),

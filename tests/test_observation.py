@@ -1,5 +1,7 @@
 """What a network reads, whatever the camera, the place in the picture and the frame rate."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,10 +43,16 @@ def clip(seconds=1.0, fps=50.0, hidden=0.3, seed=0):
     return joints, project(joints, CAMERA), occluded
 
 
-def seen(lifter, keypoints, occluded, fps=50.0, camera=CAMERA, **settings):
-    return observe(
-        lifter, keypoints, occluded, camera, FOCAL, frame_times(keypoints.shape[1], fps), **settings
-    )
+# Jitted: eager code is a program for every operation.
+@partial(jax.jit, static_argnames=("lifter", "fps", "turned"))
+def seen(lifter, keypoints, occluded, fps=50.0, camera=CAMERA, turned=True, length=None):
+    times = frame_times(keypoints.shape[1], fps)
+    return observe(lifter, keypoints, occluded, camera, FOCAL, times, turned, length)
+
+
+@partial(jax.jit, static_argnames=("lifter", "clock"))
+def seen_by_clock(lifter, keypoints, occluded, clock):
+    return observe_clip(lifter, keypoints, occluded, CAMERA, FOCAL, clock)
 
 
 def test_the_person_is_in_the_middle_and_level_stays_level():
@@ -88,9 +96,7 @@ def test_a_causal_network_is_shown_nothing_later():
     for fps in (50.0, 20.0):
         frames = network_frames(51, fps, 50.0)
         clock = Clock(fps, 51, frames)
-        first, second = (
-            observe_clip(lifter, values, occluded, CAMERA, FOCAL, clock) for values in (keypoints, later)
-        )
+        first, second = (seen_by_clock(lifter, values, occluded, clock) for values in (keypoints, later))
         before = round(29 * 50 / fps)
         for one, other in zip(first, second, strict=True):
             np.testing.assert_array_equal(one[:, :before], other[:, :before])
@@ -102,7 +108,7 @@ def test_a_causal_network_is_shown_nothing_later():
 def test_a_clip_at_the_networks_rate_is_what_it_reads():
     _, keypoints, occluded = clip()
     direct = seen(LIFTER, keypoints, occluded)
-    through = observe_clip(LIFTER, keypoints, occluded, CAMERA, FOCAL, Clock(50.0, 51, 51))
+    through = seen_by_clock(LIFTER, keypoints, occluded, Clock(50.0, 51, 51))
     for one, other in zip(direct, through, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
@@ -112,12 +118,13 @@ def test_one_motion_at_any_rate_is_one_input(fps):
     _, keypoints, occluded = clip(2.0, 50.0, hidden=0.0)
     _, sampled, none = clip(2.0, fps, hidden=0.0)
     frames = network_frames(sampled.shape[1], fps, 50.0)
-    found = observe_clip(LIFTER, sampled, none, CAMERA, FOCAL, Clock(fps, sampled.shape[1], frames))
+    found = seen_by_clock(LIFTER, sampled, none, Clock(fps, sampled.shape[1], frames))
     expected = seen(LIFTER, keypoints, occluded)
     assert frames == 101 and not found.occluded.any() and not found.age.any()
     np.testing.assert_allclose(found.keypoints, expected.keypoints, atol=0.02)
     poses = turn_to(moving(2.0, 50.0), expected.turn)
-    back = from_network_frames(LIFTER, poses, Clock(fps, sampled.shape[1], frames), sampled.shape[1])
+    clock = Clock(fps, sampled.shape[1], frames)
+    back = jax.jit(lambda poses: from_network_frames(LIFTER, poses, clock, sampled.shape[1]))(poses)
     np.testing.assert_allclose(back, turn_to(moving(2.0, fps), from_turn(expected.turn, fps)), atol=0.01)
 
 
@@ -135,7 +142,7 @@ def test_ages_between_frames_are_times_to_the_nearest_sight():
     _, keypoints, _ = clip(2.0, 30.0)
     occluded = np.ones((1, 61, 17), bool)
     occluded[:, [0, 30]] = False
-    found = observe_clip(LIFTER, keypoints, jnp.asarray(occluded), CAMERA, FOCAL, Clock(30.0, 61, 101))
+    found = seen_by_clock(LIFTER, keypoints, jnp.asarray(occluded), Clock(30.0, 61, 101))
     now = np.arange(101) / 50
     expected = np.minimum(np.abs(now), np.abs(now - 1))
     assert list(np.flatnonzero(~np.asarray(found.occluded[0, :, 0]))) == [0, 50]
@@ -159,7 +166,7 @@ def test_frames_far_apart_show_nothing_between_them():
     fps = 0.9 / LONGEST_STEP
     _, keypoints, occluded = clip(2.0, fps, hidden=0.0)
     frames = network_frames(keypoints.shape[1], fps, 50.0)
-    found = observe_clip(LIFTER, keypoints, occluded, CAMERA, FOCAL, Clock(fps, keypoints.shape[1], frames))
+    found = seen_by_clock(LIFTER, keypoints, occluded, Clock(fps, keypoints.shape[1], frames))
     assert found.occluded.mean() > 0.9 and not found.occluded[:, 0].any()
     assert 0.4 / fps < float(found.age.max()) <= 0.5 / fps + 1e-4
 

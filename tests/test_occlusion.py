@@ -8,13 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gated_lift import occlusion
 from gated_lift.occlusion import (
     MaskDistribution,
-    fill,
-    fill_gaps,
-    fill_gaps_cubic,
     frame_times,
-    gap_age,
     run_length,
     sample_mask,
     sample_training_masks,
@@ -23,6 +20,11 @@ from gated_lift.occlusion import (
 )
 
 draw = jax.jit(sample_mask, static_argnames=("shape", "kernel_frames"))
+# One program a call, where eager code is one for every operation.
+fill = jax.jit(occlusion.fill, static_argnames=("how", "causal", "fps"))
+fill_gaps = jax.jit(occlusion.fill_gaps, static_argnames="causal")
+fill_gaps_cubic = jax.jit(occlusion.fill_gaps_cubic, static_argnames=("causal", "fps"))
+gap_age = jax.jit(occlusion.gap_age, static_argnames="causal")
 
 
 def bates_cdf(value, kernel_frames):
@@ -237,13 +239,13 @@ def held(keypoints, occluded):
 @pytest.mark.parametrize("seed", range(3))
 def test_gaps_are_interpolated(seed):
     keypoints, occluded = random_clip(seed)
-    filled = jax.jit(fill_gaps)(keypoints, occluded)
+    filled = fill_gaps(keypoints, occluded)
     assert filled.dtype == jnp.float32
     np.testing.assert_allclose(filled, interpolated(keypoints, occluded, np.arange(30.0)), atol=1e-6)
     # Visible keypoints keep their very bits, and a joint without any is where the others are.
     np.testing.assert_array_equal(np.asarray(filled)[~occluded], keypoints[~occluded])
     np.testing.assert_allclose(filled[0, :, 0], np.asarray(filled)[0, :, 1:].mean(axis=1), atol=1e-6)
-    assert not np.asarray(jax.jit(fill_gaps)(keypoints, np.ones_like(occluded))).any()
+    assert not np.asarray(fill_gaps(keypoints, np.ones_like(occluded))).any()
 
 
 def test_gaps_are_interpolated_in_uneven_time():
@@ -282,7 +284,8 @@ def test_hidden_values_never_leak(how, causal):
 def test_gradients_are_finite_and_skip_hidden_values(how):
     keypoints, occluded = random_clip(7)
     dirty = np.where(occluded[..., None], np.float32(np.nan), keypoints)
-    gradient = jax.grad(lambda keypoints: jnp.sum(fill(keypoints, jnp.asarray(occluded), how) ** 2))(dirty)
+    slope = jax.jit(jax.grad(lambda keypoints: jnp.sum(fill(keypoints, jnp.asarray(occluded), how) ** 2)))
+    gradient = slope(dirty)
     assert np.isfinite(gradient).all()
     assert not np.asarray(gradient)[occluded].any() and np.asarray(gradient)[~occluded].any()
 
@@ -337,7 +340,7 @@ def test_gaps_are_filled_in_double_precision(float64):
 def test_an_unknown_fill_is_named():
     keypoints, occluded = random_clip(10)
     with pytest.raises(ValueError, match="fill is 'spline': choose 'interpolate', 'cubic' or 'zero'"):
-        fill.__wrapped__(keypoints, occluded, "spline")
+        occlusion.fill.__wrapped__(keypoints, occluded, "spline")
 
 
 # ------------------------------------------------------------------------------------------- curves
@@ -391,8 +394,7 @@ def curved(keypoints, occluded, seconds, causal=False):
 @pytest.mark.parametrize("causal", [False, True])
 def test_curves_are_hermite_cubics_with_speeds_that_are_trusted_less_in_short_and_long_gaps(causal):
     keypoints, occluded = random_clip(13)
-    fill_curves = jax.jit(fill_gaps_cubic, static_argnames="causal")
-    filled = np.asarray(fill_curves(keypoints, occluded, causal=causal))
+    filled = np.asarray(fill_gaps_cubic(keypoints, occluded, causal=causal))
     assert filled.dtype == np.float32
     np.testing.assert_array_equal(filled[~occluded], keypoints[~occluded])
     np.testing.assert_allclose(filled, curved(keypoints, occluded, np.arange(30) / 50, causal), atol=2e-5)

@@ -101,9 +101,11 @@ def test_a_walk_is_recovered_by_the_weights_that_ship(shipped):
 
 @pytest.fixture(scope="module")
 def rates(shipped):
-    """Errors in mm of one motion filmed at six rates: (pose, root)."""
+    """Errors in mm of one motion filmed at four rates: (pose, root). Each is a program of its own; what one
+    rate does to the network's frames and to Eq. 9 is tested at more of them where either is.
+    """
     errors = {}
-    for fps in (10.0, 25.0, 30.0, 50.0, 60.0, 120.0):
+    for fps in (10.0, 30.0, 50.0, 120.0):
         joints, keypoints, _ = walking(int(2.5 * fps) + 1, fps)
         seen = np.zeros(keypoints.shape[:-1], bool)
         found = recover(shipped, keypoints, seen, CAMERA, fps, covariance=fps == 50.0)
@@ -113,7 +115,7 @@ def rates(shipped):
     return errors
 
 
-def test_one_motion_at_six_frame_rates_has_one_error(rates):
+def test_one_motion_at_four_frame_rates_has_one_error(rates):
     pose, root = np.array(list(rates.values())).T
     assert pose.max() / pose.min() <= 1.03, rates
     assert root.max() / root.min() <= 1.03, rates
@@ -297,15 +299,15 @@ def test_clips_of_many_lengths_are_few_compilations():
         if event == "/jax/core/compile/backend_compile_duration":
             compiled.append(duration)
 
-    keypoints, occluded = people(3 * SHORTEST)
+    keypoints, occluded = people(2 * SHORTEST)
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        for frames in np.linspace(7, 3 * SHORTEST, 50).astype(int):
+        for frames in np.linspace(7, 2 * SHORTEST, 50).astype(int):
             found = recover(LIFTER, keypoints[:, :frames], occluded[:, :frames], CAMERA, 50.0)
             assert found.joints.shape == (4, frames, 17, 3)
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
-    assert len(compiled) <= 6
+    assert len(compiled) <= 4, len(compiled)
 
 
 def test_gradients_of_others_stay_finite():

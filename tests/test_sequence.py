@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from lifter_oracle import random_variables, sigmoid
 from overfit import learn
-from window_clips import abstract, clip
+from window_clips import abstract, clip, fill_gaps
 
 import gated_lift
 from experiments.training.configs import HOSSAIN
@@ -16,7 +16,6 @@ from gated_lift.networks.checkpoints import with_training
 from gated_lift.networks.protocol import lift_clip, parameter_count
 from gated_lift.networks.sequence import NormalizedLSTM, SequenceLifter, smoothness_weights
 from gated_lift.networks.settings import settings_of
-from gated_lift.occlusion import fill_gaps
 from gated_lift.skeleton import H36M_17
 from solvers import Camera
 

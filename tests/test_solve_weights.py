@@ -61,10 +61,12 @@ def error_of():
     training = TINY.as_training()
     bank = make_bank(read_motion(training))
     key = jax.random.fold_in(jax.random.key(TINY.seed), 0)
-    batch, placement = draw_placed_batch(key, bank, lifter, training, TINY.windows)
-    poses = lifter.apply(variables, batch.keypoints, batch.occluded, age=batch.age)
+    draw = jax.jit(lambda key: draw_placed_batch(key, bank, lifter, training, TINY.windows))
+    batch, placement = draw(key)
+    poses = jax.jit(lifter.apply)(variables, batch.keypoints, batch.occluded, age=batch.age)
+    error = jax.jit(placed_error)
     return lambda solve: float(
-        placed_error(
+        error(
             Logarithms(
                 jnp.log(jnp.float32(solve.trajectory.velocity_weight)),
                 jnp.log(jnp.float32(solve.trajectory.acceleration_weight)),
@@ -103,6 +105,10 @@ def test_settings_out_of_range_are_refused_first(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+# One program for the error and its slope, of whoever.
+error_and_slope = jax.jit(jax.value_and_grad(placed_error))
+
+
 @pytest.mark.parametrize("unsolved", ["never seen", "behind the camera"])
 def test_the_slope_is_that_of_finite_differences_and_who_has_no_path_counts_for_nothing(unsolved):
     """Two people whose lifted wrists are off; one of them cannot be placed."""
@@ -123,13 +129,16 @@ def test_the_slope_is_that_of_finite_differences_and_who_has_no_path_counts_for_
     batch = Batch(pixels, occluded, jnp.zeros(occluded.shape), turn_to(poses, turn), jnp.ones((2, frames)))
     placement = Placement(pixels, occluded, root, turn, camera)
     begin = Logarithms(jnp.float32(0), jnp.float32(1), jnp.zeros(17))
-    loss = jax.jit(lambda logs: placed_error(logs, off, batch, placement, 50.0))
-    value, slopes = jax.value_and_grad(loss)(begin)
+
+    def loss(logs, placement=placement):
+        return error_and_slope(logs, off, batch, placement, 50.0)[0]
+
+    value, slopes = error_and_slope(begin, off, batch, placement, 50.0)
     assert all(bool(jnp.isfinite(slope).all()) for slope in slopes)
     # Only the first person counts: the wrist's 11 cm move the root by less.
     assert 0 < float(value) < 0.11
     moved = placement._replace(root=root.at[1].add(100.0))
-    assert float(placed_error(begin, off, batch, moved, 50.0)) == pytest.approx(float(value), rel=1e-5)
+    assert float(loss(begin, moved)) == pytest.approx(float(value), rel=1e-5)
     step = 0.05
     for name in ("velocity", "acceleration"):
         up, down = (begin._replace(**{name: getattr(begin, name) + side * step}) for side in (1, -1))

@@ -24,14 +24,14 @@ from gated_lift.readers.human36m import RESOLUTIONS, read_cameras
 from solvers import Camera, TrajectoryConfig, normalize
 
 
-# With the weights of the paper, short paths are drawn together by some centimetres. One for all tests: each
-# is compiled anew.
 @pytest.fixture(autouse=True)
 def unsmoothed(monkeypatch):
     """Truth that is smoothed is no longer the truth."""
     monkeypatch.setattr("experiments.judging.protocol.SMOOTHING", 0.0)
 
 
+# With the weights of the paper, short paths are drawn together by some centimetres. One for all tests: each
+# is compiled anew.
 LIGHT = TrajectoryConfig(velocity_weight=1e-4, acceleration_weight=1e-4)
 
 

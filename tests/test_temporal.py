@@ -1,6 +1,7 @@
 """The network against NumPy in float64, its receptive field by perturbation, and what it refuses."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -8,21 +9,17 @@ import numpy as np
 import pytest
 from lifter_oracle import lift, random_variables
 from overfit import learn
+from window_clips import mirror, mirror_mask
 
 from experiments.training.configs import OURS, TRAJECTORY
-from gated_lift.networks.protocol import (
-    check_keypoints,
-    check_values,
-    lift_clip,
-    mirror,
-    mirror_mask,
-    parameter_count,
-)
+from gated_lift import occlusion
+from gated_lift.networks.protocol import check_keypoints, check_values, lift_clip, parameter_count
 from gated_lift.networks.temporal import GATINGS, TemporalLifter, frame_person
-from gated_lift.occlusion import fill, frame_times, gap_age
+from gated_lift.occlusion import frame_times, gap_age
 from gated_lift.skeleton import H36M_17
 
 JOINTS = H36M_17.num_joints
+fill = jax.jit(occlusion.fill, static_argnums=(2, 3))
 SMALL = TemporalLifter(channels=8, filter_widths=(3, 3))
 
 apply = jax.jit(
@@ -52,6 +49,7 @@ def weights(lifter, seed=1):
     return random_variables(abstract(lifter), seed)
 
 
+@functools.partial(jax.jit, static_argnames="causal")
 def age_of(occluded, causal=False):
     return gap_age(occluded, frame_times(occluded.shape[-2], 50), causal)
 

@@ -35,8 +35,11 @@ def expected_roots(scene, dtype, weights):
 
 
 @pytest.mark.default_flags
-@pytest.mark.parametrize("frames, gap", [(100, 40), (1000, 200)])
-@pytest.mark.parametrize("dtype, limit", [(np.float64, 1e-6), (np.float32, 1e-4)])
+@pytest.mark.parametrize(
+    "frames, gap, dtype, limit",
+    # Rounding grows with the length: single precision has to hold on the long clip.
+    [(100, 40, np.float64, 1e-6), (1000, 200, np.float32, 1e-4)],
+)
 def test_matches_the_oracle(frames, gap, dtype, limit):
     scene = oracle.walking_people(2, frames, gap=gap)
     with jax.enable_x64(dtype == np.float64):
@@ -55,20 +58,18 @@ def test_matches_the_oracle(frames, gap, dtype, limit):
                 np.testing.assert_allclose(solution.cost[person], residual @ residual, rtol=1e-4)
 
 
-@pytest.mark.parametrize("dtype, limit", [(np.float64, 1e-7), (np.float32, 5e-6)])
-def test_far_starts_end_at_the_same_minimum(dtype, limit):
+def test_far_starts_end_at_the_same_minimum():
     # 100 m and behind the camera are beyond what is promised, and work.
     depths = np.array([4.0, 1.0, 3.0, 10.0, 30.0, 100.0, -5.0])
     scene = oracle.walking_people(1, 60, gap=20)
-    starts = np.zeros((len(depths), 60, 3), dtype)
+    starts = np.zeros((len(depths), 60, 3), np.float32)
     starts[..., 2] = depths[:, None]
-    with jax.enable_x64(dtype == np.float64):
-        people = [jnp.repeat(values, len(depths), axis=0) for values in arrays(scene, dtype)]
-        for weights in WEIGHTS:
-            solution = solve_trajectory(*people, CAMERA, TrajectoryConfig(*weights), jnp.asarray(starts))
-            np.testing.assert_array_equal(solution.status, Status.CONVERGED)
-            expected = np.repeat(expected_roots(scene, dtype, weights), len(depths), axis=0)
-            np.testing.assert_allclose(solution.root, expected, atol=limit, rtol=0)
+    people = [jnp.repeat(values, len(depths), axis=0) for values in arrays(scene)]
+    for weights in WEIGHTS:
+        solution = solve_trajectory(*people, CAMERA, TrajectoryConfig(*weights), jnp.asarray(starts))
+        np.testing.assert_array_equal(solution.status, Status.CONVERGED)
+        expected = np.repeat(expected_roots(scene, np.float32, weights), len(depths), axis=0)
+        np.testing.assert_allclose(solution.root, expected, atol=5e-6, rtol=0)
 
 
 def spoil(scene):
@@ -191,7 +192,6 @@ def test_cameras_of_people_and_frames_and_lenses(float64):
     focal = np.array([[1000.0, 1010.0], [1300.0, 1290.0]])
     per_frame = focal[:, None] + np.arange(12)[None, :, None]
     for camera in (
-        Camera(focal, np.array([500.0, 510.0])),
         Camera(per_frame, np.array([[500.0, 510.0], [520.0, 530.0]])),
         Camera(focal, np.array([500.0, 510.0]), radial=(-0.2, 0.1, -0.02), tangential=(-9e-4, -2e-3)),
     ):
@@ -303,21 +303,6 @@ def test_gradients_match_central_differences_forward_and_reverse(float64):
             np.testing.assert_allclose([slope, *cost_dot], numeric, rtol=1e-4, err_msg=f"{name} {weights}")
 
 
-def test_spoilt_people_have_no_gradient_and_spoil_none():
-    scene = oracle.walking_people(3, 10)
-    poses, keypoints, occluded = arrays(scene)
-    keypoints = keypoints.at[1, 4].set(jnp.nan)
-
-    def loss(poses, keypoints):
-        root = solve_trajectory(poses, keypoints, occluded, CAMERA).root
-        return jnp.sum(jnp.where(jnp.isnan(root), 0.0, root))
-
-    for gradient in jax.grad(loss, argnums=(0, 1))(poses, keypoints):
-        assert np.isfinite(gradient).all()
-        np.testing.assert_array_equal(gradient[1], 0)
-        assert (np.abs(np.asarray(gradient)[[0, 2]]).max(axis=(1, 2, 3)) > 0).all()
-
-
 # Bad input.
 
 
@@ -420,6 +405,9 @@ def test_factored_smoothness_is_the_smoothness(float64, weights, frames):
 
 # ------------------------------------------------------------------------------------------- how sure it is
 
+# The covariances of two people over 200 frames are one program for every test that needs no other shape.
+LONG = 200
+
 
 def oracle_rows(scene, root, weights):
     """Residuals and dense Jacobian of the first person at ``root``."""
@@ -432,19 +420,19 @@ def oracle_rows(scene, root, weights):
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (0.01, 0.01), (1.0, 0.0)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-7), (np.float32, 1e-3)])
 def test_covariance_is_the_dense_inverse(weights, dtype, tolerance):
-    scene = oracle.walking_people(2, 200, gap=60)
+    scene = oracle.walking_people(2, LONG, gap=60)
     config = TrajectoryConfig(*weights, keypoint_std=3.0)
     with jax.enable_x64(dtype == np.float64):
         solution = solve_trajectory(*arrays(scene, dtype), CAMERA, config, covariance=True)
     _, jacobian = oracle_rows(scene, solution.root[0], weights)
-    inverse = np.linalg.inv(jacobian.T @ jacobian).reshape(200, 3, 200, 3)
-    expected = 9.0 * inverse[np.arange(200), :, np.arange(200)]
+    inverse = np.linalg.inv(jacobian.T @ jacobian).reshape(LONG, 3, LONG, 3)
+    expected = 9.0 * inverse[np.arange(LONG), :, np.arange(LONG)]
     np.testing.assert_allclose(solution.covariance[0], expected, rtol=tolerance, atol=tolerance * 1e-6)
     assert float(solution.covariance[0, 100, 2, 2]) > 2 * float(solution.covariance[0, 10, 2, 2])
 
 
 def test_covariance_costs_nothing_else():
-    scene = oracle.walking_people(2, 50)
+    scene = oracle.walking_people(2, LONG)
     plain = solve_trajectory(*arrays(scene), CAMERA)
     sure = solve_trajectory(*arrays(scene), CAMERA, covariance=True)
     np.testing.assert_allclose(plain.root, sure.root, atol=1e-6)
@@ -467,23 +455,23 @@ def test_covariance_costs_nothing_else():
     np.testing.assert_allclose(np.trace(added, axis1=-2, axis2=-1), expected, rtol=0.01)
 
 
-def test_windows_and_unsolved_people_have_their_covariances():
+def test_windows_and_unsolved_people_have_their_covariances(float64):
     scene = oracle.walking_people(2, 60)
     occluded = scene.occluded.copy()
     occluded[1] = True
-    people = arrays(scene._replace(occluded=occluded))
+    people = arrays(scene._replace(occluded=occluded), np.float64)
     found = solve_trajectory(*people, CAMERA, TrajectoryConfig(window=30), covariance=True)
     assert found.covariance.shape == (2, 60, 3, 3) and found.log_evidence.shape == (2,)
     assert np.isnan(found.covariance[1]).all() and np.isnan(found.log_evidence[1])
     for begin in (0, 30):
         part = slice(begin, begin + 30)
-        alone = solve_trajectory(*(values[0, part] for values in people), CAMERA, covariance=True)
-        np.testing.assert_allclose(found.covariance[0, part], alone.covariance, rtol=1e-3)
+        alone = solve_trajectory(*(values[:1, part] for values in people), CAMERA, covariance=True)
+        np.testing.assert_allclose(found.covariance[:1, part], alone.covariance, rtol=1e-6)
 
 
 def test_weights_by_axis(float64):
     # A still camera's axes rotate with the world: weights of one axis follow it.
-    scene = oracle.walking_people(2, 60, gap=30)
+    scene = oracle.walking_people(2, LONG, gap=60)
     quarter = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
     weights = np.array([0.01, 1.0, 0.1])
     turned = Extrinsics(quarter[None], np.zeros((1, 3)))
@@ -497,7 +485,7 @@ def test_weights_by_axis(float64):
     scale = np.ones(len(residual))
     smooth = 2 * int((~scene.occluded[0]).sum())
     for order in (1, 2):
-        length = 60 - order
+        length = LONG - order
         scale[smooth : smooth + 3 * length] = np.tile(np.sqrt(order * weights), length)
         smooth += 3 * length
     gradient = (jacobian * scale[:, None] ** 2).T @ residual

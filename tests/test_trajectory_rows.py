@@ -57,6 +57,7 @@ def test_fold_joints_by_chunks_is_the_sum():
     np.testing.assert_allclose(found, jnp.sum(joints.x * near[None] + 1, axis=0), rtol=1e-4, atol=1e-2)
 
 
+@jax.jit
 def start_rows(scene, weights):
     """The rows of the linear start, whose answer is positions and not a last small step."""
     joints, _ = lay_out(jnp.asarray(scene.poses), jnp.asarray(scene.keypoints), jnp.asarray(scene.occluded))

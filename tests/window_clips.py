@@ -4,6 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gated_lift import occlusion
+from gated_lift.networks import protocol
+
+# Jitted: eager code is a program for every operation.
+fill_gaps = jax.jit(occlusion.fill_gaps)
+mirror = jax.jit(protocol.mirror, static_argnums=1)
+mirror_mask = jax.jit(protocol.mirror_mask, static_argnums=1)
+
 
 def clip(frames, seed=0, batch=2, hidden=0.3):
     rng = np.random.default_rng(seed)
