@@ -128,7 +128,7 @@ def parse_heights(config: LiftConfig) -> dict[str, float]:
 def summary(people: LiftedPeople) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Columns and rows of what was found of each person."""
     columns = ("person", "seconds", "hidden", "distance", "tall", "residual", "status")
-    tall = stature(people.joints, people.skeleton)
+    tall, placed = stature(people.joints, people.skeleton), has_path(people.status)
     camera = (
         people.root if people.extrinsics is None else people.root - np.asarray(people.extrinsics.position)
     )
@@ -137,7 +137,7 @@ def summary(people: LiftedPeople) -> tuple[tuple[str, ...], list[tuple[str, ...]
         there = people.present[person]
         seconds = there.sum() / people.fps
         hidden = people.hidden[person][there].mean() if there.any() else 1.0
-        found = bool(has_path(people.status[person])) and there.any()
+        found = bool(placed[person]) and there.any()
         distance = np.linalg.norm(camera[person][there], axis=-1)
         residual = people.residual[person][np.isfinite(people.residual[person])]
         rows.append(
