@@ -18,10 +18,14 @@ from gated_lift.networks.protocol import check_values as check_values
 from gated_lift.networks.protocol import lift_clip as lift_clip
 from gated_lift.networks.sequence import SequenceLifter as SequenceLifter
 from gated_lift.networks.temporal import TemporalLifter as TemporalLifter
+from gated_lift.people import Detections as Detections
+from gated_lift.people import LiftedPeople as LiftedPeople
+from gated_lift.people import Tracks as Tracks
 from gated_lift.pipeline import Recovery as Recovery
 from gated_lift.pipeline import has_path as has_path
 from gated_lift.pipeline import recover as recover
 from gated_lift.pipeline import solved as solved
+from gated_lift.readers.detections import read_detections as read_detections
 from gated_lift.skeleton import BODY_25 as BODY_25
 from gated_lift.skeleton import BODY_25B as BODY_25B
 from gated_lift.skeleton import COCO_17 as COCO_17
@@ -34,3 +38,6 @@ from gated_lift.skeleton import VITPOSE_25 as VITPOSE_25
 from gated_lift.skeleton import Skeleton as Skeleton
 from gated_lift.synthetic.bodies import body_occlusion as body_occlusion
 from gated_lift.synthetic.detector import DetectorConfig as DetectorConfig
+from gated_lift.tracking import track as track
+from gated_lift.video.lift import lift_file as lift_file
+from gated_lift.video.lift import lift_tracks as lift_tracks
