@@ -61,8 +61,8 @@ class LiftedPeople(NamedTuple):
 
     joints, root: metres in ``axes``; NaN on frames on which a person is not ``present``.
     covariance: of the root, square metres, or None if it was not asked for.
-    status: one `solvers.Status` a person. residual: mean distance in pixels between seen keypoints and the
-        projected joints on each frame, NaN where nothing is seen.
+    status: one `solvers.Status` a person. residual: root mean square distance in pixels between seen
+        keypoints and the projected joints on each frame, NaN where nothing is seen.
     keypoints, confidence, hidden: what was lifted, in ``skeleton`` as the joints are.
     axes: "camera" (x right, y down, z forward) or "world" (z up).
     camera: the intrinsics that were used; extrinsics: where the camera is in the world, or None.
