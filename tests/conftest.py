@@ -7,7 +7,7 @@ import os
 # its two code generators takes twice as long as the older. Users run with both, so tests whose numbers these
 # may change are marked `default_flags` and run once more as XLA is: DEFAULT_FLAGS=1 pytest -m default_flags.
 # Of its passes over a program four undo one another's work, so that these go on until a limit of 25 rounds:
-# without them a solve compiles in three quarters of the time. And two processes leave no core to compile the
+# without them a solve compiles in two thirds of the time. And two processes leave no core to compile the
 # parts of a program side by side. An environment variable, because it is read before JAX starts.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
     ""
