@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -197,7 +197,9 @@ def _people(
                 moment = meeting + rng.uniform(-1.5, 1.5)
                 turn = rng.uniform(0, 2 * math.pi)
             place = depth * sight + sideways * across
-            poses = _person(rng, frames, fps, moment, place, facing + turn, standing=person > 0)
+            # Bones and gestures that leave an elbow without a direction give NaN: such a draw is not taken.
+            with np.errstate(invalid="ignore"):
+                poses = _person(rng, frames, fps, moment, place, facing + turn, standing=person > 0)
             if not np.isfinite(poses).all():
                 continue
             clear = [np.linalg.norm(poses[:, 0, :2] - q[:, 0, :2], axis=-1).min() for q in placed]
@@ -220,11 +222,12 @@ def _person(
     standing: bool,
 ) -> np.ndarray:
     """Somebody who is at ``place`` at ``moment`` seconds and faces ``heading`` there; a fifth stand still."""
-    figure = Proportions(*(length * rng.normal(1.0, 0.03) for length in Proportions()))
+    figure = Proportions(*(length * (1 + 0.03 * np.clip(rng.normal(), -2, 2)) for length in Proportions()))
     figure = figure.scaled(rng.uniform(0.85, 1.1))
-    kinds = ("wave", "reach", "raise", "turn")
+    kinds: tuple[Literal["wave", "reach", "raise", "turn"], ...] = ("wave", "reach", "raise", "turn")
+    sides: tuple[Literal["left", "right"], ...] = ("left", "right")
     gestures = [
-        Gesture(kinds[rng.integers(4)], ("left", "right")[rng.integers(2)], rng.uniform(0, moment + 1), 1.5)
+        Gesture(kinds[rng.integers(4)], sides[rng.integers(2)], rng.uniform(0, moment + 1), 1.5)
         for _ in range(rng.integers(0, 3))
     ]
     if standing and rng.random() < 0.2:
@@ -294,11 +297,11 @@ def _report(
                 trust.append(np.where(kept, rng.uniform(0.3, 0.6, joints), 0.1))
                 shifted.append(np.zeros(joints, bool))
     frame = np.array([t for t, _ in rows], int)
-    order = np.lexsort((rng.random(len(rows)), frame))
-    stacked = np.rint(np.array(pixels).reshape(-1, joints, 2)[order] / PIXEL) * PIXEL
-    sure = np.rint(np.array(trust).reshape(-1, joints)[order] / CONFIDENCE) * CONFIDENCE
+    shuffled = np.lexsort((rng.random(len(rows)), frame))
+    stacked = np.rint(np.array(pixels).reshape(-1, joints, 2)[shuffled] / PIXEL) * PIXEL
+    sure = np.rint(np.array(trust).reshape(-1, joints)[shuffled] / CONFIDENCE) * CONFIDENCE
     detections = Detections(
-        frame=frame[order],
+        frame=frame[shuffled],
         keypoints=np.where((sure > 0)[..., None], stacked, np.nan),
         confidence=sure,
         ids=None,
@@ -312,8 +315,8 @@ def _report(
     )
     scene = CrowdScene(
         detections,
-        np.array([p for _, p in rows], int)[order],
-        np.array(shifted).reshape(-1, joints)[order],
+        np.array([p for _, p in rows], int)[shuffled],
+        np.array(shifted).reshape(-1, joints)[shuffled],
         np.rint(np.nan_to_num(truth, nan=-1e4) / PIXEL) * PIXEL,
         (inside & ~covered).mean(axis=-1),
     )

@@ -10,19 +10,28 @@ from scipy.sparse.csgraph import connected_components
 
 from gated_lift.skeleton import Skeleton
 from gated_lift.tracking.figure import Figure
+from gated_lift.tracking.filling import fill_gaps
 from gated_lift.tracking.network import LoadedPairs, load_pairs, logits
-from gated_lift.tracking.pairs import Ends, candidates, ends_of, pair_input, scene_of
+from gated_lift.tracking.pairs import Ends, Scene, candidates, ends_of, pair_input, scene_of
 from gated_lift.tracking.rows import Rows
+
+
+FEWEST_ROWS = 3
 
 
 class LinkSettings(NamedTuple):
     """longest: seconds that may lie between two tracklets of one person. rounds: log odds that a link needs,
     and by how much it must beat every other link of either end, one round after another; longer pieces are
-    looked at anew between rounds.
+    looked at anew between rounds. shortest: tracklets of fewer seconds, or of
+    fewer than three rows, wait until the others are joined, and fill
+    gaps then (`filling.fill_gaps`). last: log odds that a link of the last round needs, in which all that is
+    left over takes part.
     """
 
     longest: float = 1.5
-    rounds: tuple[tuple[float, float], ...] = ((3.0, 4.0), (1.0, 2.0), (-1.0, 0.0))
+    shortest: float = 0.15
+    rounds: tuple[tuple[float, float], ...] = ((3.0, 4.0), (1.0, 2.0), (-1.0, 0.0), (-6.0, 0.0))
+    last: float = -6.0
 
 
 def link(
@@ -40,23 +49,51 @@ def link(
     (SciPy's `linear_sum_assignment`, for each connected part of the graph); since a link only goes forward in
     time, no chain has two rows on one frame. loaded: the pair network, by default the one that ships.
     """
-    del figure
     loaded = load_pairs() if loaded is None else loaded
-    chain = tracklet.copy()
     scene = scene_of(rows, tracklet, skeleton)
+    loose = _short(rows, tracklet, settings.shortest)
+    _, tracklet = np.unique(tracklet, return_inverse=True)
+    chain = np.where(loose, -1, tracklet)
     for least, margin in settings.rounds:
-        names, pieces = pieces_of(chain)
-        ends = [ends_of(rows, piece) for piece in pieces]
-        pairs = candidates(ends, settings.longest)
-        if not len(pairs):
-            break
-        inputs = [pair_input(scene, pieces[a], pieces[b], ends[a], ends[b]) for a, b in pairs]
-        series, facts = (np.stack(values) for values in zip(*inputs, strict=True))
-        odds = logits(loaded, series, facts)
-        successor = {int(b): int(a) for a, b in _chosen(pairs, odds, least, margin)}
-        for b in np.argsort([end.first for end in ends], kind="stable"):
-            if int(b) in successor:
-                chain[pieces[b]] = chain[pieces[successor[int(b)]][0]]
+        chain = _join(rows, chain, scene, settings.longest, least, margin, loaded)
+    chain = fill_gaps(rows, chain, loose.astype(int), figure)
+    chain = np.where(chain < 0, tracklet, chain)
+    return _join(rows, chain, scene, settings.longest, settings.last, 0.0, loaded)
+
+
+def _short(rows: Rows, tracklet: np.ndarray, shortest: float) -> np.ndarray:
+    _, number, counts = np.unique(tracklet, return_inverse=True, return_counts=True)
+    first, last = np.full(len(counts), np.inf), np.full(len(counts), -np.inf)
+    np.minimum.at(first, number, rows.time)
+    np.maximum.at(last, number, rows.time)
+    # n rows last n frames, not n - 1.
+    seconds = (last - first) * counts / np.maximum(counts - 1, 1)
+    return ((counts < FEWEST_ROWS) | (seconds < shortest - 1e-6))[number]
+
+
+def _join(
+    rows: Rows,
+    chain: np.ndarray,
+    scene: Scene,
+    longest: float,
+    least: float,
+    margin: float,
+    loaded: LoadedPairs,
+) -> np.ndarray:
+    """One round: the pair network on all pairs, the best assignment, and chains with the links it takes."""
+    _, pieces = pieces_of(chain)
+    ends = [ends_of(rows, piece) for piece in pieces]
+    pairs = candidates(ends, longest)
+    if not len(pairs):
+        return chain
+    inputs = [pair_input(scene, pieces[a], pieces[b], ends[a], ends[b]) for a, b in pairs]
+    series, facts = (np.stack(values) for values in zip(*inputs, strict=True))
+    odds = logits(loaded, series, facts)
+    predecessor = {int(b): int(a) for a, b in _chosen(pairs, odds, least, margin)}
+    chain = chain.copy()
+    for b in np.argsort([end.first for end in ends], kind="stable").tolist():
+        if b in predecessor:
+            chain[pieces[b]] = chain[pieces[predecessor[b]][0]]
     return chain
 
 

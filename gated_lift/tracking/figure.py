@@ -170,6 +170,6 @@ def centres(
     below = np.where(np.isfinite(figure.height), figure.height, MIDDLE) - MIDDLE
     down = np.stack([np.zeros((len(size), len(below))), below * size[:, None]], axis=-1)
     upright = mean(filled + down, known)
-    whole = (upper.any(axis=1) & lower.any(axis=1))[:, None]
-    centre = np.where(whole, trunk, np.where(known.any(axis=1)[:, None], upright, mean(filled, seen)))
-    return np.where(seen.any(axis=1)[:, None], centre, np.nan)
+    whole = upper.any(axis=1, keepdims=True) & lower.any(axis=1, keepdims=True)
+    centre = np.where(whole, trunk, np.where(known.any(axis=1, keepdims=True), upright, mean(filled, seen)))
+    return np.where(seen.any(axis=1, keepdims=True), centre, np.nan)

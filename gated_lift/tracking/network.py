@@ -80,8 +80,10 @@ _SETTINGS = ("channels", "width", "hidden", "dropout")
 
 @lru_cache(maxsize=4)
 def load_pairs(path: Path = SHIPPED) -> LoadedPairs:
-    """Reads what `save_pairs` wrote; never unpickles. Raises ValueError, naming the file, for weights that are
-    not those that the description's sha256 was taken of or that do not fit the network it describes.
+    """Reads what `save_pairs` wrote; never unpickles.
+
+    Raises ValueError, naming the file, for weights that are not those that the description's sha256 was taken
+    of, and for those that do not fit the network it describes.
     """
     weights = path.with_suffix(".npz")
     description = read_object(path.with_suffix(".json"), "a pair network's description", "restore the file")
@@ -96,7 +98,7 @@ def load_pairs(path: Path = SHIPPED) -> LoadedPairs:
         keys = [jax.tree_util.keystr(key) for key, _ in jax.tree_util.tree_leaves_with_path(wanted)]
     except (KeyError, TypeError) as error:
         raise ValueError(
-            f"{path.with_suffix('.json')} describes no network that is known here ({error!r}): restore the file"
+            f"{path.with_suffix('.json')} describes no network known here ({error!r}): restore the file"
         ) from error
     arrays = read_npz(weights, keys)
     leaves, tree = jax.tree_util.tree_flatten(wanted)

@@ -9,7 +9,7 @@ likeness of their keypoints (`similarity.likeness`). People who are not found ar
 as the visible people do beside their own speed, since a hand-held camera moves all of them at once.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -34,9 +34,10 @@ class OnlineSettings(NamedTuple):
     remember: float = 1.5
     recent: float = 0.15
     nearest: float = 0.2
+    tight: float = 0.15
     slack: float = 0.02
     slack_rate: float = 0.5
-    smoothing: float = 0.2
+    smoothing: float = 0.35
 
 
 class Frame(NamedTuple):
@@ -131,7 +132,7 @@ def step(state: OnlineState, frame: Frame) -> tuple[OnlineState, Int[np.ndarray,
     surprise = np.array([centre[row] - expected[person] for person, row in matches]).reshape(-1, 2)
     shake = surprise.sum(axis=0) / (len(surprise) + 1)
     gain = -np.expm1(-passed / settings.smoothing)
-    new = {name: np.array(getattr(state, name)) for name in _PERSON}
+    new: dict[str, Any] = {name: np.array(getattr(state, name)) for name in _PERSON}
     found = np.zeros(len(state.ids), bool)
     found[[person for person, _ in matches]] = True
     new["centre"] = np.where(found[:, None], new["centre"], expected + shake)
@@ -152,12 +153,12 @@ def step(state: OnlineState, frame: Frame) -> tuple[OnlineState, Int[np.ndarray,
         new["last"][person] = frame.time
 
     # People who were not expected, from left to right.
-    strangers = [row for row in usable if ids[row] < 0]
+    strangers = [int(row) for row in usable if ids[row] < 0]
     strangers.sort(key=lambda row: (centre[row, 0], centre[row, 1]))
     next_id = state.next_id
     for row in strangers:
         ids[row] = next_id
-        entry = {
+        entry: dict[str, Any] = {
             "ids": next_id,
             "keypoints": np.where(seen[row][:, None], keypoints[row] - centre[row], 0.0),
             "seen": np.where(seen[row], frame.time, -np.inf),
@@ -176,7 +177,8 @@ _PERSON = ("ids", "keypoints", "seen", "centre", "velocity", "size", "last")
 
 def _forget(state: OnlineState, time: float) -> OnlineState:
     kept = time - state.last <= state.settings.remember
-    return state._replace(**{name: getattr(state, name)[kept] for name in _PERSON})
+    people: dict[str, Any] = {name: getattr(state, name)[kept] for name in _PERSON}
+    return state._replace(**people)
 
 
 def _assign(
@@ -200,7 +202,7 @@ def _assign(
         seen[usable],
         state.size,
         settings.slack + settings.slack_rate * gap,
-        state.figure,
+        state.figure._replace(spread=settings.tight * state.figure.spread),
     )
     matches: list[tuple[int, int]] = []
     recent = gap <= max(settings.recent, float(gap.min()))

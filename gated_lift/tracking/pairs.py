@@ -71,11 +71,15 @@ def ends_of(rows: Rows, piece: Int[np.ndarray, " piece"]) -> Ends:
     """piece: indices of rows in the order of time."""
     time = rows.time[piece]
     head, tail = time - time[0] <= SPEED_SECONDS, time[-1] - time <= SPEED_SECONDS
+    first, first_speed = _at(time[head], rows.centre[piece][head], 0)
+    last, last_speed = _at(time[tail], rows.centre[piece][tail], -1)
     return Ends(
         float(time[0]),
         float(time[-1]),
-        *(_at(time[part], rows.centre[piece][part], at)[0] for part, at in ((head, 0), (tail, -1))),
-        *(_at(time[part], rows.centre[piece][part], at)[1] for part, at in ((head, 0), (tail, -1))),
+        first,
+        last,
+        first_speed,
+        last_speed,
         float(np.median(rows.size[piece][time - time[0] <= SIZE_SECONDS])),
         float(np.median(rows.size[piece][time[-1] - time <= SIZE_SECONDS])),
     )
@@ -194,15 +198,16 @@ def _nearby(
     line = a_ends.last_centre * (1 - share) + b_ends.first_centre * share
     place = np.where(present[:, None], series[:, :2] * size + origin, line)
     frame = np.clip(np.searchsorted(scene.frame_time, times), 0, len(scene.frame_time) - 1)
-    mine = set(a.tolist()) | set(b.tolist())
+    # All rows of the frames of all steps, in one list with the step that each belongs to.
+    length = scene.starts[frame + 1] - scene.starts[frame]
+    length = np.where(np.abs(scene.frame_time[frame] - times) <= 0.15, length, 0)
+    step = np.repeat(np.arange(STEPS), length)
+    row = np.repeat(scene.starts[frame] - np.cumsum(length) + length, length) + np.arange(length.sum())
+    mine = np.isin(row, a) | np.isin(row, b)
+    row, step = row[~mine], step[~mine]
+    square = ((rows.centre[row] - place[step]) ** 2).sum(axis=-1)
     found = np.zeros(STEPS)
-    for step, number in enumerate(frame):
-        if abs(scene.frame_time[number] - times[step]) > 0.15:
-            continue
-        others = [row for row in range(scene.starts[number], scene.starts[number + 1]) if row not in mine]
-        if others:
-            square = ((rows.centre[others] - place[step]) ** 2).sum(axis=-1).min()
-            found[step] = np.exp(-square / (2 * (0.3 * size) ** 2))
+    np.maximum.at(found, step, np.exp(-square / (2 * (0.3 * size) ** 2)))
     return found
 
 

@@ -97,12 +97,12 @@ def rows_of(detections: Detections, figure: Figure, threshold: float = 0.3) -> R
 
 def _filled_sizes(keypoints: np.ndarray, seen: np.ndarray, figure: Figure) -> np.ndarray:
     size = sizes(keypoints, seen, figure)
-    known = np.isfinite(size)
+    known: np.ndarray = np.asarray(np.isfinite(size))
     if known.any():
         return np.where(known, size, np.median(size[known]))
     low = np.where(seen[..., None], keypoints, np.inf).min(axis=1, initial=np.inf)
     high = np.where(seen[..., None], keypoints, -np.inf).max(axis=1, initial=-np.inf)
-    some = seen.any(axis=1)
+    some: np.ndarray = np.asarray(seen.any(axis=1))
     diagonal = np.linalg.norm(np.where(some[:, None], high - low, 0.0), axis=-1)
     # A single joint has no extent; any size is as good as any other then.
     return np.maximum(diagonal, 1.0)

@@ -13,17 +13,20 @@ from gated_lift.tracking.similarity import boxes, likeness, overlaps
 
 class TrackletSettings(NamedTuple):
     """nearest: the least similarity of neighbouring rows. margin: how much less similar every other choice
-    must be, on both sides. overlap: the weight of the boxes' overlap beside the keypoints' likeness. slack,
+    must be, on both sides. overlap: the weight of the boxes' overlap beside the keypoints' likeness. tight:
+    the share of `Figure.spread` that counts here, since a detector differs less from itself on the next frame
+    than from the truth. slack,
     slack_rate: how far an expectation may be wrong, in heights, and how much farther a second. skip: seconds
     without a row that do not end a tracklet. smoothing: seconds over which speed is taken.
     """
 
-    nearest: float = 0.4
-    margin: float = 0.2
-    overlap: float = 0.3
+    nearest: float = 0.3
+    margin: float = 0.05
+    overlap: float = 0.1
+    tight: float = 0.15
     slack: float = 0.02
     slack_rate: float = 0.4
-    skip: float = 0.0
+    skip: float = 0.2
     smoothing: float = 0.1
 
 
@@ -52,7 +55,7 @@ def cut_tracklets(
         frame, time = rows.frame[begin], rows.time[begin]
         going = (rows.frame[before] == frame - 1) | (time - rows.time[before] <= settings.skip)
         before = before[going]
-        pairs = _pairs(rows, box, velocity, before, here, figure, settings)
+        pairs, missed = _pairs(rows, box, velocity, before, here, figure, settings)
         for a, b in pairs:
             tracklet[b] = tracklet[a]
             passed = time - rows.time[a]
@@ -64,8 +67,7 @@ def cut_tracklets(
             tracklet[row] = count
             begun[row] = True
             count += 1
-        ended = {a for a, _ in pairs}
-        before = np.concatenate([[row for row in before if row not in ended], here]).astype(int)
+        before = np.concatenate([missed, here]).astype(int)
     return tracklet
 
 
@@ -77,9 +79,10 @@ def _pairs(
     here: np.ndarray,
     figure: Figure,
     settings: TrackletSettings,
-) -> list[tuple[int, int]]:
+) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """Pairs (earlier row, row here) without a doubt, and the earlier rows that nothing here resembles."""
     if not len(before) or not len(here):
-        return []
+        return [], before
     passed = rows.time[here[0]] - rows.time[before]
     moved = velocity[before] * passed[:, None]
     like = likeness(
@@ -89,7 +92,7 @@ def _pairs(
         rows.seen[here],
         rows.size[before],
         settings.slack + settings.slack_rate * passed,
-        figure,
+        figure._replace(spread=settings.tight * figure.spread),
     )
     common = overlaps(box[before] + np.tile(moved, 2), box[here])
     similarity = (1 - settings.overlap) * like + settings.overlap * common
@@ -101,4 +104,5 @@ def _pairs(
         )
         if value >= settings.nearest and value - rival >= settings.margin:
             found.append((int(before[a]), int(here[b])))
-    return found
+    # A tracklet that had a choice ends; one that had none may only have been missed.
+    return found, before[similarity.max(axis=1) < settings.nearest]

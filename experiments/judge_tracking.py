@@ -1,0 +1,295 @@
+"""Judges trackers on generated crossings and on pedestrians: HOTA, IDF1, switches, and scenes without one.
+
+    python -m experiments.judge_tracking                         # the table of docs/tracking.md
+    python -m experiments.judge_tracking --split choose          # other seeds: settings are chosen on these
+    python -m experiments.judge_tracking --pedestrians vtest_mediapipe.npz
+
+The judged sets are frozen: their sha256 stands below, and another one is refused, since numbers on other
+scenes cannot be compared. HOTA, IDF1 and switches are trackeval's (the extra ``test``); ByteTrack is that of
+the package ``trackers`` and is left out where that is not installed.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import tyro
+
+from experiments import reporting
+from experiments.commands import run_script
+from gated_lift.people import Detections
+from gated_lift.readers.npz import read_npz
+from gated_lift.skeleton import COCO_17
+from gated_lift.synthetic.crowds import CrowdRecipe, CrowdScene, crowd, fingerprint
+from gated_lift.tracking.figure import figure_of
+from gated_lift.tracking.rows import rows_of
+from gated_lift.tracking.similarity import boxes, likeness
+from gated_lift.tracking.track import label
+
+
+class FrozenSet(NamedTuple):
+    """A set of scenes by its recipe; sha256 is None where any will do."""
+
+    name: str
+    recipe: CrowdRecipe
+    scenes: int
+    sha256: str | None
+
+
+TWO = CrowdRecipe(seed=4100, people=(2, 2), hiding=(0.1, 1.0))
+MANY = CrowdRecipe(seed=4200, people=(3, 8))
+JUDGED = (
+    FrozenSet("two people, one fully hidden for 0.1 to 1 s", TWO, 100, None),
+    FrozenSet("3 to 8 people", MANY, 60, None),
+)
+CHOSEN_ON = (
+    FrozenSet("two people (choosing)", TWO._replace(seed=5100), 100, None),
+    FrozenSet("3 to 8 people (choosing)", MANY._replace(seed=5200), 60, None),
+)
+# A person counts as there where this share of the joints is inside the image and not covered.
+LEAST_VISIBLE = 0.25
+# A scene has no switch when each person keeps one id, nobody shares it, and this share of rows has an id.
+LEAST_KEPT = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class JudgeConfig:
+    """What is judged on what."""
+
+    split: Literal["judge", "choose"] = "judge"
+    """judge: the frozen sets. choose: sets of other seeds."""
+    trackers: tuple[str, ...] = ("network", "online", "bytetrack")
+    pedestrians: Path | None = None
+    """The pedestrian sample (.npz with MediaPipe landmarks by track), judged too where it is given."""
+    scenes: int | None = None
+    """So many scenes of each set, for a quick look; hashes are not checked then."""
+    output: Path = Path("runs/judge_tracking.md")
+
+
+Tracker = Callable[[Detections], np.ndarray]
+
+
+def by_label(method: Literal["network", "online"]) -> Tracker:
+    return lambda detections: label(detections, method=method).person
+
+
+def by_bytetrack(detections: Detections) -> np.ndarray:
+    """ByteTrack on the boxes of the seen keypoints, with a memory of 1.5 seconds and else as it comes."""
+    import supervision
+    from trackers import ByteTrackTracker
+
+    fps = float(detections.fps or 30.0)
+    rows = rows_of(detections, figure_of(detections.skeleton))
+    # Its memory counts in frames of 30 a second and scales with the rate itself.
+    tracker = ByteTrackTracker(lost_track_buffer=45, frame_rate=fps)
+    person = np.full(len(detections.frame), -1)
+    box = boxes(rows.keypoints, rows.seen)
+    for frame in range(detections.num_frames):
+        here = np.flatnonzero(rows.frame == frame)
+        sure = np.nanmean(np.where(rows.seen[here], detections.confidence[rows.source[here]], np.nan), axis=1)
+        found = supervision.Detections(
+            xyxy=box[here].reshape(-1, 4).astype(np.float32),
+            confidence=sure.astype(np.float32),
+            class_id=np.zeros(len(here), int),
+            data={"row": rows.source[here]},
+        )
+        found = tracker.update(found)
+        if len(found) and found.tracker_id is not None:
+            person[np.asarray(found.data["row"], int)] = found.tracker_id
+    return person
+
+
+TRACKERS: dict[str, Tracker] = {
+    "network": by_label("network"),
+    "online": by_label("online"),
+    "bytetrack": by_bytetrack,
+}
+
+
+class Judged(NamedTuple):
+    """One scene for trackeval, and whether it has no switch."""
+
+    data: dict[str, Any]
+    clean: bool
+
+
+def judge_scene(scene: CrowdScene, person: np.ndarray) -> Judged:
+    """person: the tracker's id of every row, −1 for none. Truth and rows are compared by their keypoints."""
+    given = scene.detections
+    figure = figure_of(given.skeleton)
+    height = np.ptp(scene.truth[..., 1], axis=2)
+    similarity, truth_ids, found_ids = [], [], []
+    seen = np.isfinite(given.keypoints).all(axis=-1) & (given.confidence >= 0.3)
+    keypoints = np.nan_to_num(given.keypoints)
+    for frame in range(given.num_frames):
+        here = np.flatnonzero((given.frame == frame) & (person >= 0))
+        there = np.flatnonzero(scene.visible[:, frame] >= LEAST_VISIBLE)
+        truth = scene.truth[there, frame]
+        found = likeness(
+            truth,
+            np.ones(truth.shape[:2], bool),
+            keypoints[here],
+            seen[here],
+            np.maximum(height[there, frame], 1.0),
+            np.zeros(len(there)),
+            figure,
+        )
+        similarity.append(found)
+        truth_ids.append(there)
+        found_ids.append(person[here])
+    clean = True
+    names = []
+    for number in range(len(scene.truth)):
+        mine = person[scene.person == number]
+        kept = np.unique(mine[mine >= 0])
+        clean &= len(kept) == 1 and bool((mine >= 0).mean() >= LEAST_KEPT)
+        names += kept.tolist()
+    clean &= len(set(names)) == len(names)
+    return Judged(_numbered(similarity, truth_ids, found_ids), bool(clean))
+
+
+def _numbered(similarity: list, truth_ids: list, found_ids: list) -> dict[str, Any]:
+    """trackeval's form of a sequence: ids count from 0."""
+    truth_names, found_names = (
+        np.unique(np.concatenate(ids)) if ids else np.zeros(0, int) for ids in (truth_ids, found_ids)
+    )
+    return {
+        "num_timesteps": len(similarity),
+        "num_gt_ids": len(truth_names),
+        "num_tracker_ids": len(found_names),
+        "num_gt_dets": sum(len(ids) for ids in truth_ids),
+        "num_tracker_dets": sum(len(ids) for ids in found_ids),
+        "gt_ids": [np.searchsorted(truth_names, ids) for ids in truth_ids],
+        "tracker_ids": [np.searchsorted(found_names, ids) for ids in found_ids],
+        "similarity_scores": similarity,
+    }
+
+
+def scores(data: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """HOTA, AssA and IDF1 in per cent and the number of switches, over all sequences together."""
+    from trackeval.metrics import CLEAR, HOTA, Identity
+
+    found = {}
+    quiet = {"PRINT_CONFIG": False, "THRESHOLD": 0.5}
+    for metric in (HOTA(), Identity(quiet), CLEAR(quiet)):
+        one = {str(number): metric.eval_sequence(sequence) for number, sequence in enumerate(data)}
+        found.update(metric.combine_sequences(one))
+    return {
+        "HOTA": 100 * float(np.mean(found["HOTA"])),
+        "AssA": 100 * float(np.mean(found["AssA"])),
+        "IDF1": 100 * float(found["IDF1"]),
+        "switches": float(found["IDSW"]),
+    }
+
+
+def pedestrians(path: Path) -> tuple[Detections, np.ndarray]:
+    """The sample's rows in a shuffled order, and the track of the file that each came from."""
+    arrays = read_npz(path, ("keypoints", "fps", "image_size", "coco17_from_mediapipe"))
+    keypoints = arrays["keypoints"][:, :, arrays["coco17_from_mediapipe"]].astype(float)
+    frame, person = np.nonzero((keypoints[..., 2] > 0).any(axis=-1))
+    order = np.lexsort((np.random.default_rng(0).random(len(frame)), frame))
+    frame, person = frame[order], person[order]
+    rows = keypoints[frame, person]
+    width, height = (int(side) for side in arrays["image_size"])
+    return (
+        Detections(
+            frame=frame,
+            keypoints=rows[..., :2],
+            confidence=np.clip(rows[..., 2], 0, 1),
+            ids=None,
+            skeleton=COCO_17,
+            num_frames=len(keypoints),
+            fps=float(arrays["fps"]),
+            times=None,
+            image_size=(width, height),
+            format="mediapipe",
+            source=path.name,
+        ),
+        person,
+    )
+
+
+def judge_pedestrians(detections: Detections, truth: np.ndarray, person: np.ndarray) -> dict[str, Any]:
+    """A row is like the same row and no other: only who is who is judged."""
+    similarity, truth_ids, found_ids = [], [], []
+    for frame in range(detections.num_frames):
+        here = np.flatnonzero(detections.frame == frame)
+        kept = here[person[here] >= 0]
+        similarity.append((here[:, None] == kept[None]).astype(float))
+        truth_ids.append(truth[here])
+        found_ids.append(person[kept])
+    return _numbered(similarity, truth_ids, found_ids)
+
+
+def build(wanted: FrozenSet, scenes: int | None) -> list[CrowdScene]:
+    """The scenes of a set. Raises ValueError where a frozen set has another hash."""
+    count = wanted.scenes if scenes is None else min(scenes, wanted.scenes)
+    made = [crowd(wanted.recipe, index) for index in range(count)]
+    digest = fingerprint(made)
+    print(f"{wanted.name}: {count} scenes, sha256 {digest}", flush=True)
+    if wanted.sha256 is not None and scenes is None and digest != wanted.sha256:
+        raise ValueError(
+            f"{wanted.name} has sha256 {digest}, expected {wanted.sha256}: the generator, NumPy's or JAX's "
+            "random numbers are of another version, and results on these scenes cannot be compared"
+        )
+    return made
+
+
+COLUMNS = ("set", "tracker", "HOTA", "AssA", "IDF1", "switches", "scenes without one %", "ms a frame")
+
+
+def judge(config: JudgeConfig) -> None:
+    """Prints the table and writes it as Markdown."""
+    names = [name for name in config.trackers if name != "bytetrack" or _has_bytetrack()]
+    table = []
+    for wanted in JUDGED if config.split == "judge" else CHOSEN_ON:
+        scenes = build(wanted, config.scenes)
+        for name in names:
+            TRACKERS[name](scenes[0].detections)  # compiles
+            began = time.perf_counter()
+            people = [TRACKERS[name](scene.detections) for scene in scenes]
+            spent = time.perf_counter() - began
+            judged = [judge_scene(scene, person) for scene, person in zip(scenes, people, strict=True)]
+            found = scores([one.data for one in judged])
+            clean = [one.clean for one in judged]
+            frames = sum(scene.detections.num_frames for scene in scenes)
+            table.append(
+                _line(wanted.name, name, found, f"{100 * np.mean(clean):.0f}", 1000 * spent / frames)
+            )
+            bad = [number for number, fine in enumerate(clean) if not fine]
+            print(f"{name}: {found}, scenes with a switch {bad}", flush=True)
+    if config.pedestrians is not None:
+        detections, truth = pedestrians(config.pedestrians)
+        for name in names:
+            began = time.perf_counter()
+            person = TRACKERS[name](detections)
+            spent = time.perf_counter() - began
+            found = scores([judge_pedestrians(detections, truth, person)])
+            table.append(_line("pedestrians", name, found, "–", 1000 * spent / detections.num_frames))
+    config.output.parent.mkdir(parents=True, exist_ok=True)
+    reporting.report(reporting.console(), COLUMNS, table, config.output, names=2)
+
+
+def _line(name: str, tracker: str, found: dict[str, float], clean: str, milliseconds: float) -> list[str]:
+    numbers = [f"{found[key]:.1f}" for key in ("HOTA", "AssA", "IDF1")]
+    return [name, tracker, *numbers, f"{found['switches']:.0f}", clean, f"{milliseconds:.2f}"]
+
+
+def _has_bytetrack() -> bool:
+    try:
+        import trackers  # noqa: F401
+    except ImportError:
+        print("the package trackers is not installed: ByteTrack is left out")
+        return False
+    return True
+
+
+def main() -> None:
+    judge(tyro.cli(JudgeConfig, description=__doc__))
+
+
+if __name__ == "__main__":
+    run_script(main)
