@@ -15,7 +15,6 @@ from gated_lift.tracking.network import LoadedPairs, load_pairs, logits
 from gated_lift.tracking.pairs import Ends, Scene, candidates, ends_of, pair_input, scene_of
 from gated_lift.tracking.rows import Rows
 
-
 FEWEST_ROWS = 3
 
 
