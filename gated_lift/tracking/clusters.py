@@ -15,7 +15,6 @@ from gated_lift.tracking.network import LoadedPairs, load_pairs, logits
 from gated_lift.tracking.pairs import Ends, Scene, candidates, ends_of, pair_input, scene_of
 from gated_lift.tracking.rows import Rows
 
-
 FEWEST_ROWS = 3
 
 
@@ -29,7 +28,7 @@ class LinkSettings(NamedTuple):
     """
 
     longest: float = 1.5
-    shortest: float = 0.15
+    shortest: float = 0.3
     rounds: tuple[tuple[float, float], ...] = ((3.0, 4.0), (1.0, 2.0), (-1.0, 0.0), (-6.0, 0.0))
     last: float = -6.0
 
