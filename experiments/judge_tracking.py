@@ -42,8 +42,18 @@ class FrozenSet(NamedTuple):
 TWO = CrowdRecipe(seed=4100, people=(2, 2), hiding=(0.1, 1.0))
 MANY = CrowdRecipe(seed=4200, people=(3, 8))
 JUDGED = (
-    FrozenSet("two people, one fully hidden for 0.1 to 1 s", TWO, 100, None),
-    FrozenSet("3 to 8 people", MANY, 60, None),
+    FrozenSet(
+        "two people, one fully hidden for 0.1 to 1 s",
+        TWO,
+        100,
+        "a796b258bdb39f6e67a49e1a4abd718eccd478df7e84291465894a6281e1e609",
+    ),
+    FrozenSet(
+        "3 to 8 people",
+        MANY,
+        60,
+        "635e8454a425296471e42c2aac4e1edc4c20e84b8af52400aac7f5e726c729a6",
+    ),
 )
 CHOSEN_ON = (
     FrozenSet("two people (choosing)", TWO._replace(seed=5100), 100, None),
