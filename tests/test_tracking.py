@@ -10,8 +10,9 @@ from gated_lift.skeleton import COCO_17, H36M_17, Skeleton
 from gated_lift.tracking import track
 
 
-@pytest.mark.parametrize("method", ["network", "online"])
-@pytest.mark.parametrize("fps", [10.0, 25.0, 60.0])
+@pytest.mark.parametrize(
+    ("method", "fps"), [("network", 10.0), ("network", 25.0), ("network", 60.0), ("online", 25.0)]
+)
 def test_identities_are_kept_at_every_frame_rate(method, fps):
     made, person = crossing(fps=fps, hidden=0.6)
     tracks = track(made, method=method)
@@ -21,7 +22,7 @@ def test_identities_are_kept_at_every_frame_rate(method, fps):
 
 @pytest.mark.parametrize("scale", [0.1, 3.0])
 def test_the_size_of_the_image_does_not_matter(scale):
-    plain, _ = crossing()
+    plain, _ = crossing(seconds=2.0, hidden=0.4)
     large = plain._replace(keypoints=plain.keypoints * scale)
     a, b = track(plain), track(large)
     np.testing.assert_allclose(a.keypoints * scale, b.keypoints, rtol=1e-9)
@@ -29,7 +30,7 @@ def test_the_size_of_the_image_does_not_matter(scale):
 
 
 def test_the_order_of_rows_does_not_matter():
-    made, _ = crossing()
+    made, _ = crossing(seconds=2.0)
     order = np.lexsort((np.random.default_rng(5).random(len(made.frame)), made.frame))
     other = made._replace(
         frame=made.frame[order], keypoints=made.keypoints[order], confidence=made.confidence[order]
@@ -39,7 +40,7 @@ def test_the_order_of_rows_does_not_matter():
 
 
 def test_times_of_the_file_take_the_place_of_a_rate():
-    made, _ = crossing(fps=30.0)
+    made, _ = crossing(seconds=2.0)
     timed = made._replace(fps=None, times=np.arange(made.num_frames) / 30.0)
     np.testing.assert_array_equal(track(made).keypoints, track(timed).keypoints)
     with pytest.raises(ValueError, match="times must be finite and grow"):
@@ -84,7 +85,7 @@ def test_people_says_how_many_there_are():
 def test_spurious_tracks_and_doubles_are_dropped_and_counted(caplog):
     made, _ = crossing()
     ghost = made.keypoints[:3] + np.array([300.0, 200.0])
-    double = np.flatnonzero(made.frame < 40)[::2]
+    double = np.flatnonzero(made.frame < 14)[::2]
     frame = np.concatenate([made.frame, [50, 51, 52], made.frame[double]])
     order = np.argsort(frame, kind="stable")
     keypoints = np.concatenate([made.keypoints, ghost, made.keypoints[double] + 1.0])[order]

@@ -60,7 +60,7 @@ def detections_of(pictures, found, fps=30.0, seed=0, noise=0.006, scale=1.0):
     return made, person
 
 
-def crossing(fps=30.0, seconds=4.0, hidden=0.5, scale=1.0, seed=0, shake=True):
+def crossing(fps=30.0, seconds=3.0, hidden=0.5, scale=1.0, seed=0, shake=True):
     """Two people cross; the one behind is not found for ``hidden`` seconds; the camera is not still."""
     poses = walkers(seconds, fps)
     frames = len(poses[0])

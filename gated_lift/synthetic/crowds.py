@@ -344,4 +344,4 @@ def _hides(found: np.ndarray, bounds: tuple[float, float], fps: float | None) ->
             if start < 0.5 * fps or stop > len(row) - 0.5 * fps:
                 return False
             longest = max(longest, stop - start)
-    return bounds[0] <= longest / fps <= bounds[1]
+    return bool(bounds[0] <= longest / fps <= bounds[1])

@@ -1,4 +1,4 @@
-"""Joining tracklets into people: an assignment over the graph of pairs, confident links first."""
+"""Joining tracklets into people: an assignment over the graph of pairs."""
 
 from typing import NamedTuple
 
@@ -19,18 +19,15 @@ FEWEST_ROWS = 3
 
 
 class LinkSettings(NamedTuple):
-    """longest: seconds that may lie between two tracklets of one person. rounds: log odds that a link needs,
-    and by how much it must beat every other link of either end, one round after another; longer pieces are
-    looked at anew between rounds. shortest: tracklets of fewer seconds, or of
-    fewer than three rows, wait until the others are joined, and fill
-    gaps then (`filling.fill_gaps`). last: log odds that a link of the last round needs, in which all that is
-    left over takes part.
+    """longest: seconds that may lie between two tracklets of one person. shortest: tracklets of fewer
+    seconds, or of fewer than `FEWEST_ROWS`, wait until the others are joined, and fill gaps then
+    (`filling.fill_gaps`). least: log odds that a link needs; far below zero, because people seldom appear in
+    the middle of a picture: an unlikely link is mostly likelier than somebody new.
     """
 
     longest: float = 1.5
-    shortest: float = 0.15
-    rounds: tuple[tuple[float, float], ...] = ((3.0, 4.0), (1.0, 2.0), (-1.0, 0.0), (-6.0, 0.0))
-    last: float = -6.0
+    shortest: float = 0.3
+    least: float = -9.0
 
 
 def link(
@@ -53,11 +50,11 @@ def link(
     loose = _short(rows, tracklet, settings.shortest)
     _, tracklet = np.unique(tracklet, return_inverse=True)
     chain = np.where(loose, -1, tracklet)
-    for least, margin in settings.rounds:
-        chain = _join(rows, chain, scene, settings.longest, least, margin, loaded)
+    chain = _join(rows, chain, scene, settings, loaded)
     chain = fill_gaps(rows, chain, loose.astype(int), figure)
+    # What is left over takes part in a second round.
     chain = np.where(chain < 0, tracklet, chain)
-    return _join(rows, chain, scene, settings.longest, settings.last, 0.0, loaded)
+    return _join(rows, chain, scene, settings, loaded)
 
 
 def _short(rows: Rows, tracklet: np.ndarray, shortest: float) -> np.ndarray:
@@ -71,24 +68,18 @@ def _short(rows: Rows, tracklet: np.ndarray, shortest: float) -> np.ndarray:
 
 
 def _join(
-    rows: Rows,
-    chain: np.ndarray,
-    scene: Scene,
-    longest: float,
-    least: float,
-    margin: float,
-    loaded: LoadedPairs,
+    rows: Rows, chain: np.ndarray, scene: Scene, settings: LinkSettings, loaded: LoadedPairs
 ) -> np.ndarray:
-    """One round: the pair network on all pairs, the best assignment, and chains with the links it takes."""
+    """The pair network on all pairs, the best assignment, and chains with the links that it takes."""
     _, pieces = pieces_of(chain)
     ends = [ends_of(rows, piece) for piece in pieces]
-    pairs = candidates(ends, longest)
+    pairs = candidates(ends, settings.longest)
     if not len(pairs):
         return chain
     inputs = [pair_input(scene, pieces[a], pieces[b], ends[a], ends[b]) for a, b in pairs]
     series, facts = (np.stack(values) for values in zip(*inputs, strict=True))
     odds = logits(loaded, series, facts)
-    predecessor = {int(b): int(a) for a, b in _chosen(pairs, odds, least, margin)}
+    predecessor = {int(b): int(a) for a, b in _chosen(pairs, odds, settings.least)}
     chain = chain.copy()
     for b in np.argsort([end.first for end in ends], kind="stable").tolist():
         if b in predecessor:
@@ -104,8 +95,8 @@ def pieces_of(chain: Int[np.ndarray, " rows"]) -> tuple[np.ndarray, list[np.ndar
     return names, np.split(order, starts[1:]) if len(names) else []
 
 
-def _chosen(pairs: np.ndarray, odds: np.ndarray, least: float, margin: float) -> np.ndarray:
-    """The links of the best assignment that need no doubt."""
+def _chosen(pairs: np.ndarray, odds: np.ndarray, least: float) -> np.ndarray:
+    """The links of the assignment with the largest sum of log odds above ``least``."""
     good = odds > least
     count = int(pairs.max()) + 1
     graph = coo_array(
@@ -127,14 +118,8 @@ def _chosen(pairs: np.ndarray, odds: np.ndarray, least: float, margin: float) ->
         gain[row, column] = odds[edges] - least
         number[row, column] = edges
         for i, j in zip(*linear_sum_assignment(-gain), strict=True):
-            if number[i, j] < 0:
-                continue
-            rivals = ((pairs[:, 0] == earlier[i]) | (pairs[:, 1] == later[j])) & (
-                np.arange(len(pairs)) != number[i, j]
-            )
-            if odds[number[i, j]] - odds[rivals].max(initial=-np.inf) >= margin:
+            if number[i, j] >= 0:
                 kept[number[i, j]] = True
-    # Without a margin the assignment itself is the answer.
     return pairs[kept]
 
 

@@ -178,7 +178,7 @@ def pair_input(
     series[:, shared] = (shake - np.array(at_middle)) / size
     series[:, nearby] = _nearby(scene, series, times, origin, size, a, b, a_ends, b_ends)
     np.clip(series, -4, 4, out=series)
-    return series, _facts(scene, a[-1], b[0], a_ends, b_ends, gap, size)
+    return series, _facts(scene, int(a[-1]), int(b[0]), a_ends, b_ends, gap, size)
 
 
 def _nearby(
