@@ -50,7 +50,8 @@ def track(
 ) -> Tracks:
     """Sorts the rows of a file by person and hides keypoints that belong to somebody else.
 
-    ids: "own" finds out who is who; "file" keeps the file's ids, and drops rows without one (−1).
+    ids: "own" finds out who is who; "file" keeps the file's ids, and drops rows without one (−1); people,
+        method and shortest have no part then.
     people: how many there are, if that is known: tracks are then joined over any gap until no more than so
         many are left, and the shortest of what cannot be joined are dropped. By default a person who is not
         found for longer than `clusters.LinkSettings.longest` seconds comes back as somebody new.
