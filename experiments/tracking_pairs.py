@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float32
 from gated_lift.skeleton import Skeleton
 from gated_lift.synthetic.crowds import CrowdScene
 from gated_lift.tracking.clusters import FEWEST_ROWS, pieces_of
-from gated_lift.tracking.figure import Figure, figure_of
+from gated_lift.tracking.figure import figure_of
 from gated_lift.tracking.pairs import CHANNELS, FACTS, STEPS, candidates, ends_of, pair_input, scene_of
 from gated_lift.tracking.rows import Rows, rows_of
 from gated_lift.tracking.tracklets import cut_tracklets
@@ -38,7 +38,7 @@ def pairs_of(scene: CrowdScene, rng: np.random.Generator) -> Pairs:
     figure = figure_of(scene.detections.skeleton)
     rows = rows_of(scene.detections, figure)
     person = scene.person[rows.source]
-    found = [_pairs(rows, person, cut_tracklets(rows, figure), scene.detections.skeleton, figure, rng)]
+    found = [_pairs(rows, person, cut_tracklets(rows, figure), scene.detections.skeleton, rng)]
     kept = np.ones(len(person), bool)
     end = float(rows.time.max(initial=0.0))
     for number in np.unique(person[person >= 0]):
@@ -54,7 +54,7 @@ def pairs_of(scene: CrowdScene, rng: np.random.Generator) -> Pairs:
         where = fewer.time[index]
         at = moment if rng.random() < 0.5 else rng.uniform(where[0], where[-1] + 1e-6)
         tracklet[index[where >= at]] += len(tracklet)
-    found.append(_pairs(fewer, person[kept], tracklet, scene.detections.skeleton, figure, rng))
+    found.append(_pairs(fewer, person[kept], tracklet, scene.detections.skeleton, rng))
     return Pairs(*(np.concatenate(values) for values in zip(*found, strict=True)))
 
 
@@ -63,10 +63,8 @@ def _pairs(
     person: np.ndarray,
     tracklet: np.ndarray,
     skeleton: Skeleton,
-    figure: Figure,
     rng: np.random.Generator,
 ) -> Pairs:
-    del figure
     # Shorter ones wait until the others are joined, and never come before the network.
     _, number, counts = np.unique(tracklet, return_inverse=True, return_counts=True)
     _, pieces = pieces_of(np.where(counts[number] < FEWEST_ROWS, -1, tracklet))

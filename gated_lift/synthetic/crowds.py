@@ -130,9 +130,8 @@ def fingerprint(scenes: Sequence[CrowdScene]) -> str:
     return digest.hexdigest()
 
 
-@partial(jax.jit, static_argnames=("config", "detector"))
-def _camera(key: Array, targets: Array, fps: Array, config: HandheldCamera, detector: Any) -> Any:
-    del detector
+@partial(jax.jit, static_argnames=("config",))
+def _camera(key: Array, targets: Array, fps: Array, config: HandheldCamera) -> Any:
     return sample_handheld_camera(key, targets, fps, config)
 
 
@@ -164,7 +163,7 @@ def _draw(recipe: CrowdRecipe, rng: np.random.Generator) -> tuple[CrowdScene, np
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         keys = jax.random.split(jax.random.key(int(rng.integers(2**31)), impl="threefry2x32"))
         rate = jnp.asarray(fps)
-        camera, extrinsics = _camera(keys[0], jnp.asarray(targets), rate, recipe.camera, recipe.detector)
+        camera, extrinsics = _camera(keys[0], jnp.asarray(targets), rate, recipe.camera)
         at_meeting = np.asarray(extrinsics.position)[min(max(round(meeting * fps), 0), frames - 1), :2]
         poses = _people(rng, people, frames, fps, meeting, at_meeting)
         # Nobody is drawn for the rest: one compilation for every number of people.

@@ -50,7 +50,8 @@ def track(
 ) -> Tracks:
     """Sorts the rows of a file by person and hides keypoints that belong to somebody else.
 
-    ids: "own" finds out who is who; "file" keeps the file's ids, and drops rows without one (−1).
+    ids: "own" finds out who is who; "file" keeps the file's ids, and drops rows without one (−1); people,
+        method and shortest have no part then.
     people: how many there are, if that is known: tracks are then joined over any gap until no more than so
         many are left, and the shortest of what cannot be joined are dropped. By default a person who is not
         found for longer than `clusters.LinkSettings.longest` seconds comes back as somebody new.
@@ -118,22 +119,22 @@ def label(
     if method == "online":
         chain = _online(rows, detections, threshold)
     else:
-        chain = link(rows, cut_tracklets(rows, figure), figure, detections.skeleton, links)
+        chain = link(
+            rows, cut_tracklets(rows, figure), figure, detections.skeleton, links, detections.image_size
+        )
     times = frame_times(detections)
     frame_seconds = float(np.median(np.diff(times))) if len(times) > 1 else shortest
     doubles = _doubles(rows, chain, figure)
     chain = np.where(np.isin(chain, doubles), -1, chain)
-    if people is not None:
-        chain = limit_people(rows, chain, figure, people)
     names, seen = np.unique(chain[chain >= 0], return_counts=True)
     short = (seen * frame_seconds < shortest) & (seen < detections.num_frames / 2)
     spurious = names[short]
     if people is not None:
-        # Whoever says how many there are wants them all; only what is too many goes.
-        spurious = (
-            spurious[len(spurious) - max(len(names) - people, 0) :] if len(names) > people else names[:0]
-        )
+        # Whoever says how many there are wants them all: only what is too many goes, the shortest first.
+        spurious = spurious[np.argsort(seen[short], kind="stable")][: max(len(names) - people, 0)]
     chain = np.where(np.isin(chain, spurious), -1, chain)
+    if people is not None:
+        chain = limit_people(rows, chain, people)
     # Rows stand in the order of frames and from left to right: so do first appearances.
     _, first, inverse = np.unique(chain, return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(np.where(chain[first] < 0, -1, first)))
