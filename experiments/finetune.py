@@ -49,7 +49,7 @@ from gated_lift.losses import squared_joint_error
 from gated_lift.metrics import mpjpe, root_error
 from gated_lift.networks import checkpoints, weights
 from gated_lift.networks.temporal import TemporalLifter
-from gated_lift.observation import turn_back
+from gated_lift.recovery.observation import turn_back
 from solvers import TrajectoryConfig, solve_trajectory
 
 

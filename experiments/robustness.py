@@ -24,9 +24,9 @@ from experiments.commands import run_script
 from gated_lift import H36M_17, LoadedLifter, MotionClip, load_lifter, metrics, recover
 from gated_lift.cameras import VirtualCamera, sample_static_camera
 from gated_lift.clips import resample
-from gated_lift.observation import turn_to
 from gated_lift.occlusion import sample_mask
 from gated_lift.readers import captures
+from gated_lift.recovery.observation import turn_to
 from gated_lift.synthetic.detector import DetectorConfig
 from gated_lift.synthetic.views import view
 from solvers import Camera, Status, project

@@ -36,8 +36,8 @@ from experiments.training.configs import PATH_RULES, PathConfig
 from gated_lift import solved
 from gated_lift.metrics import root_error
 from gated_lift.networks import checkpoints, weights
-from gated_lift.observation import turn_back
 from gated_lift.readers.json_file import read_object
+from gated_lift.recovery.observation import turn_back
 from solvers import TrajectoryConfig, solve_trajectory
 
 MOST = 1e6  # of a weight in a file: far beyond any that was learned, and float32 can work with it

@@ -9,7 +9,6 @@ from gated_lift.cameras import Extrinsics as Extrinsics
 from gated_lift.cameras import HandheldCamera as HandheldCamera
 from gated_lift.cameras import VirtualCamera as VirtualCamera
 from gated_lift.clips import MotionClip as MotionClip
-from gated_lift.lifting import lift as lift
 from gated_lift.networks.attention import AttentionLifter as AttentionLifter
 from gated_lift.networks.checkpoints import LoadedLifter as LoadedLifter
 from gated_lift.networks.checkpoints import load_lifter as load_lifter
@@ -26,6 +25,7 @@ from gated_lift.pipeline import has_path as has_path
 from gated_lift.pipeline import recover as recover
 from gated_lift.pipeline import solved as solved
 from gated_lift.readers.detections import read_detections as read_detections
+from gated_lift.recovery.lifting import lift as lift
 from gated_lift.skeleton import BODY_25 as BODY_25
 from gated_lift.skeleton import BODY_25B as BODY_25B
 from gated_lift.skeleton import COCO_17 as COCO_17

@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from gated_lift.arguments import Arguments, read_arguments
 from gated_lift.bones import constant_bones as with_constant_bones
 from gated_lift.cameras import camera_to_world
-from gated_lift.inspection import Hidden, describe_hidden, inspect
-from gated_lift.lifting import lift_pixels
 from gated_lift.networks.checkpoints import LoadedLifter, without_weights
-from gated_lift.observation import Clock, network_frames
-from gated_lift.plausibility import (
+from gated_lift.recovery.arguments import Arguments, read_arguments
+from gated_lift.recovery.inspection import Hidden, describe_hidden, inspect
+from gated_lift.recovery.lifting import lift_pixels
+from gated_lift.recovery.observation import Clock, network_frames
+from gated_lift.recovery.plausibility import (
     UNSEEN_ROOT_STD,
     fits_badly,
     lies,
@@ -25,7 +25,7 @@ from gated_lift.plausibility import (
     never_seen,
     unseen_size_std,
 )
-from gated_lift.presence import present_frames
+from gated_lift.recovery.presence import present_frames
 from gated_lift.skeleton import Skeleton
 from solvers import Camera, Extrinsics, Status, TrajectoryConfig, smooth, solve_trajectory
 

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gated_lift.arguments import read_arguments
 from gated_lift.networks.checkpoints import with_training
 from gated_lift.networks.temporal import TemporalLifter
+from gated_lift.recovery.arguments import read_arguments
 from gated_lift.skeleton import COCO_17, H36M_17
 from solvers import Camera, Extrinsics, refuse_masked
 

@@ -14,8 +14,8 @@ from experiments.training import batches, loop
 from experiments.training.configs import OURS
 from gated_lift.cameras import VirtualCamera, screen_focal
 from gated_lift.networks.temporal import TemporalLifter
-from gated_lift.observation import observe
 from gated_lift.occlusion import frame_times, gap_age
+from gated_lift.recovery.observation import observe
 from gated_lift.skeleton import H36M_17
 from solvers import project
 

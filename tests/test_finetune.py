@@ -18,7 +18,7 @@ from experiments.training.batches import Batch, Placement
 from gated_lift.cameras import rotation_matrix, screen_focal
 from gated_lift.networks import checkpoints
 from gated_lift.networks.temporal import TemporalLifter
-from gated_lift.observation import turn_back, turn_to
+from gated_lift.recovery.observation import turn_back, turn_to
 from gated_lift.synthetic import generated
 from solvers import Camera, project
 

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gated_lift.inspection import describe_hidden, inspect
+from gated_lift.recovery.inspection import describe_hidden, inspect
 from solvers import Camera
 
 CAMERA = Camera(focal=(1400.0, 1400.0), center=(960.0, 540.0))

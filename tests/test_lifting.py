@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from lifter_oracle import random_variables
 
-from gated_lift.lifting import lift, lift_pixels
 from gated_lift.networks.attention import AttentionLifter
 from gated_lift.networks.checkpoints import with_training
 from gated_lift.networks.factorized import FactorizedLifter
 from gated_lift.networks.protocol import lift_clip
 from gated_lift.networks.sequence import SequenceLifter
 from gated_lift.networks.temporal import TemporalLifter
-from gated_lift.observation import Clock, network_frames, observe, turn_back
 from gated_lift.occlusion import frame_times
+from gated_lift.recovery.lifting import lift, lift_pixels
+from gated_lift.recovery.observation import Clock, network_frames, observe, turn_back
 from solvers import Camera, project
 
 CAMERA = Camera(focal=(800.0, 800.0), center=(960.0, 540.0))

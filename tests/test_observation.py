@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from gated_lift.networks.temporal import TemporalLifter
-from gated_lift.observation import (
+from gated_lift.occlusion import frame_times
+from gated_lift.recovery.observation import (
     LONGEST_STEP,
     Clock,
     from_network_frames,
@@ -18,7 +19,6 @@ from gated_lift.observation import (
     turn_back,
     turn_to,
 )
-from gated_lift.occlusion import frame_times
 from solvers import Camera, project
 
 CAMERA = Camera(focal=(900.0, 900.0), center=(960.0, 540.0))

@@ -15,10 +15,10 @@ from scenes import STANDING
 from gated_lift import load_lifter, metrics
 from gated_lift.bones import constant_bones as with_constant_bones
 from gated_lift.cameras import VirtualCamera, camera_to_world, look_at, screen_focal, world_to_camera
-from gated_lift.lifting import lift
 from gated_lift.networks.checkpoints import with_training
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.pipeline import SHORTEST, has_path, recover, solved
+from gated_lift.recovery.lifting import lift
 from gated_lift.skeleton import BODY_25, COCO_17, H36M_17, convert
 from gated_lift.synthetic import generated
 from solvers import Camera, Extrinsics, Status, TrajectoryConfig, project

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gated_lift.plausibility import (
+from gated_lift.recovery.plausibility import (
     TILTED_FIT,
     UNSEEN_SIZE_STD,
     WORST_FIT,

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gated_lift.presence import present_frames
+from gated_lift.recovery.presence import present_frames
 
 
 def oracle(seen, longest_gap, fps):

@@ -23,7 +23,7 @@ from experiments.solve_weights import (
 from experiments.training.batches import Batch, Placement, draw_placed_batch, make_bank, read_motion
 from gated_lift.cameras import rotation_matrix
 from gated_lift.networks import checkpoints
-from gated_lift.observation import turn_to
+from gated_lift.recovery.observation import turn_to
 from gated_lift.skeleton import H36M_17
 from solvers import Camera, TrajectoryConfig, project
 

@@ -18,8 +18,8 @@ from experiments.judging.totals import METRICS, RUNS
 from gated_lift.cameras import VirtualCamera
 from gated_lift.networks import checkpoints
 from gated_lift.networks.temporal import TemporalLifter
-from gated_lift.observation import observe, turn_back
 from gated_lift.occlusion import frame_times
+from gated_lift.recovery.observation import observe, turn_back
 from gated_lift.synthetic import generated
 from solvers import Camera, TrajectoryConfig
 

@@ -13,9 +13,9 @@ from experiments.training.recorded import RecordedBank
 from gated_lift.cameras import sample_static_camera, screen_focal
 from gated_lift.clips import MotionClip, concatenate_people
 from gated_lift.networks.protocol import Lifter, mirror, mirror_mask
-from gated_lift.observation import observe, turn_to
 from gated_lift.occlusion import sample_training_masks
 from gated_lift.readers import captures, human36m, motion
+from gated_lift.recovery.observation import observe, turn_to
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic import generated
 from gated_lift.synthetic.variation import (

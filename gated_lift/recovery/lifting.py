@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from gated_lift.arguments import read_arguments
 from gated_lift.networks.checkpoints import LoadedLifter
 from gated_lift.networks.protocol import lift_clip
-from gated_lift.observation import (
+from gated_lift.occlusion import frame_times
+from gated_lift.recovery.arguments import read_arguments
+from gated_lift.recovery.observation import (
     Clock,
     from_network_frames,
     network_frames,
@@ -17,7 +18,6 @@ from gated_lift.observation import (
     observe_clip,
     turn_back,
 )
-from gated_lift.occlusion import frame_times
 from solvers import Camera
 
 
