@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import tyro
+from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -225,8 +226,12 @@ def lift(config: LiftConfig) -> Path:
 def command(arguments: list[str]) -> int:
     """0, or 2 after one line on standard error about what was wrong."""
     config = tyro.cli(LiftConfig, prog="gated-lift", description=__doc__, args=arguments)
-    handler = RichHandler(show_time=False, show_path=False)
-    logging.basicConfig(level=config.log.upper(), format="%(message)s", handlers=[handler])
+    # Beside the table, not in it: what is said on the way goes to standard error. Some libraries have put
+    # handlers of their own here when they were imported.
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    root.handlers[:] = [RichHandler(console=Console(stderr=True), show_time=False, show_path=False)]
+    root.setLevel(config.log.upper())
     try:
         lift(config)
     except (ValueError, OSError, ImportError) as error:
@@ -235,6 +240,9 @@ def command(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("gated-lift: stopped", file=sys.stderr)
         return 130
+    finally:
+        root.handlers[:], level = before
+        root.setLevel(level)
     return 0
 
 

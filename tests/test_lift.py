@@ -34,7 +34,7 @@ def test_without_arguments_the_example_is_lifted(quick, capsys):
     # Its own output may be written again; that of another file may not, unless it is said.
     assert command(["--tracker", "online", "--exports", "json"]) == 0
     assert json.loads((folder / "people.json").read_text())
-    again = [str(lift.EXAMPLE), "--output", "lifted/two_people", "--focal", "1700"]
+    again = [str(lift.EXAMPLE), "--output", "lifted/two_people"]
     assert command(again) == 2
     error = capsys.readouterr().err.strip()
     assert error.endswith("report.html exists: choose another --output, or pass --overwrite")
