@@ -53,10 +53,15 @@ def films(sample: dict[str, Any]) -> Iterator[tuple[str, int, Skeleton, np.ndarr
         yield "OpenPose", camera, BODY_25B, sample["openpose_man"][camera][:, None], ("man",)
 
 
+def size_of(sample: dict[str, Any]) -> tuple[int, int]:
+    """Width and height of both films, pixels."""
+    width, height = sample["image_size"][0]
+    return int(width), int(height)
+
+
 def follow(way: str, skeleton: Skeleton, found: np.ndarray, config: RealSample, sample: dict) -> Tracks:
     """The tracks of one film, by one of the `WAYS`."""
     frames, people = found.shape[:2]
-    size = int(sample["image_size"][0][0]), int(sample["image_size"][0][1])
     absent = (found[..., :2] == 0).all(axis=-1) | ~(found[..., 2] > 0)
     keypoints = np.where(absent[..., None], np.nan, found[..., :2]).astype(np.float32)
     confidence = np.where(absent, 0, found[..., 2]).astype(np.float32)
@@ -69,7 +74,7 @@ def follow(way: str, skeleton: Skeleton, found: np.ndarray, config: RealSample, 
         keypoints.reshape(-1, *keypoints.shape[2:]),
         confidence.reshape(-1, confidence.shape[2]),
         np.tile(np.arange(people), frames),
-        *(skeleton, frames, float(sample["fps"]), None, size, "npz", str(config.sample)),
+        *(skeleton, frames, float(sample["fps"]), None, size_of(sample), "npz", str(config.sample)),
     )
     if way == "file":
         return track(rows, ids="file", threshold=config.threshold)
@@ -89,7 +94,7 @@ def judge(config: RealSample) -> None:
             for way in WAYS:
                 tracks = follow(way, skeleton, found, config, sample)
                 lifted = lift_tracks(
-                    *(tracks, intrinsics, float(sample["fps"]), (1088, 1920), lifter),
+                    *(tracks, intrinsics, float(sample["fps"]), size_of(sample), lifter),
                     trajectory=TrajectoryConfig(loss="huber"),
                     keep_absent=True,
                 )

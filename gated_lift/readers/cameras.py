@@ -16,6 +16,7 @@ import yaml
 from scipy.spatial.transform import Rotation, Slerp
 
 from gated_lift.readers.json_file import read_object
+from gated_lift.readers.text_file import decode, read_bytes
 from solvers import Camera, Extrinsics
 
 # Bytes; a camera is a few hundred, a path a hundred a frame.
@@ -105,12 +106,7 @@ def read_camera_path(path: str | Path, times: np.ndarray) -> Extrinsics:
 def _text(path: Path) -> str:
     if not path.is_file():
         raise ValueError(f"{path} is no file: give the path of one")
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path} has {path.stat().st_size} bytes, a camera at most {LARGEST}")
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is no text in UTF-8") from None
+    return decode(read_bytes(path, *WHAT, LARGEST), path, *WHAT)
 
 
 def _camera(path: Path, numbers: Any, radial: Any = (), tangential: Any = (), size: Any = None) -> FileCamera:
