@@ -163,15 +163,18 @@ def normalize_components(u: Array, v: Array, camera: Intrinsics, limit: Array | 
     x, y = _undo_radial(goal_x, goal_y, camera, limit)
     if camera.tangential is None:
         return x, y
-    for _ in range(TANGENTIAL_ROUNDS):
+
+    def step(_: Any, ray: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, y = ray
         distorted_x, distorted_y = _distort(x, y, camera)
         off_x, off_y = goal_x - distorted_x, goal_y - distorted_y
         (xx, xy), (yx, yy) = _distort_jacobian(x, y, camera)
         # On the edge of what the lens images the Jacobian is singular.
         area = xx * yy - xy * yx
         area = jnp.where(area > MIN_AREA, area, jnp.full_like(area, MIN_AREA))
-        x, y = _within(x + (yy * off_x - xy * off_y) / area, y + (xx * off_y - yx * off_x) / area, limit)
-    return x, y
+        return _within(x + (yy * off_x - xy * off_y) / area, y + (xx * off_y - yx * off_x) / area, limit)
+
+    return jax.lax.fori_loop(0, TANGENTIAL_ROUNDS, step, (x, y))
 
 
 def _within(x: Array, y: Array, limit: Array) -> tuple[Array, Array]:
@@ -194,8 +197,9 @@ def _undo_radial(goal_x: Array, goal_y: Array, camera: Intrinsics, limit: Array)
     off_axis = square > 0  # the root has no derivative on the axis
     goal = jnp.sqrt(jnp.where(off_axis, square, jnp.ones_like(square)))
     high = jnp.sqrt(limit) + jnp.zeros_like(goal)
-    low, r, longest = jnp.zeros_like(goal), jnp.minimum(goal, high), high
-    for _ in range(RADIAL_ROUNDS):
+
+    def step(_: Any, state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        low, high, r, longest = state
         s = r * r
         missing = goal - r * (1 + s * (k1 + s * (k2 + s * k3)))
         slope = 1 + s * (3 * k1 + s * (5 * k2 + s * 7 * k3))
@@ -203,7 +207,10 @@ def _undo_radial(goal_x: Array, goal_y: Array, camera: Intrinsics, limit: Array)
         newton = r + missing / jnp.where(slope > MIN_AREA, slope, jnp.full_like(slope, MIN_AREA))
         good = (newton >= low) & (newton <= high) & (jnp.abs(newton - r) <= longest)
         following = jnp.where(good, newton, (low + high) / 2)
-        r, longest = following, jnp.maximum(jnp.abs(following - r) / 2, 1e-3 * jnp.sqrt(limit))
+        return low, high, following, jnp.maximum(jnp.abs(following - r) / 2, 1e-3 * jnp.sqrt(limit))
+
+    start = jnp.zeros_like(goal), high, jnp.minimum(goal, high), high
+    _, _, r, _ = jax.lax.fori_loop(0, RADIAL_ROUNDS, step, start)
     scale = jnp.where(off_axis, r / goal, jnp.ones_like(goal))
     return goal_x * scale, goal_y * scale
 
