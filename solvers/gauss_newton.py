@@ -324,8 +324,9 @@ def _conjugate_gradients(
 
 
 def _lane_sum(values: Array) -> Array:
-    # A short first axis is added term by term: XLA's reductions do not vectorise along the others on a CPU.
-    if values.ndim > 2 and 1 < values.shape[0] <= 64:
+    # A first axis that is the shorter one, that of joints before frames, is added term by term: XLA's
+    # reductions do not vectorise along the others on a CPU.
+    if values.ndim > 2 and 1 < values.shape[0] <= min(64, values.shape[1]):
         values = sum(values[1:], values[0])
     return jnp.sum(values, axis=tuple(range(values.ndim - 1)))
 
