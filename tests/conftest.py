@@ -21,10 +21,26 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
 
 import jax
 import pytest
+from beartype import beartype
 from jaxtyping import install_import_hook
 
+_checks = {}
+
+
+def checked(function):
+    """`beartype.beartype`, once for every function of the source: those inside another function are made
+    anew whenever that runs, and writing their checks again would take a tenth of the time of tracing. What
+    jaxtyping passes is a stand-in with the function's name and annotations, all that a check consists of.
+    """
+    annotations = tuple(function.__annotations__.items())
+    key = function.__module__, function.__qualname__, function.__code__, annotations
+    if key not in _checks:
+        _checks[key] = beartype(function)
+    return _checks[key]
+
+
 # Annotations are checked when the packages are imported, so the hook stays installed for the whole run.
-_hook = install_import_hook(["gated_lift", "solvers"], "beartype.beartype")
+_hook = install_import_hook(["gated_lift", "solvers"], "conftest.checked")
 
 # Tracing makes many objects and few cycles: looking for these as often as Python does takes a tenth of the
 # time.
@@ -38,6 +54,36 @@ def pytest_configure(config):
     """The marked tests prove nothing of XLA's default flags unless they run with them."""
     if config.option.markexpr == "default_flags" and os.environ.get("DEFAULT_FLAGS") != "1":
         raise pytest.UsageError("-m default_flags needs the environment variable DEFAULT_FLAGS=1")
+
+
+# Files that take longest, the longest first.
+LONGEST = (
+    "test_pipeline",
+    "test_trajectory",
+    "test_trajectory_arguments",
+    "test_trajectory_begin",
+    "test_loop",
+    "test_notebooks",
+    "test_lifting",
+    "test_trajectory_units",
+    "test_robust",
+    "test_demo",
+    "test_temporal",
+    "test_trajectory_unsolved",
+    "test_camera_path",
+    "test_solve_weights",
+    "test_takes",
+    "test_stretches",
+    "test_batches",
+    "test_observation",
+    "test_cameras",
+    "test_focal",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first: two processes that take one file after the other then end together."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(autouse=True, scope="module")
