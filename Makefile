@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# A file's tests share what is compiled. The longest files come first (tests/conftest.py), so that both
+# processes end together; pytest-xdist would put those with the most tests first.
+BY_FILE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test benchmark clean
 
@@ -13,8 +16,8 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile  # a file's tests share what is compiled
-	DEFAULT_FLAGS=1 $(BIN)/python -m pytest -m default_flags -n 2 --dist loadfile  # as XLA is for users
+	$(BIN)/python -m pytest $(BY_FILE)
+	DEFAULT_FLAGS=1 $(BIN)/python -m pytest -m default_flags $(BY_FILE)  # as XLA is for users
 
 benchmark: $(VENV)/.demo
 	$(BIN)/python -m experiments.benchmark trajectory

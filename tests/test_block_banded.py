@@ -48,9 +48,8 @@ def dense(problem, lane):
     return np.array(matrix), np.array(right)
 
 
-@pytest.mark.default_flags
 @pytest.mark.parametrize("unroll", [True, False])
-@pytest.mark.parametrize("blocks", [1, 2, 3, 4, 9])
+@pytest.mark.parametrize("blocks", [1, 2, 3, 4, pytest.param(9, marks=pytest.mark.default_flags)])
 def test_solves_like_dense_least_squares(float64, blocks, unroll):
     problem = random_chain(blocks)
     solution = solve(problem, unroll=unroll)

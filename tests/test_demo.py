@@ -27,8 +27,11 @@ def test_both_people_hide_each_other(scene):
     assert (hidden < 2).all()
 
 
-@pytest.mark.default_flags
-@pytest.mark.parametrize("path", [weights.TWO_STREAM, weights.PLAIN], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(weights.TWO_STREAM, marks=pytest.mark.default_flags), weights.PLAIN],
+    ids=lambda path: path.name,
+)
 def test_weights_that_ship_recover_the_scene(scene, path):
     loaded = checkpoints.load_lifter(path)
     assert loaded.description["licences"], "weights carry the licence of what they were trained on"
