@@ -86,6 +86,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
+def pytest_collection_finish():
+    """What importing has made stays to the end: no search for cycles, of which each file makes one below,
+    need go through it.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def programs_of_one_file():
     """Compiled programs end with the file that needed them: JAX keeps every one, each in memory pages of its
