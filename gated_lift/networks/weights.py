@@ -6,8 +6,9 @@ _FOLDER = Path(__file__).with_name("trained")
 
 TWO_STREAM = _FOLDER / "two_stream"
 PLAIN = _FOLDER / "plain"
+CAUSAL = _FOLDER / "causal"
 
-SHIPPED = {path.name: path for path in (TWO_STREAM, PLAIN)}
+SHIPPED = {path.name: path for path in (TWO_STREAM, PLAIN, CAUSAL)}
 DEFAULT = TWO_STREAM.name
 
 LICENCE_SENTENCE = (
