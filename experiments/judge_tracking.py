@@ -3,6 +3,7 @@
     python -m experiments.judge_tracking                         # the table of docs/tracking.md
     python -m experiments.judge_tracking --split choose          # other seeds: settings are chosen on these
     python -m experiments.judge_tracking --pedestrians vtest_mediapipe.npz
+    python -m experiments.judge_tracking --in-space cmu_single.npz cmu_pairs.npz     # what errors cost in 3D
 
 The judged sets are frozen: their sha256 stands below, and another one is refused, since numbers on other
 scenes cannot be compared. HOTA, IDF1 and switches are trackeval's (the extra ``test``); ByteTrack is that of
@@ -15,19 +16,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import tyro
+from scipy.optimize import linear_sum_assignment
 
 from experiments import reporting
 from experiments.commands import run_script
+from gated_lift import metrics
+from gated_lift.cameras import camera_to_world
+from gated_lift.networks.checkpoints import LoadedLifter, load_lifter
 from gated_lift.people import Detections
+from gated_lift.readers.motion import read_clips
 from gated_lift.readers.npz import read_npz
-from gated_lift.skeleton import COCO_17
+from gated_lift.skeleton import COCO_17, H36M_17
 from gated_lift.synthetic.crowds import CrowdRecipe, CrowdScene, crowd, fingerprint
+from gated_lift.synthetic.moving_pairs import MovingPair, wrong_set
+from gated_lift.tracking import track
 from gated_lift.tracking.figure import figure_of
 from gated_lift.tracking.rows import rows_of
 from gated_lift.tracking.similarity import boxes, likeness
 from gated_lift.tracking.track import label
+from gated_lift.video.lift import lift_tracks
+from solvers import Extrinsics, TrajectoryConfig
 
 
 class FrozenSet(NamedTuple):
@@ -76,6 +87,9 @@ class JudgeConfig:
     """The pedestrian sample (.npz with MediaPipe landmarks by track), judged too where it is given."""
     scenes: int | None = None
     """So many scenes of each set, for a quick look; hashes are not checked then."""
+    in_space: tuple[Path, ...] = ()
+    """Capture files: instead of all that, the pairs of moving-pairs-v1-wrong are followed, lifted and placed,
+    and judged by their errors in 3D."""
     output: Path = Path("runs/judge_tracking.md")
 
 
@@ -287,6 +301,105 @@ def judge(config: JudgeConfig) -> None:
     reporting.report(reporting.console(), COLUMNS, table, config.output, names=2)
 
 
+def unlabelled(pair: MovingPair, seed: int) -> tuple[Detections, np.ndarray]:
+    """What the detector reports of a pair, rows of a frame in random order, and whom each row shows. Somebody
+    of whom nothing counts is not found.
+    """
+    person, frame = np.nonzero(~pair.occluded.all(axis=-1))
+    order = np.lexsort((np.random.default_rng(seed).random(len(frame)), frame))
+    person, frame = person[order], frame[order]
+    return (
+        Detections(
+            frame=frame,
+            keypoints=pair.keypoints[person, frame].astype(float),
+            confidence=np.where(pair.occluded[person, frame], 0.1, 0.9),
+            ids=None,
+            skeleton=H36M_17,
+            num_frames=pair.occluded.shape[1],
+            fps=pair.fps,
+            times=None,
+            image_size=(pair.width, pair.height),
+            format="generated",
+            source="+".join(pair.sources),
+        ),
+        person,
+    )
+
+
+class InSpace(NamedTuple):
+    """Errors (2, F) of a pair in metres, NaN where a person has no answer, and rows that show whom the track
+    does not stand for or have none.
+    """
+
+    pose: np.ndarray
+    root: np.ndarray
+    strange: int
+    rows: int
+
+
+def judge_in_space(
+    pair: MovingPair, detections: Detections, truth: np.ndarray, found: np.ndarray, lifter: LoadedLifter
+) -> InSpace:
+    """found: the tracker's id of every row, −1 for none. A track stands for the person whom most of its rows
+    show, one track a person; tracks that are left over answer for nobody.
+    """
+    names = np.unique(found[found >= 0])
+    shown = np.array([[np.sum((found == name) & (truth == who)) for name in names] for who in range(2)])
+    whose = dict(zip(*(index.tolist() for index in linear_sum_assignment(-shown)), strict=True))
+    tracks = track(detections._replace(ids=found), ids="file")
+    extrinsics = Extrinsics(*map(jnp.asarray, pair.extrinsics))
+    lifted = lift_tracks(
+        *(tracks, pair.camera, pair.fps, (pair.width, pair.height), lifter, extrinsics),
+        covariance=False,
+        trajectory=TrajectoryConfig(loss="huber"),
+    )
+    joints = np.full(pair.joints.shape, np.nan, np.float32)
+    for who, number in whose.items():
+        joints[who] = lifted.joints[number]
+    target = camera_to_world(jnp.asarray(pair.joints), extrinsics)
+    answered = np.isfinite(joints).all(axis=(-1, -2))
+    pose = np.asarray(metrics.pa_mpjpe(jnp.asarray(joints), target)).mean(axis=-1)
+    root = np.linalg.norm(joints[:, :, 0] - np.asarray(target)[:, :, 0], axis=-1)
+    own = np.array([names[whose[who]] if who in whose else -2 for who in range(2)])
+    pose, root = (np.where(answered, values, np.nan) for values in (pose, root))
+    return InSpace(pose, root, int((found != own[truth]).sum()), len(truth))
+
+
+SPACE_COLUMNS = (
+    *("tracker", "rows of somebody else or of nobody %", "frames without an answer %"),
+    *("PA-MPJPE", "root", "pairs with a root off by 1 m %"),
+)
+
+
+def judge_all_in_space(config: JudgeConfig) -> None:
+    """Prints the table of errors in 3D and writes it as Markdown."""
+    pairs = wrong_set(read_clips(config.in_space))
+    given = [unlabelled(pair, number) for number, pair in enumerate(pairs)]
+    lifter, table = load_lifter(), []
+    for name in (*config.trackers, "true identities"):
+        if name == "bytetrack" and not _has_bytetrack():
+            continue
+        judged = [
+            judge_in_space(pair, rows, who, who if name not in TRACKERS else TRACKERS[name](rows), lifter)
+            for pair, (rows, who) in zip(pairs, given, strict=True)
+        ]
+        pose, root = (
+            1000 * np.concatenate([getattr(one, values).ravel() for one in judged])
+            for values in ("pose", "root")
+        )
+        strange = sum(one.strange for one in judged) / sum(one.rows for one in judged)
+        astray = [bool(np.nanmax(one.root) > 1.0) for one in judged]
+        table.append(
+            [
+                *(name, f"{100 * strange:.1f}", f"{100 * np.isnan(pose).mean():.1f}"),
+                *(f"{np.nanmean(pose):.1f}", f"{np.nanmean(root):.0f}", f"{100 * np.mean(astray):.0f}"),
+            ]
+        )
+    config.output.parent.mkdir(parents=True, exist_ok=True)
+    after = ["Millimetres, means over frames with an answer."]
+    reporting.report(reporting.console(), SPACE_COLUMNS, table, config.output, after=after)
+
+
 def _line(
     name: str, tracker: str, found: dict[str, float], clean: str, milliseconds: float | None
 ) -> list[str]:
@@ -311,7 +424,8 @@ def _has_bytetrack() -> bool:
 
 
 def main() -> None:
-    judge(tyro.cli(JudgeConfig, description=__doc__))
+    config = tyro.cli(JudgeConfig, description=__doc__)
+    (judge_all_in_space if config.in_space else judge)(config)
 
 
 if __name__ == "__main__":

@@ -85,8 +85,8 @@ class LiftConfig:
 
     robust: bool = True
     """Huber's loss in the path: single wrong keypoints pull less."""
-    covering_rounds: int = 0
-    """How often joints that somebody nearer covers are hidden and everybody is lifted again."""
+    covering_rounds: int = 1
+    """How often, at most, keypoints that lie on somebody nearer are hidden, and all are lifted again."""
     constant_bones: bool = False
     """Give every bone of a person one length."""
 

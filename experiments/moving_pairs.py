@@ -1,10 +1,12 @@
 """Builds the set of pairs before moving cameras, and says how much of them is hidden, beside random masks.
 
     python -m experiments.moving_pairs --data cmu_single.npz cmu_pairs.npz
+    python -m experiments.moving_pairs --data cmu_single.npz cmu_pairs.npz --split wrong
     python -m experiments.moving_pairs --data cmu_single.npz cmu_pairs.npz --split training --seed 1
 
-The first is the frozen evaluation set, of the validation split; its hash is checked. The second is another
-set in the same form, of the training split, to train or to choose settings on.
+The first is the frozen evaluation set, of the validation split; its hash is checked. The second is a smaller
+one before a detector that puts covered joints on whoever covers them. The third is another set in the form of
+the first, of the training split, to train or to choose settings on.
 """
 
 import dataclasses
@@ -31,7 +33,7 @@ from gated_lift.occlusion import sample_mask
 from gated_lift.readers import captures, motion
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic import moving_pairs
-from gated_lift.synthetic.moving_pairs import EVALUATION, EVALUATION_NAME, MovingPair
+from gated_lift.synthetic.moving_pairs import EVALUATION, EVALUATION_NAME, WRONG_NAME, MovingPair
 from gated_lift.synthetic.placing import KINDS, nearest_joints
 from solvers import Extrinsics, project
 
@@ -42,8 +44,8 @@ class MovingPairsConfig:
 
     data: tuple[Path, ...]
     """Capture files (.npz): single people and couples."""
-    split: Literal["evaluation", "training"] = "evaluation"
-    """evaluation: the frozen set. training: another of the same form from the training split."""
+    split: Literal["evaluation", "wrong", "training"] = "evaluation"
+    """evaluation, wrong: the frozen sets. training: another of the same form from the training split."""
     seed: int = 0
     """Of a training set; the evaluation set has its own."""
     ratios: tuple[float, ...] = (0.25, 0.5)
@@ -287,6 +289,8 @@ def run(config: MovingPairsConfig) -> Sequence[MovingPair]:
     clips = motion.read_clips(config.data)
     if config.split == "evaluation":
         pairs, name = moving_pairs.evaluation_set(clips), EVALUATION_NAME
+    elif config.split == "wrong":
+        pairs, name = moving_pairs.wrong_set(clips), WRONG_NAME
     else:
         training, _ = captures.split(clips)
         pairs = moving_pairs.moving_pairs(training, EVALUATION._replace(seed=config.seed))

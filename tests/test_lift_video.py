@@ -15,7 +15,7 @@ from gated_lift.skeleton import H36M_17
 from gated_lift.synthetic import generated
 from gated_lift.video import lift as video
 from gated_lift.video.camera import choose_camera
-from gated_lift.video.covering import covered_joints
+from gated_lift.video.covering import LONGEST_COVERED, covered_keypoints
 from gated_lift.video.lift import lift_file, lift_tracks
 from gated_lift.video.size import scales_of, stature
 from gated_lift.video.times import at_steady_rate, at_times, steady_rate
@@ -30,7 +30,7 @@ def scene():
     pair = generated.circling_pair(FRAMES, FPS)
     _, still = seen_from([0.0, -5.0, 1.4], [0.0, 0.0, 0.95], pair.poses[0])
     joints = world_to_camera(jnp.asarray(pair.poses, jnp.float32), still)
-    keypoints = np.array(project(joints, CAMERA))
+    keypoints = np.array(project(jnp.asarray(joints), CAMERA))
     hidden = np.zeros(keypoints.shape[:-1], bool)
     hidden[0, 20:30, :9] = True
     tracks = Tracks(
@@ -148,28 +148,63 @@ def test_frames_of_a_varying_rate_are_brought_to_one_and_back(scene):
 # ------------------------------------------------------------------------------------------------------- lift
 
 
-def test_who_stands_behind_somebody_is_covered():
-    stand = generated.stand(3)
+def behind_each_other(frames=40, after=1.0):
+    """Joints of one who passes behind another, ``after`` metres farther away, and of one far aside."""
+    stand = generated.stand(frames)
     joints, _ = seen_from([0.0, -4.0, 1.0], [0.0, 0.0, 1.0], stand)
     near = np.asarray(joints)[0]
-    behind = near + np.array([0.0, 0.0, 1.0], np.float32)
-    aside = near + np.array([3.0, 0.0, 0.0], np.float32)
-    covered = covered_joints(np.stack([near, behind, aside]), H36M_17)
-    assert not covered[0].any() and not covered[2].any() and covered[1].mean() > 0.4
-    lost = np.stack([np.full_like(near, np.nan), behind])
-    assert not covered_joints(lost, H36M_17).any()
-    assert not covered_joints(near[None], H36M_17).any()
+    way = np.linspace(-1.5, 1.5, frames)[:, None] * np.array([1.0, 0.0, 0.0])
+    behind = near + way[:, None] + np.array([0.0, 0.0, after])
+    return np.stack([near, behind, near + np.array([4.0, 0.0, 0.0])]).astype(np.float32)
+
+
+def covered_in(joints, keypoints, hidden=None):
+    hidden = np.zeros(keypoints.shape[:-1], bool) if hidden is None else hidden
+    return covered_keypoints(joints, keypoints, hidden, CAMERA, H36M_17, FPS)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_joints_that_are_put_on_who_stands_in_front_are_found(mirrored):
+    joints = behind_each_other()
+    keypoints = np.array(project(jnp.asarray(joints), CAMERA))
+    clean = covered_in(joints, keypoints)
+    assert not clean[0].any() and not clean[2].any(), "nobody is before these"
+    assert not clean[1][np.linalg.norm(keypoints[1] - keypoints[0], axis=-1).min(axis=1) > 100].any()
+    # All joints are on the other person, and the body seems to be where that person is.
+    snapped, order = slice(15, 25), list(H36M_17.mirror) if mirrored else list(range(17))
+    keypoints[1, snapped] = keypoints[0, snapped][:, order] + 3.0
+    joints[1, snapped] = joints[0, snapped] - np.array([0.0, 0.0, 0.01], np.float32)
+    covered = covered_in(joints, keypoints)
+    assert covered[1, snapped].mean() > 0.95 and not covered[0].any() and not covered[2].any()
+    # What is hidden anyway is not found, and whoever is not there covers nobody.
+    hidden = np.zeros(covered.shape, bool)
+    hidden[1, 20] = True
+    assert not covered_in(joints, keypoints, hidden)[1, 20].any()
+    joints[0] = np.nan
+    assert not covered_in(joints, keypoints).any()
+    assert not covered_in(joints[:1], keypoints[:1]).any()
+
+
+def test_nobody_is_hidden_whole_for_seconds():
+    frames = round(2 * LONGEST_COVERED * FPS)
+    joints = behind_each_other(frames)
+    keypoints = np.array(project(jnp.asarray(joints), CAMERA))
+    keypoints[1, 2:] = keypoints[0, 2:]
+    assert covered_in(joints, keypoints)[1].mean() == 0
+    short = frames // 2 - 4
+    assert covered_in(joints[:, :short], keypoints[:, :short])[1, 2:].all()
 
 
 def test_tracks_become_people_and_a_height_scales_all_of_a_person(scene):
     _, tracks, _ = scene
-    found = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, source="clip")
+    found = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, source="clip", covering_rounds=0)
     assert found.joints.shape == (2, FRAMES, 17, 3) and found.names == ("Ada", "Bo")
     assert found.axes == "camera" and found.source == "clip" and found.covariance.shape == (2, FRAMES, 3, 3)
     np.testing.assert_array_equal(found.hidden, tracks.hidden)
     np.testing.assert_allclose(found.times, np.arange(FRAMES) / FPS)
     tall = stature(found.joints, H36M_17)
-    scaled = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, heights={"Bo": 1.1 * float(tall[1])})
+    heights = {"Bo": 1.1 * float(tall[1])}
+    scaled = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, heights=heights, covering_rounds=0)
     np.testing.assert_array_equal(scaled.joints[0], found.joints[0])
     np.testing.assert_allclose(scaled.joints[1], 1.1 * found.joints[1], rtol=1e-4)
     np.testing.assert_allclose(scaled.covariance[1], 1.21 * found.covariance[1], rtol=1e-4)

@@ -28,6 +28,7 @@ from gated_lift.synthetic.placing import (
     place_pairs,
     walk_around,
 )
+from gated_lift.synthetic.snapping import Snapping
 from solvers import Extrinsics, project
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -335,6 +336,24 @@ def test_tables_and_picture(pairs, tmp_path):
 
     ink = imread(draw(pairs, tmp_path / "scenes.png"))[..., :3].min(axis=-1) < 0.9
     assert 0.02 < ink.mean() < 0.6
+
+
+def test_a_sure_detector_puts_covered_joints_on_whoever_covers_them(pairs):
+    recipe = small()._replace(snapping=Snapping(rate=1.0, mirrored=0.0, nearest=0.0))
+    found = moving_pairs.moving_pairs(people(), recipe)
+    for pair, before in zip(found, pairs, strict=True):
+        np.testing.assert_array_equal(pair.joints, before.joints)
+        np.testing.assert_array_equal(pair.covered, before.covered)
+        true = np.asarray(project(jnp.asarray(pair.joints), pair.camera))
+        apart = np.linalg.norm(pair.keypoints - true[::-1], axis=-1)
+        seen = ~pair.occluded & pair.covered
+        assert seen.mean() > 0.5 * pair.covered.mean() and np.median(apart[seen]) < 15
+        lingering = pair.covered.copy()
+        for late in range(1, 6):
+            lingering[:, late:] |= pair.covered[:, :-late]
+        own = ~lingering & ~before.occluded
+        np.testing.assert_array_equal(pair.keypoints[own], before.keypoints[own])
+        assert not pair.occluded[own].any()
 
 
 # The frozen set

@@ -23,6 +23,7 @@ from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic.bodies import body_occlusion
 from gated_lift.synthetic.detector import DetectorConfig, detect
 from gated_lift.synthetic.generated import Gesture, Proportions, stand, walk
+from gated_lift.synthetic.snapping import coverers, held, snapped
 from solvers import project
 
 # What the stored integers count: pixels, and confidence.
@@ -240,14 +241,6 @@ def _person(
     return poses + np.array([*(place - here), 0.0], np.float32)
 
 
-def _held(rng: np.random.Generator, shape: tuple[int, int], seconds: float, fps: float) -> np.ndarray:
-    """Uniform numbers (people, frames) that are drawn anew every ``seconds`` on average."""
-    renew = rng.random(shape) < -math.expm1(-1 / (fps * seconds))
-    renew[:, 0] = True
-    start = np.maximum.accumulate(np.where(renew, np.arange(shape[1]), 0), axis=1)
-    return np.take_along_axis(rng.random(shape), start, axis=1)
-
-
 def _report(
     recipe: CrowdRecipe, rng: np.random.Generator, shot: _Shot, fps: float
 ) -> tuple[CrowdScene, np.ndarray]:
@@ -262,23 +255,16 @@ def _report(
     covered = shot.coverage > 0.5
     unsure = confidence < 0.3
     found = unsure.mean(axis=-1) < recipe.lost_share
-    found &= _held(rng, (people, frames), recipe.miss_seconds, fps) >= recipe.miss_rate
-    snaps = _held(rng, (people, frames), recipe.snap_seconds, fps) < recipe.snap_rate
-    others = _held(rng, (people, frames), recipe.snap_seconds, fps) < 0.3
-    own = keypoints.copy(), confidence.copy()
-    moved = np.zeros(confidence.shape, bool)
+    found &= held(rng.random, (people, frames), recipe.miss_seconds, fps) >= recipe.miss_rate
+    snaps = held(rng.random, (people, frames), recipe.snap_seconds, fps) < recipe.snap_rate
+    others = held(rng.random, (people, frames), recipe.snap_seconds, fps) < 0.3
+    own = keypoints, confidence
     some = np.maximum(inside.sum(axis=-1), 1)[..., None]
     middle = np.where(inside[..., None], truth, 0.0).sum(axis=2) / some
-    for p, t in zip(*np.nonzero(snaps & found & covered.any(axis=-1)), strict=True):
-        nearer = [q for q in range(people) if q != p and found[q, t] and shot.depth[q, t] < shot.depth[p, t]]
-        if not nearer:
-            continue
-        q = min(nearer, key=lambda q: float(np.linalg.norm(middle[q, t] - middle[p, t])))
-        order = list(SKELETON.mirror) if others[p, t] else list(range(joints))
-        joint = np.flatnonzero(covered[p, t])
-        keypoints[p, t, joint] = own[0][q, t][order][joint]
-        confidence[p, t, joint] = own[1][q, t][order][joint]
-        moved[p, t, joint] = True
+    coverer = coverers(middle, shot.depth, found)
+    moved = covered & (snaps & found & (coverer >= 0))[..., None]
+    order = np.where(others[..., None], np.array(SKELETON.mirror), np.arange(joints))
+    keypoints, confidence = snapped(*own, own, moved, coverer, order)
     moved |= _exchanged(own[0], truth)[..., None] & _paired()
     rows = [(t, p) for p, t in zip(*np.nonzero(found), strict=True)]
     pixels = [keypoints[p, t] for t, p in rows]

@@ -32,6 +32,7 @@ from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic.bodies import body_occlusion
 from gated_lift.synthetic.detector import DetectorConfig
 from gated_lift.synthetic.placing import KINDS, Kind, Part, PlacedPair, place_pairs
+from gated_lift.synthetic.snapping import Snapping, coverers, held, snapped
 from gated_lift.synthetic.views import view
 from solvers import Camera, project
 
@@ -51,8 +52,9 @@ class Recipe(NamedTuple):
     kept; joints outside the image, hidden for longer than `LONGEST_HIDING` or hidden at the ends of the scene
     count against a camera.
     lost_share: a person of whom this share of the joints is occluded is not found at all, as detectors drop
-    people of whom they find scraps. camera: a phone's full-HD video by default, held at chest height by
-    someone who mostly walks along and never stands quite still.
+    people of whom they find scraps. snapping: how often covered joints are put on whoever covers them, with
+    the confidence of seen ones; None for a detector that is unsure of them. camera: a phone's full-HD video
+    by default, held at chest height by someone who mostly walks along and never stands quite still.
     """
 
     seed: int
@@ -72,6 +74,7 @@ class Recipe(NamedTuple):
         ),
     )
     detector: DetectorConfig = DetectorConfig()
+    snapping: Snapping | None = None
 
 
 # The frozen set: this recipe on the validation split of `cmu_single.npz` and `cmu_pairs.npz`.
@@ -87,6 +90,22 @@ EVALUATION = Recipe(
     ),
 )
 EVALUATION_SHA256 = "3e66f342340219f143b4caa2184689e3a0e7da0f70ca9c3ca429a3f7757dd4c4"
+
+# Another, smaller one, before a detector that is wrong and sure of it.
+WRONG_NAME = "moving-pairs-v1-wrong"
+WRONG = EVALUATION._replace(
+    seed=20300,
+    parts=(
+        Part("across", 4, 125),
+        Part("past", 4, 125),
+        Part("around", 4, 175),
+        Part("beside", 2, 400),
+        Part("dance", 3, 400),
+    ),
+    detector=DetectorConfig(swap_rate=0.03, swap_seconds=0.25),
+    snapping=Snapping(),
+)
+WRONG_SHA256 = "b59a281154fe50a475e395ff8d69a9a57f1f2576a3e08a267317c7aa67c7ce15"
 
 
 class MovingPair(NamedTuple):
@@ -130,16 +149,25 @@ def evaluation_set(clips: Sequence[MotionClip]) -> tuple[MovingPair, ...]:
     return check_fingerprint(moving_pairs(validation, EVALUATION))
 
 
+def wrong_set(clips: Sequence[MotionClip]) -> tuple[MovingPair, ...]:
+    """`WRONG` from the validation split of ``clips``, as `evaluation_set` makes `EVALUATION` and with what it
+    raises.
+    """
+    _, validation = captures.split(clips)
+    return check_fingerprint(moving_pairs(validation, WRONG), WRONG_SHA256)
+
+
 def check_fingerprint(
     pairs: tuple[MovingPair, ...], expected: str = EVALUATION_SHA256, where: str = "the set just built"
 ) -> tuple[MovingPair, ...]:
     """Returns ``pairs`` when their `fingerprint` is ``expected``; raises ValueError with the mend if not."""
     found = fingerprint(pairs)
     if found != expected:
+        name = WRONG_NAME if expected == WRONG_SHA256 else EVALUATION_NAME
         raise ValueError(
             f"{where} has sha256 {found}, expected {expected}: results on it cannot be compared. Either the "
             "captures, the code or JAX's random numbers are of another version: take the .npz that "
-            f"write_pairs made of {EVALUATION_NAME}, or call your set by another name"
+            f"write_pairs made of {name}, or call your set by another name"
         )
     return pairs
 
@@ -154,9 +182,10 @@ class _Shot(NamedTuple):
     joints: Any
     camera: Camera
     extrinsics: Extrinsics
+    again: Any
 
 
-@partial(jax.jit, static_argnames=("fps", "takes", "lost_share", "config", "detector"))
+@partial(jax.jit, static_argnames=("fps", "takes", "lost_share", "config", "detector", "again"))
 def _shoot(
     key: Array,
     poses: Array,
@@ -166,8 +195,13 @@ def _shoot(
     lost_share: float,
     config: HandheldCamera,
     detector: DetectorConfig,
+    again: bool,
 ) -> _Shot:
-    """Of a scene whose frames from ``frames`` on only repeat the last."""
+    """Of a scene whose frames from ``frames`` on only repeat the last.
+
+    again: the detector looks at everybody twice, and what it tells the second time, keypoints and whether
+    they count as hidden, is returned too; people of whom too much is hidden are then left in.
+    """
     camera_key, detector_key = jax.random.split(key)
     targets = jnp.mean(poses[:, :, 0], axis=0)
     longest, ends = round(LONGEST_HIDING * fps), round(AROUND_HIDING * fps)
@@ -201,9 +235,15 @@ def _shoot(
     camera, extrinsics = jax.tree.map(lambda values: values[best], cameras)
     coverage = body_occlusion(world_to_camera(poses, extrinsics), SKELETON).coverage
     seen = view(detector_key, poses, camera, extrinsics, detector, fps, SKELETON, coverage)
-    occluded = seen.occluded | outside(seen.joints, camera)
+    beside = outside(seen.joints, camera)
+    occluded = seen.occluded | beside
+    if again:
+        other = jax.random.fold_in(detector_key, 1)
+        second = view(other, poses, camera, extrinsics, detector, fps, SKELETON, coverage)
+        told = second.keypoints, second.occluded | beside
+        return _Shot(seen.keypoints, occluded, coverage > 0.5, seen.joints, camera, extrinsics, told)
     occluded |= jnp.mean(occluded, axis=-1, keepdims=True, dtype=poses.dtype) >= lost_share
-    return _Shot(seen.keypoints, occluded, coverage > 0.5, seen.joints, camera, extrinsics)
+    return _Shot(seen.keypoints, occluded, coverage > 0.5, seen.joints, camera, extrinsics, None)
 
 
 def film_pair(pair: PlacedPair, recipe: Recipe, index: int) -> MovingPair:
@@ -221,9 +261,12 @@ def film_pair(pair: PlacedPair, recipe: Recipe, index: int) -> MovingPair:
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         key = jax.random.fold_in(jax.random.key(recipe.seed, impl="threefry2x32"), index)
         settings = pair.fps, recipe.takes, recipe.lost_share, recipe.camera, recipe.detector
+        again = recipe.snapping is not None
         shot = jax.tree.map(
-            np.asarray, _shoot(key, jnp.asarray(poses), jnp.asarray(frames, jnp.int32), *settings)
+            np.asarray, _shoot(key, jnp.asarray(poses), jnp.asarray(frames, jnp.int32), *settings, again)
         )
+    if recipe.snapping is not None:
+        shot = _snap(shot, recipe, index, pair.fps)
     counted = _counted(
         keypoints=shot.keypoints[:, :frames],
         occluded=shot.occluded[:, :frames],
@@ -236,6 +279,39 @@ def film_pair(pair: PlacedPair, recipe: Recipe, index: int) -> MovingPair:
         starts=pair.starts,
     )
     return _uncounted(counted, pair.kind, pair.fps, pair.sources, pair.licence)
+
+
+def _snap(shot: _Shot, recipe: Recipe, index: int, fps: float) -> _Shot:
+    """Puts covered joints on whoever covers them; people of whom too much is hidden after that are lost."""
+    assert recipe.snapping is not None
+    rate, seconds, linger, mirrored, nearest = recipe.snapping
+    # NumPy keeps the stream of raw words, but not that of its distributions.
+    words = np.random.PCG64([recipe.seed, index])
+
+    def draw(shape: tuple[int, int]) -> np.ndarray:
+        raw = words.random_raw(shape[0] * shape[1])
+        return np.asarray((raw >> np.uint64(11)).astype(np.float64) * 2.0**-53).reshape(shape)
+
+    people, frames, joints = shot.covered.shape
+    snaps = held(draw, (people, frames), seconds, fps) < rate
+    where = held(draw, (people, frames), seconds, fps)
+    # In float64, as everything that is hashed.
+    pixels = shot.camera.focal * (shot.joints[..., :2] / shot.joints[..., 2:]) + shot.camera.center
+    found = shot.occluded.mean(axis=-1) < recipe.lost_share
+    coverer = coverers(pixels.mean(axis=2), shot.joints[:, :, 0, 2], found)
+    covered = shot.covered.copy()
+    for late in range(1, round(linger * fps) + 1):
+        covered[:, late:] |= shot.covered[:, :-late]
+    moved = covered & (snaps & (coverer >= 0))[..., None]
+    mirror, same = np.array(SKELETON.mirror), np.arange(joints)
+    there = pixels[np.maximum(coverer, 0), np.arange(frames)]
+    nearer = np.linalg.norm(there[:, :, mirror] - pixels, axis=-1) < np.linalg.norm(there - pixels, axis=-1)
+    other = np.where(where[..., None] < mirrored, True, nearer & (where[..., None] < mirrored + nearest))
+    keypoints, occluded = snapped(
+        shot.keypoints, shot.occluded, shot.again, moved, coverer, np.where(other, mirror, same)
+    )
+    occluded |= occluded.mean(axis=-1, keepdims=True) >= recipe.lost_share
+    return shot._replace(keypoints=keypoints, occluded=occluded)
 
 
 # Storing
@@ -425,13 +501,13 @@ def read_pairs(path: str | Path, expected: str | None = EVALUATION_SHA256) -> tu
     fps = arrays["fps"]
     if fps.shape != (scenes,) or fps.dtype.kind != "f" or not np.all(np.isfinite(fps) & (fps > 0)):
         fail(f"fps is {fps}, expected a positive number a scene")
-    for name, held in (
+    for name, values in (
         ("units", [PIXEL, METRE, TURN_ENTRY]),
         ("joint_names", [*SKELETON.names]),
         ("parents", [*SKELETON.parents]),
     ):
-        if arrays[name].tolist() != held:
-            fail(f"{name} is {arrays[name].tolist()}, expected {held}")
+        if arrays[name].tolist() != values:
+            fail(f"{name} is {arrays[name].tolist()}, expected {values}")
 
     pairs, begin = [], 0
     for scene, count in enumerate(length):

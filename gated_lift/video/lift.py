@@ -15,7 +15,7 @@ from gated_lift.readers.detections import read_detections
 from gated_lift.skeleton import BETTER_MISSING, Skeleton, convert
 from gated_lift.tracking import track
 from gated_lift.video.camera import choose_camera
-from gated_lift.video.covering import covered_joints
+from gated_lift.video.covering import covered_keypoints
 from gated_lift.video.pieces import recover_in_pieces
 from gated_lift.video.size import scales_of, stature
 from gated_lift.video.times import at_steady_rate, at_times, steady_rate
@@ -135,7 +135,7 @@ def lift_tracks(
     lifter: LoadedLifter | None = None,
     extrinsics: Extrinsics | None = None,
     heights: dict[str, float] | None = None,
-    covering_rounds: int = 0,
+    covering_rounds: int = 1,
     covariance: bool = True,
     times: np.ndarray | None = None,
     source: str = "",
@@ -149,7 +149,8 @@ def lift_tracks(
     one; everything is in world axes then.
     heights: metres by the person's name, "" for everybody else: joints, paths and covariances grow about the
         camera by one number a person.
-    covering_rounds: how often joints that somebody nearer covers are hidden and everybody is lifted again.
+    covering_rounds: how often, at most, keypoints of a person that lie on somebody nearer are hidden
+        (`video.covering`) and everybody is lifted again.
     times: seconds of every frame; from 0 at ``fps`` unless given. source: the file, for the record.
     progress: called with the number of frames after each piece of the video. settings: of `recover`.
 
@@ -171,16 +172,15 @@ def lift_tracks(
         )
 
     found = solve(hidden)
+    told = hidden
     for _ in range(covering_rounds):
         before_camera = found.joints
         if extrinsics is not None:
             before_camera = np.asarray(world_to_camera(jnp.asarray(found.joints), extrinsics))
-        covered = covered_joints(before_camera, lifter.skeleton) & ~hidden
-        # Who is covered whole would be lost: better a doubtful keypoint than none for seconds.
-        covered &= ~np.all(hidden | covered, axis=-1, keepdims=True)
-        if not covered.any():
+        covered = covered_keypoints(before_camera, keypoints, told, camera, lifter.skeleton, fps)
+        if np.array_equal(told | covered, hidden):
             break
-        hidden = hidden | covered
+        hidden = told | covered
         found = solve(hidden)
 
     joints, root, spread = found.joints, found.root, found.covariance
