@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, Literal, TextIO
 
 from gated_lift.live import Live, LiveFrame, start_live, step_live
 from gated_lift.live.lines import Pace, next_frame, read_line, record_of, skeleton_of_line
+from gated_lift.live.stream import check_live
 from gated_lift.networks.checkpoints import load_lifter
-from gated_lift.networks.streaming import check_streaming
 from gated_lift.readers.cameras import read_intrinsics
 from gated_lift.skeleton import SKELETONS
 from gated_lift.video.camera import choose_camera
@@ -91,7 +91,7 @@ def answer_lines(config: LiveConfig, image_size: tuple[int, int], source: Binary
     known = None if config.intrinsics is None else read_intrinsics(config.intrinsics, config.camera_name)
     camera = choose_camera(image_size, config.focal, config.fov, known)
     lifter = load_lifter(config.weights)
-    check_streaming(lifter.network)
+    check_live(lifter, config.fps, config.people, config.lag, config.threshold, config.longest_gap)
     given = None if config.skeleton is None else SKELETONS[config.skeleton]
 
     def start(skeleton: Any) -> Live:

@@ -49,7 +49,7 @@ def stand_in(monkeypatch):
         return state, frame
 
     monkeypatch.setattr(live, "load_lifter", lambda weights: SimpleNamespace(network=weights))
-    monkeypatch.setattr(live, "check_streaming", lambda network: None)
+    monkeypatch.setattr(live, "check_live", lambda *settings: None)
     monkeypatch.setattr(live, "start_live", start)
     monkeypatch.setattr(live, "step_live", step)
     return calls

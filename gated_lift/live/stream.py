@@ -140,15 +140,7 @@ def start_live(
     Raises ValueError, naming the argument and the mend, for a network that reads later frames, wrong frame
     rates and numbers, and for what `solvers.start_stream` refuses.
     """
-    if not isinstance(lifter, LoadedLifter):
-        raise ValueError(f"lifter is {type(lifter).__name__}: pass what load_lifter returns")
-    check_streaming(lifter.network)
-    check_fps(fps)
-    for name, value in (("lag", lag), ("longest_gap", longest_gap)):
-        if not 0 < value < 1e6:
-            raise ValueError(f"{name} is {value}: pass seconds, above zero")
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"threshold is {threshold}: pass a confidence from 0 to 1")
+    check_live(lifter, fps, people, lag, threshold, longest_gap)
     joints = lifter.skeleton.num_joints
     path = start_stream(people, joints, camera, trajectory, lag=max(round(lag * fps), 1), fps=fps)
     folded = fold(lifter.network, lifter.variables)
@@ -178,6 +170,21 @@ def start_live(
     everybody, nobody = np.ones(people, bool), Rows.nobody(people, skeleton.num_joints)
     _advance(_forgotten(live, everybody), nobody)
     return live
+
+
+def check_live(lifter: Any, fps: Any, people: Any, lag: Any, threshold: Any, longest_gap: Any) -> None:
+    """The checks of `start_live`, for who cannot start one yet."""
+    if not isinstance(lifter, LoadedLifter):
+        raise ValueError(f"lifter is {type(lifter).__name__}: pass what load_lifter returns")
+    check_streaming(lifter.network)
+    check_fps(fps)
+    if isinstance(people, bool) or not isinstance(people, int | np.integer) or people < 1:
+        raise ValueError(f"people is {people!r}: pass a whole number, 1 at least")
+    for name, value in (("lag", lag), ("longest_gap", longest_gap)):
+        if not 0 < value < 1e6:
+            raise ValueError(f"{name} is {value}: pass seconds, above zero")
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold is {threshold}: pass a confidence from 0 to 1")
 
 
 def start_lift(lifter: LoadedLifter, folded: dict[str, Folded], people: int, flip: bool) -> LiftState:
