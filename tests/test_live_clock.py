@@ -7,10 +7,10 @@ import pytest
 from gated_lift.live.clock import beat, kept_before
 
 
-@pytest.mark.parametrize("rate", [10.0, 24.0, 25.0, 29.97, 30.0, 50.0, 59.94, 60.0, 75.0, 120.0, 1000.0])
+@pytest.mark.parametrize("rate", [10.0, 25.0, 29.97, 50.0, 60.0, 120.0])
 def test_every_frame_of_the_network_is_kept_once_and_reads_the_newest_frame(rate):
     done = 0
-    for frame in range(121):
+    for frame in range(61):
         now = beat(frame, rate, 50.0)
         assert now.kept == kept_before(frame + 1, rate, 50.0) - done >= 0
         assert abs(now.later - (done / 50 - frame / rate)) < 1e-9
@@ -21,7 +21,7 @@ def test_every_frame_of_the_network_is_kept_once_and_reads_the_newest_frame(rate
         assert -1 <= now.lower <= now.upper <= now.lower + 1 and now.upper < now.steps
         assert abs(done + now.lower + now.share - frame * 50 / rate) < 1e-3
         done += now.kept
-    assert done == kept_before(121, rate, 50.0)
+    assert done == kept_before(61, rate, 50.0)
 
 
 def test_at_the_networks_own_rate_a_frame_is_a_step():

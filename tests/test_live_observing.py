@@ -16,14 +16,17 @@ def test_gaps_are_filled_as_a_causal_clips_are(how):
     occluded = np.repeat(rng.random((2, 16, 17)) < 0.5, 5, axis=1)
     occluded[0, :, 3] = occluded[1, :12] = True  # never seen; nobody yet
     rays[occluded] = np.nan
-    times = frame_times(80, 30.0)
-    expected = fill(jnp.asarray(rays), jnp.asarray(occluded), how, True, times, fps=1.0)
-    ages = gap_age(jnp.asarray(occluded), times, True)
 
+    @jax.jit  # eager code is a program for every operation
+    def whole(rays, occluded):
+        times = frame_times(80, 30.0)
+        return fill(rays, occluded, how, True, times, fps=1.0), gap_age(occluded, times, True)
+
+    expected, ages = whole(rays, occluded)
     step = jax.jit(lambda state, *frame: fill_frame(how, state, *frame, 1 / 30))
     state, filled, since = start_gaps(2, 17), [], []
     for t in range(80):
-        state, seen = step(state, jnp.nan_to_num(rays[:, t]), occluded[:, t])
+        state, seen = step(state, np.nan_to_num(rays[:, t]), occluded[:, t])
         filled.append(seen.rays)
         since.append(np.minimum(seen.since, 2))
     np.testing.assert_allclose(np.stack(filled, 1), expected, atol=1e-6)

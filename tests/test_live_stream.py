@@ -37,7 +37,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("fps", list(NETWORKS))
 def test_every_frame_is_the_last_one_of_the_clip_so_far(fps):
-    frames, lifter = 30, randomised(NETWORKS[fps])
+    frames, lifter = 20, randomised(NETWORKS[fps])
     _, keypoints, occluded = clip(frames, fps=fps)
     occluded[0, :, 5] = occluded[1, 3:9] = True
 
