@@ -2,13 +2,15 @@
 
     gated-lift                        # lifts the example that ships with the package
     gated-lift keypoints/ --fps 29.97 --image-size 1920x1080 --video clip.mp4 --output out/
+    gated-lift --live --fps 30 --image-size 1920x1080 --people 2    # frame by frame, from standard input
     python -m experiments.lift ...    # the same
 
 Formats are found from the content (docs/formats.md lists them). Who is who, who hides whom, and where
 everybody is are found from the keypoints; the page report.html shows it all, and people.npz and the other
-files hold it (docs/exports.md)."""
+files hold it (docs/exports.md). --live has settings of its own: gated-lift --live --help lists them."""
 
 import logging
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from experiments import reporting
+from experiments import live, reporting
 from experiments.commands import run_script
 from gated_lift.drawing.movie import write_movie
 from gated_lift.drawing.report import write_report
@@ -224,8 +226,13 @@ def lift(config: LiftConfig) -> Path:
 
 
 def command(arguments: list[str]) -> int:
-    """0, or 2 after one line on standard error about what was wrong."""
-    config = tyro.cli(LiftConfig, prog="gated-lift", description=__doc__, args=arguments)
+    """0, or 2 after one line on standard error about what was wrong; 1 where only lines of a stream were."""
+    config: LiftConfig | live.LiveConfig
+    if "--live" in arguments:
+        rest = [each for each in arguments if each != "--live"]
+        config = tyro.cli(live.LiveConfig, prog="gated-lift --live", description=live.__doc__, args=rest)
+    else:
+        config = tyro.cli(LiftConfig, prog="gated-lift", description=__doc__, args=arguments)
     # Beside the table, not in it: what is said on the way goes to standard error. Some libraries have put
     # handlers of their own here when they were imported.
     root = logging.getLogger()
@@ -233,6 +240,8 @@ def command(arguments: list[str]) -> int:
     root.handlers[:] = [RichHandler(console=Console(stderr=True), show_time=False, show_path=False)]
     root.setLevel(config.log.upper())
     try:
+        if isinstance(config, live.LiveConfig):
+            return stream(config)
         lift(config)
     except (ValueError, OSError, ImportError) as error:
         print(f"gated-lift: {' '.join(str(error).split())}", file=sys.stderr)
@@ -244,6 +253,20 @@ def command(arguments: list[str]) -> int:
         root.handlers[:], level = before
         root.setLevel(level)
     return 0
+
+
+def stream(config: live.LiveConfig) -> int:
+    """Standard input to standard output: 0, or 1 where lines were wrong. Whoever stops either ends it."""
+    size = parse_size(config.image_size)
+    assert size is not None
+    try:
+        return int(live.answer_lines(config, size, sys.stdin.buffer, sys.stdout) > 0)
+    except BrokenPipeError:
+        # Python flushes standard output once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
 
 
 def main() -> None:

@@ -9,6 +9,10 @@ from gated_lift.cameras import Extrinsics as Extrinsics
 from gated_lift.cameras import HandheldCamera as HandheldCamera
 from gated_lift.cameras import VirtualCamera as VirtualCamera
 from gated_lift.clips import MotionClip as MotionClip
+from gated_lift.live import Live as Live
+from gated_lift.live import LiveFrame as LiveFrame
+from gated_lift.live import start_live as start_live
+from gated_lift.live import step_live as step_live
 from gated_lift.networks.attention import AttentionLifter as AttentionLifter
 from gated_lift.networks.checkpoints import LoadedLifter as LoadedLifter
 from gated_lift.networks.checkpoints import load_lifter as load_lifter

@@ -181,9 +181,6 @@ def fill_gaps_cubic(
     def look_up(values: Array, index: Array) -> Array:
         return jnp.take_along_axis(values, index[..., None], axis=-3)
 
-    def coast(speed: Array, time: Array) -> Array:
-        return speed * COAST_SECONDS * -jnp.expm1(-time / COAST_SECONDS)
-
     steps = seconds_between(stamps[:-1], stamps[1:])
     forward = look_up(_edge_speed(visible, occluded, jnp.pad(steps, (1, 0))), start)
     since = seconds_between(stamps[start], stamps[here])[..., None]
@@ -222,19 +219,43 @@ def _edge_speed(
     values, seen = jnp.moveaxis(visible, axis, 0), jnp.moveaxis(~occluded, axis, 0)[..., None]
 
     # One frame after another: sums over halves, in parallel, take three times as long on a processor.
-    def step(sums: tuple[Array, Array, Array], frame: tuple[Array, ...]) -> tuple[Any, Array]:
-        (count, ages, total), (value, present, elapsed) = sums, frame
-        keep = jnp.exp(-elapsed / SPEED_SECONDS)
-        count, ages, total = keep * count, keep * (ages + elapsed * count), keep * total
-        known = count > 1e-30
-        weight = jnp.where(known, count, 1)
-        speed = (value - total / weight) / (ages / weight + SPEED_OFFSET)
-        return (count + present, ages, total + value), jnp.where(known, speed, 0)
+    def step(sums: EdgeSums, frame: tuple[Array, Array, Array]) -> tuple[EdgeSums, Array]:
+        return edge_step(sums, *frame)
 
     nothing = jnp.zeros_like(values[0])
-    start = (nothing[..., :1], nothing[..., :1], nothing)
+    start = EdgeSums(nothing[..., :1], nothing[..., :1], nothing)
     _, speeds = jax.lax.scan(step, start, (values, seen.astype(visible.dtype), steps))
     return jnp.moveaxis(speeds, 0, axis)
+
+
+class EdgeSums(NamedTuple):
+    """What `edge_step` keeps of the frames before: their weights' sum, that of weight times age in seconds,
+    and that of weight times value.
+    """
+
+    weight: Float[Array, "*batch joints 1"]
+    ages: Float[Array, "*batch joints 1"]
+    total: Float[Array, "*batch joints coordinates"]
+
+
+def edge_step(sums: EdgeSums, value: Array, seen: Array, elapsed: Any) -> tuple[EdgeSums, Array]:
+    """The sums with one frame more, and the speed of `_edge_speed` on that frame.
+
+    value: zero where hidden. seen (..., joints, 1): 1 where visible and 0 elsewhere, in the dtype of value.
+    elapsed: seconds since the frame before.
+    """
+    count, ages, total = sums
+    keep = jnp.exp(-elapsed / SPEED_SECONDS)
+    count, ages, total = keep * count, keep * (ages + elapsed * count), keep * total
+    known = count > 1e-30
+    weight = jnp.where(known, count, 1)
+    speed = (value - total / weight) / (ages / weight + SPEED_OFFSET)
+    return EdgeSums(count + seen, ages, total + value), jnp.where(known, speed, 0)
+
+
+def coast(speed: Array, time: Array) -> Array:
+    """How far a joint that is not seen again has gone after ``time`` seconds, v τ (1 - exp(-t / τ))."""
+    return speed * COAST_SECONDS * -jnp.expm1(-time / COAST_SECONDS)
 
 
 def joint_mean(

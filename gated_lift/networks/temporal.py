@@ -179,18 +179,7 @@ class TemporalLifter(nn.Module):
         if age is None:
             age = gap_age(occluded, frame_times(occluded.shape[1], self.fps, keypoints.dtype), self.causal)
             keypoints = fill(keypoints, occluded, self.fill, self.causal, fps=self.fps)
-        place: list[Array] = []
-        if self.framing == "person":
-            known = ~occluded if self.fill == "zero" else jnp.ones_like(occluded)
-            keypoints, *place = frame_person(keypoints, known)
-        gates = mask_channels(occluded, age, self.mask_channels, keypoints.dtype)
-        copies, masks = [keypoints], []
-        if self.gating != "none":
-            copies += [keypoints * jnp.exp(-age / seconds)[..., None] for seconds in self.fade_seconds]
-        if self.gating in ("mask_input", "single_stream"):
-            masks = [gates]
-        flat = [copy.reshape(*keypoints.shape[:2], -1) for copy in copies]
-        features = jnp.concatenate([*flat, *place, *masks], axis=-1)
+        features, gates = self.inputs(keypoints, occluded, age)
 
         first, *rest = self.filter_widths
         strides = self._strides(output_stride)
@@ -213,6 +202,23 @@ class TemporalLifter(nn.Module):
         if poses.dtype != jnp.float64:  # of half precision, what comes out is single
             poses = poses.astype(jnp.float32)
         return poses.reshape(*poses.shape[:2], answers, 3)
+
+    def inputs(
+        self, keypoints: Float[Array, "B T J 2"], occluded: Bool[Array, "B T J"], age: Float[Array, "B T J"]
+    ) -> tuple[Float[Array, "B T C"], Float[Array, "B T G"]]:
+        """What the first layer reads of every frame, its features and its gates, from filled keypoints."""
+        place: list[Array] = []
+        if self.framing == "person":
+            known = ~occluded if self.fill == "zero" else jnp.ones_like(occluded)
+            keypoints, *place = frame_person(keypoints, known)
+        gates = mask_channels(occluded, age, self.mask_channels, keypoints.dtype)
+        copies, masks = [keypoints], []
+        if self.gating != "none":
+            copies += [keypoints * jnp.exp(-age / seconds)[..., None] for seconds in self.fade_seconds]
+        if self.gating in ("mask_input", "single_stream"):
+            masks = [gates]
+        flat = [copy.reshape(*keypoints.shape[:2], -1) for copy in copies]
+        return jnp.concatenate([*flat, *place, *masks], axis=-1), gates
 
     def _strides(self, output_stride: int) -> list[Strides]:
         """How every layer moves: a layer strides until the outputs are ``output_stride`` frames apart; after

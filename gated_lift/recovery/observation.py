@@ -164,26 +164,39 @@ def _turned(
     lifter: Lifter, rays: Array, occluded: Array, age: Array, focal: Any, times: Array, turned: bool
 ) -> Observation:
     if turned:
-        turn = _turn_to_middle(rays, times, lifter.causal)
+        turn = turn_towards(_smooth(direction_of(rays), times, lifter.causal))
     else:
         turn = jnp.broadcast_to(jnp.eye(3, dtype=rays.dtype), (*rays.shape[:-2], 3, 3))
+    return Observation(in_turned_axes(lifter, rays, occluded, turn, focal), occluded, age, turn)
+
+
+def in_turned_axes(
+    lifter: Lifter,
+    rays: Float[Array, "*people J 2"],
+    occluded: Bool[Array, "*people J"],
+    turn: Float[Array, "*people 3 3"],
+    focal: Any,
+) -> Float[Array, "*people J 2"]:
+    """The keypoints of an `Observation`: filled rays in the axes of ``turn``, times the focal length."""
     points = turn_to(jnp.concatenate([rays, jnp.ones_like(rays[..., :1])], axis=-1), turn)
     ahead = jnp.maximum(points[..., 2:], 1 / STEEPEST)
     scaled = points[..., :2] / ahead * jnp.asarray(focal, rays.dtype)
-    if lifter.fill == "zero":
-        scaled = zero_gaps(scaled, occluded)
-    return Observation(scaled, occluded, age, turn)
+    return zero_gaps(scaled, occluded) if lifter.fill == "zero" else scaled
 
 
-def _turn_to_middle(rays: Array, times: Array, causal: bool) -> Array:
-    """Rotations (..., T, 3, 3) that take the direction of the person, smoothly in time, to straight ahead:
-    about the camera's vertical first, so that what is level stays level.
-    """
+def direction_of(rays: Float[Array, "*people J 2"]) -> Float[Array, "*people 3"]:
+    """The mean of a person's filled rays, each of length 1: where the camera sees the person."""
     steep = jnp.clip(rays, -STEEPEST, STEEPEST)
     points = jnp.concatenate([steep, jnp.ones_like(steep[..., :1])], axis=-1)
     unit = points * jax.lax.rsqrt(jnp.sum(points**2, axis=-1, keepdims=True))
-    middle = _smooth(jnp.mean(unit, axis=-2), times, causal)
-    x, y, z = jnp.moveaxis(middle, -1, 0)  # every ray has z > 0, and so has their mean
+    return jnp.mean(unit, axis=-2)
+
+
+def turn_towards(direction: Float[Array, "*people 3"]) -> Float[Array, "*people 3 3"]:
+    """Rotations that take a direction with z > 0, as that of every person is, to straight ahead: about the
+    camera's vertical first, so that what is level stays level.
+    """
+    x, y, z = jnp.moveaxis(direction, -1, 0)
     level = jax.lax.rsqrt(x * x + z * z)
     length = jax.lax.rsqrt(x * x + y * y + z * z)
     forward = jnp.stack([x, y, z], axis=-1) * length[..., None]

@@ -12,7 +12,7 @@ from gated_lift.networks.checkpoints import LoadedLifter, load_lifter
 from gated_lift.people import Detections, LiftedPeople, Tracks
 from gated_lift.readers.cameras import read_camera_path, read_intrinsics
 from gated_lift.readers.detections import read_detections
-from gated_lift.skeleton import BETTER_MISSING, Skeleton, convert
+from gated_lift.skeleton import BETTER_MISSING, Missing, Skeleton, convert
 from gated_lift.tracking import track
 from gated_lift.video.camera import choose_camera
 from gated_lift.video.covering import covered_keypoints
@@ -217,9 +217,7 @@ def _in_skeleton(tracks: Tracks, lifter: LoadedLifter) -> tuple[np.ndarray, np.n
     confidence of the two that it lies between.
     """
     keypoints = np.where(tracks.hidden[..., None], 0, tracks.keypoints).astype(np.float32)
-    # Measured for the gated network; others were never shown hidden joints.
-    gated = getattr(lifter.network, "gating", "none") != "none"
-    missing = BETTER_MISSING.get(tracks.skeleton.name, "midpoint") if gated else "midpoint"
+    missing = better_missing(tracks.skeleton, lifter)
     converted, hidden = convert(
         jnp.asarray(keypoints),
         jnp.asarray(tracks.hidden),
@@ -232,3 +230,10 @@ def _in_skeleton(tracks: Tracks, lifter: LoadedLifter) -> tuple[np.ndarray, np.n
         jnp.asarray(trust)[..., None], jnp.asarray(tracks.hidden), tracks.skeleton, lifter.skeleton
     )
     return np.array(converted), np.array(hidden), np.array(values[..., 0])
+
+
+def better_missing(skeleton: Skeleton, lifter: LoadedLifter) -> Missing:
+    """What `skeleton.convert` should do about joints that a format lacks, for this lifter."""
+    # Measured for the gated network; others were never shown hidden joints.
+    gated = getattr(lifter.network, "gating", "none") != "none"
+    return BETTER_MISSING.get(skeleton.name, "midpoint") if gated else "midpoint"

@@ -66,21 +66,23 @@ def read(source: Source, options: Options) -> Rows:
     return Rows(of_frame, _scaled(keypoints, confidence), confidence, ids, skeleton, max(frames) + 1)
 
 
-def read_people(value: Any, file: Path) -> list[tuple[np.ndarray, int]]:
-    """(joints, 3) and the id of every person of one frame."""
+def read_people(value: Any, file: Path, mend: str = MEND) -> list[tuple[np.ndarray, int]]:
+    """(joints, 3) and the id of every person of one frame. Raises ValueError, beginning with ``file`` and
+    ending with ``mend``, for what is none.
+    """
     if not _is_frame(value):
-        raise ValueError(f"{file} is not a frame of OpenPose (no list of people): {MEND}")
+        raise ValueError(f"{file} is not a frame of OpenPose (no list of people): {mend}")
     found = []
     for number, person in enumerate(value["people"]):
         where = f"{file}, person {number}"
         key = next((key for key in KEYS if isinstance(person, dict) and key in person), None)
         if key is None:
-            raise ValueError(f"{where} has no {KEYS[0]}: {MEND}")
-        flat = as_numbers(person[key], f"{where}: {key}", (None,))
+            raise ValueError(f"{where} has no {KEYS[0]}: {mend}")
+        flat = as_numbers(person[key], f"{where}: {key}", (None,), mend)
         if len(flat) == 0:  # hands or a face without a body
             continue
         if len(flat) % 3:
-            raise ValueError(f"{where}: {key} has {len(flat)} numbers, not x, y, c of each joint: {MEND}")
+            raise ValueError(f"{where}: {key} has {len(flat)} numbers, not x, y, c of each joint: {mend}")
         found.append((flat.reshape(-1, 3), as_id(person.get("person_id"), f"{where}: person_id")))
     return found
 

@@ -17,6 +17,7 @@ MAX_SIDE = 100_000  # pixels
 NORMALISED = 2.0
 # Widths or heights of the image that a keypoint may lie outside.
 OUTSIDE = 10.0
+MEND = "write or fetch the file again"
 
 
 class Rows(NamedTuple):
@@ -97,40 +98,37 @@ def finish(
     )
 
 
-def as_numbers(value: Any, where: str, shape: tuple[int | None, ...]) -> np.ndarray:
+def as_numbers(value: Any, where: str, shape: tuple[int | None, ...], mend: str = MEND) -> np.ndarray:
     """A float64 array of nested lists of numbers, or an array of them as `source.read_json` makes them; null
     is NaN. shape: with None where any length will do.
 
-    Raises ValueError, beginning with ``where``, for any other value.
+    Raises ValueError, beginning with ``where`` and ending with ``mend``, for any other value.
     """
     if isinstance(value, np.ndarray):
-        return _of_shape(value, where, shape)
+        return _of_shape(value, where, shape, mend)
     flat = value
     for _ in shape[1:]:
         if not isinstance(flat, list) or not all(isinstance(part, list) for part in flat):
-            raise ValueError(f"{where} is not {_shape(shape)} numbers: {MEND}")
+            raise ValueError(f"{where} is not {_shape(shape)} numbers: {mend}")
         flat = [number for part in flat for number in part]
     if not isinstance(flat, list) or not set(map(type, flat)) <= {int, float, type(None)}:
-        raise ValueError(f"{where} is not {_shape(shape)} numbers: {MEND}")
+        raise ValueError(f"{where} is not {_shape(shape)} numbers: {mend}")
     try:
         found = np.array(value, np.float64)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{where} is not {_shape(shape)} numbers: {MEND}") from error
+        raise ValueError(f"{where} is not {_shape(shape)} numbers: {mend}") from error
     if value == [] and not shape[0]:
         found = found.reshape(tuple(side or 0 for side in shape))
-    return _of_shape(found, where, shape)
+    return _of_shape(found, where, shape, mend)
 
 
-def _of_shape(found: np.ndarray, where: str, shape: tuple[int | None, ...]) -> np.ndarray:
+def _of_shape(found: np.ndarray, where: str, shape: tuple[int | None, ...], mend: str) -> np.ndarray:
     fits = found.ndim == len(shape) and all(
         wanted in (None, side) for wanted, side in zip(shape, found.shape, strict=True)
     )
     if not fits:
-        raise ValueError(f"{where} has shape {found.shape}, expected {_shape(shape)} numbers: {MEND}")
+        raise ValueError(f"{where} has shape {found.shape}, expected {_shape(shape)} numbers: {mend}")
     return found
-
-
-MEND = "write or fetch the file again"
 
 
 def as_id(value: Any, where: str) -> int:
