@@ -25,6 +25,8 @@ class Detections(NamedTuple):
     times: seconds of every frame, from files with time stamps, or None.
     image_size: width and height in pixels, or None if the file does not tell.
     format: the name of the format, as ``--format`` takes it. source: the file or folder.
+    names: what the file calls its people, an id being the place of a name here; empty where a file numbers
+        people and names nobody.
     """
 
     frame: Int[np.ndarray, " rows"]
@@ -38,6 +40,7 @@ class Detections(NamedTuple):
     image_size: tuple[int, int] | None
     format: str
     source: str
+    names: tuple[str, ...] = ()
 
 
 class Tracks(NamedTuple):

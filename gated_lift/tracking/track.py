@@ -51,7 +51,9 @@ def track(
     """Sorts the rows of a file by person and hides keypoints that belong to somebody else.
 
     ids: "own" finds out who is who; "file" keeps the file's ids, and drops rows without one (−1); people,
-        method and shortest have no part then.
+        method and shortest have no part then. Where the file names its people, so does the answer: with
+        "own", whoever has more of a name's rows than anybody else has the name, if these are more than
+        half of this person's rows that have any.
     people: how many there are, if that is known: tracks are then joined over any gap until no more than so
         many are left, and the shortest of what cannot be joined are dropped. By default a person who is not
         found for longer than `clusters.LinkSettings.longest` seconds comes back as somebody new.
@@ -64,8 +66,8 @@ def track(
 
     Everything is measured in seconds and in heights of the person, so that neither the frame rate nor the
     size of the image matters. What was dropped and taken back is counted in a log message. Returns tracks in
-    the order in which people appear, named "person 1" and so on, or by the file's ids in their order; none
-    where nobody is found. Raises ValueError when neither fps nor times are known, when ids="file" and the
+    the order in which people appear, named "person 1" and so on, or by the file's names or ids in the order
+    of ids; none where nobody is found. Raises ValueError when neither fps nor times are known, when ids="file" and the
     file has no ids or one id twice on a frame, for people < 1, and for shapes that do not fit.
     """
     if ids not in IDS or method not in METHODS:
@@ -85,7 +87,7 @@ def track(
             LOGGER.info("%s: %d rows without an id were dropped", detections.source, unusable)
     else:
         found = label(detections, people, threshold, method, shortest)
-        person, names = found.person, tuple(f"person {number + 1}" for number in range(found.people))
+        person, names = found.person, _names(detections, found)
         if found.spurious or found.doubles or found.unusable:
             LOGGER.info(
                 "%s: %d people; dropped %d spurious tracks, %d doubles and %d rows with too few keypoints",
@@ -203,7 +205,24 @@ def _ids_of_file(detections: Detections) -> tuple[np.ndarray, tuple[str, ...]]:
     names, person = np.unique(given[known], return_inverse=True)
     people = np.full(len(given), -1)
     people[known] = person
-    return people, tuple(str(name) for name in names)
+    return people, tuple(detections.names[name] if detections.names else str(name) for name in names)
+
+
+def _names(detections: Detections, found: Labelled) -> tuple[str, ...]:
+    """A name for every person: the file's by majority, as `track` says, and "person N" for the others."""
+    plain = [f"person {number + 1}" for number in range(found.people)]
+    if detections.ids is None or not detections.names or not found.people:
+        return tuple(plain)
+    # Somebody whom the file does not name must not get a name that it has for somebody else.
+    names = [f"unnamed {number + 1}" if name in detections.names else name for number, name in enumerate(plain)]
+    told = (detections.ids >= 0) & (found.person >= 0)
+    counts = np.zeros((found.people, len(detections.names)), int)
+    np.add.at(counts, (found.person[told], detections.ids[told]), 1)
+    for number, name in enumerate(detections.names):
+        person = int(counts[:, number].argmax())
+        if 2 * counts[person, number] > counts[person].sum():
+            names[person] = name
+    return tuple(names)
 
 
 def _sorted_by_person(

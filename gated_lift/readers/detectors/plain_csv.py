@@ -10,7 +10,7 @@ decimal commas.
 import numpy as np
 
 from gated_lift.readers.detectors.layouts import named_skeleton, take
-from gated_lift.readers.detectors.rows import MAX_FRAMES, Rows
+from gated_lift.readers.detectors.rows import MAX_FRAMES, Rows, count_names
 from gated_lift.readers.detectors.source import Format, Options, Source
 from gated_lift.readers.detectors.table import Table, header_of, read_table
 
@@ -31,7 +31,9 @@ def read(source: Source, options: Options) -> Rows:
     )
     frame, times = _frames(table)
     who = next((name for name in ("id", "person") if name in table.header), None)
-    person, known = _people(table.text(who)) if who else (np.zeros(len(frame), np.int64), False)
+    person, known, people_names = np.zeros(len(frame), np.int64), False, ()
+    if who is not None:
+        person, known, people_names = _people(table.text(who))
     joints = table.text("joint")
     names = list(dict.fromkeys(joints))
     if options.skeleton is not None and all(name.isdecimal() and len(name) < 6 for name in names):
@@ -54,6 +56,7 @@ def read(source: Source, options: Options) -> Rows:
     return Rows(
         *(frames, take(keypoints, index), take(spread, index), people if known else None, skeleton),
         times=times,
+        names=people_names,
     )
 
 
@@ -97,17 +100,15 @@ def _extended(known: np.ndarray, times: np.ndarray) -> np.ndarray:
     return found
 
 
-def _people(texts: list[str]) -> tuple[np.ndarray, bool]:
-    """A number for whom each line shows, and whether any line says: whole numbers stay as they are, names are
-    counted in their order, empty cells are -1.
+def _people(texts: list[str]) -> tuple[np.ndarray, bool, tuple[str, ...]]:
+    """A number for whom each line shows, whether any line says, and the names: whole numbers stay as they are,
+    names are counted in their order, empty cells are -1.
     """
     named = {text for text in texts if text}
     if all(text.isdecimal() and len(text) < 19 for text in named):
-        numbers = [int(text) if text else -1 for text in texts]
-    else:
-        order = {text: number for number, text in enumerate(dict.fromkeys(text for text in texts if text))}
-        numbers = [order.get(text, -1) for text in texts]
-    return np.array(numbers, np.int64), bool(named)
+        return np.array([int(text) if text else -1 for text in texts], np.int64), bool(named), ()
+    numbers, names = count_names(texts)
+    return np.array(numbers, np.int64), bool(names), names
 
 
 FORMAT = Format("csv", "a table of keypoints", recognise, read)

@@ -17,6 +17,7 @@ MAX_SIDE = 100_000  # pixels
 NORMALISED = 2.0
 # Widths or heights of the image that a keypoint may lie outside.
 OUTSIDE = 10.0
+LONGEST_NAME = 80  # characters of a person's name
 
 
 class Rows(NamedTuple):
@@ -27,6 +28,7 @@ class Rows(NamedTuple):
     ids: who each row is, -1 for nobody known; None where the file does not say.
     num_frames: frames that the file lists, with people or without, or 0 to go by the last row.
     normalised: whether coordinates are shares of the image's width and height; None to see from the numbers.
+    names: what the file calls its people, of whom ids are the places here; empty where it only numbers them.
     """
 
     frame: Sequence[int]
@@ -39,6 +41,7 @@ class Rows(NamedTuple):
     times: Float[np.ndarray, " frames"] | None = None
     image_size: tuple[int, int] | None = None
     normalised: bool | None = None
+    names: Sequence[str] = ()
 
 
 def finish(
@@ -72,7 +75,7 @@ def finish(
     visible = confidence > 0
     shares = _to_pixels(rows, path, frame, keypoints, visible, size)
     _check_inside(path, frame, keypoints, visible, size, shares)
-    ids = _check_ids(path, frame, ids)
+    ids = _check_ids(path, frame, ids, rows.names)
     num_frames = max(rows.num_frames, int(frame[-1]) + 1)
     times = rows.times
     if times is not None:
@@ -94,6 +97,7 @@ def finish(
         image_size=size,
         format=name,
         source=str(path),
+        names=() if ids is None else tuple(rows.names),
     )
 
 
@@ -146,6 +150,21 @@ def as_id(value: Any, where: str) -> int:
     if _is_number(value) and abs(value) < 2**62 and value == int(value):
         return max(int(value), -1)
     raise ValueError(f"{where} is {str(value)[:40]!r}, not a person's whole number: correct or remove it")
+
+
+def count_names(texts: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
+    """The id of each text, and the names that ids are the places of, in the order in which they first come.
+
+    Spaces and control characters around and in a name count as one space; a text without anything else is
+    nobody's, -1. Only the first LONGEST_NAME characters count.
+    """
+    plain = {
+        text: " ".join("".join(each if each.isprintable() else " " for each in text).split())[:LONGEST_NAME]
+        for text in set(texts)
+    }
+    order: dict[str, int] = {}
+    ids = [order.setdefault(plain[text], len(order)) if plain[text] else -1 for text in texts]
+    return ids, tuple(order)
 
 
 def as_whole(value: Any, where: str) -> int:
@@ -285,7 +304,9 @@ def _check_inside(
         )
 
 
-def _check_ids(path: Path, frame: np.ndarray, ids: np.ndarray | None) -> np.ndarray | None:
+def _check_ids(
+    path: Path, frame: np.ndarray, ids: np.ndarray | None, names: Sequence[str]
+) -> np.ndarray | None:
     if ids is None or (ids < 0).all():
         return None
     known = np.flatnonzero(ids >= 0)
@@ -294,7 +315,8 @@ def _check_ids(path: Path, frame: np.ndarray, ids: np.ndarray | None) -> np.ndar
     if twice.any():
         row = order[twice.argmax()]
         raise ValueError(
-            f"{path}, frame {frame[row]}: two people have the id {ids[row]}: correct the ids, or remove all "
+            f"{path}, frame {frame[row]}: two people have the id "
+            f"{names[ids[row]] if names else ids[row]}: correct the ids, or remove all "
             "of them and let people be told apart anew"
         )
     return ids
