@@ -1,7 +1,7 @@
 """Lifted people as reports and films show them: upright, with their camera, and on the picture."""
 
 from math import ceil, isfinite
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from gated_lift.drawing.scene import upright
 from gated_lift.people import LiftedPeople
-from solvers import Camera, project
+from solvers import Camera, Extrinsics, project
 
 NEAREST = 0.05  # metres before the camera; what is nearer has no place on the picture
 AXES = ("camera", "world")
@@ -48,7 +48,7 @@ def prepare_people(people: LiftedPeople) -> Shown:
     Raises ValueError, naming the field, its shape and the mend, where shapes disagree, where there are no
     frames, and where axes, frame rate, times or image size cannot be meant.
     """
-    _check(people)
+    check_shown(people)
     there = np.asarray(people.present)[..., None] & np.isfinite(people.joints).all(axis=-1)
     joints = np.where(there[..., None], people.joints, np.nan).astype(np.float64)
     rooted = np.asarray(people.present) & np.isfinite(people.root).all(axis=-1)
@@ -79,6 +79,39 @@ def prepare_people(people: LiftedPeople) -> Shown:
         low=low,
         high=high,
         floor=floor,
+    )
+
+
+def every_nth(people: LiftedPeople, step: int) -> LiftedPeople:
+    """The same people on every ``step``-th frame, the first among them. ``fps`` stays that of all frames."""
+    frames, every = len(people.times), slice(None, None, step)
+
+    def path(values: Any, rows: int) -> Any:
+        """A field of a camera, whose axis number ``rows`` is frames if it has one row for each."""
+        shape = () if values is None else np.shape(values)
+        if len(shape) < -rows or shape[rows] != frames:
+            return values
+        return np.asarray(values)[(..., every, *[slice(None)] * (-rows - 1))]
+
+    def lens(values: Any) -> Any:
+        return path(values, -2) if values is not None and np.ndim(values) == 3 else values
+
+    extrinsics = people.extrinsics
+    if extrinsics is not None:
+        extrinsics = Extrinsics(path(extrinsics.rotation, -3), path(extrinsics.position, -2))
+    covariance = people.covariance
+    return people._replace(
+        joints=people.joints[:, every],
+        root=people.root[:, every],
+        covariance=None if covariance is None else covariance[:, every],
+        present=people.present[:, every],
+        residual=people.residual[:, every],
+        keypoints=people.keypoints[:, every],
+        confidence=people.confidence[:, every],
+        hidden=people.hidden[:, every],
+        times=people.times[every],
+        camera=Camera(*map(lens, people.camera)),
+        extrinsics=extrinsics,
     )
 
 
@@ -171,7 +204,8 @@ def _box(
     return low, high, floor
 
 
-def _check(people: LiftedPeople) -> None:
+def check_shown(people: LiftedPeople) -> None:
+    """Raises what `prepare_people` raises."""
     joints = np.shape(people.joints)
     wanted = "pass (people, frames, joints, 3) in metres"
     if len(joints) != 4 or joints[-1] != 3 or 0 in joints[1:]:
