@@ -23,6 +23,8 @@ IDS, METHODS = get_args(Ids), get_args(Method)
 
 # A track of fewer seconds than this is spurious, unless it fills half of the video.
 SHORTEST_TRACK = 0.3
+# Keypoints of everybody on all frames: seventy people on 100,000 frames of 17 joints.
+MAX_KEYPOINTS = 2**27
 # A track that on this share of its rows is as like another, longer track's person as this is its double.
 DOUBLE_SHARE, DOUBLE_LIKENESS = 0.6, 0.8
 
@@ -67,8 +69,9 @@ def track(
     Everything is measured in seconds and in heights of the person, so that neither the frame rate nor the
     size of the image matters. What was dropped and taken back is counted in a log message. Returns tracks in
     the order in which people appear, named "person 1" and so on, or by the file's names or ids in the order
-    of ids; none where nobody is found. Raises ValueError when neither fps nor times are known, when ids="file" and the
-    file has no ids or one id twice on a frame, for people < 1, and for shapes that do not fit.
+    of ids; none where nobody is found. Raises ValueError when neither fps nor times are known, when
+    ids="file" and the file has no ids or one id twice on a frame, for people < 1, for more people on more
+    frames than MAX_KEYPOINTS, and for shapes that do not fit.
     """
     if ids not in IDS or method not in METHODS:
         raise ValueError(
@@ -214,7 +217,8 @@ def _names(detections: Detections, found: Labelled) -> tuple[str, ...]:
     if detections.ids is None or not detections.names or not found.people:
         return tuple(plain)
     # Somebody whom the file does not name must not get a name that it has for somebody else.
-    names = [f"unnamed {number + 1}" if name in detections.names else name for number, name in enumerate(plain)]
+    taken = set(detections.names)
+    names = [f"unnamed {number + 1}" if name in taken else name for number, name in enumerate(plain)]
     told = (detections.ids >= 0) & (found.person >= 0)
     counts = np.zeros((found.people, len(detections.names)), int)
     np.add.at(counts, (found.person[told], detections.ids[told]), 1)
@@ -230,7 +234,13 @@ def _sorted_by_person(
 ) -> Tracks:
     joints = detections.skeleton.num_joints
     shape = (len(names), detections.num_frames, joints)
-    keypoints, confidence = np.full((*shape, 2), np.nan), np.zeros(shape)
+    if len(names) * detections.num_frames * joints > MAX_KEYPOINTS:
+        raise ValueError(
+            f"{detections.source}: {len(names)} people on {detections.num_frames} frames are more than are "
+            "lifted at once: say how many there are (people, --people), or cut it into clips"
+        )
+    dtype = detections.keypoints.dtype
+    keypoints, confidence = np.full((*shape, 2), np.nan, dtype), np.zeros(shape, dtype)
     kept = person >= 0
     place = person[kept], detections.frame[kept]
     keypoints[place] = detections.keypoints[kept]

@@ -2,8 +2,9 @@
 
 ``keypoints`` (frames, people, joints, 2), pixels or shares of the image, or 3 with the confidence last, or
 without the axis of people; perhaps ``confidence`` (frames, people, joints), 0 to 1; ``joint_names`` (joints,)
-or ``skeleton``, the name of one that the project knows; ``ids``, numbers or names, (people,) if a column is one person
-throughout or (frames, people); ``fps``, ``image_size`` (width, height) and ``times`` (frames,) seconds.
+or ``skeleton``, the name of one that the project knows; ``ids``, numbers or names, (people,) if a column is
+one person throughout or (frames, people); ``fps``, ``image_size`` (width, height) and ``times`` (frames,)
+seconds.
 Without names the number of joints tells the skeleton where only one has it, and geometry one of 25.
 """
 

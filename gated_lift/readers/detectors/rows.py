@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from gated_lift.people import Detections
 from gated_lift.skeleton import Skeleton
@@ -99,6 +99,31 @@ def finish(
         source=str(path),
         names=() if ids is None else tuple(rows.names),
     )
+
+
+def times_of_all(
+    known: Int[np.ndarray, " some"], times: Float[np.ndarray, " some"], where: str
+) -> Float[np.ndarray, " frames"] | None:
+    """Seconds of all frames from 0, of those of the rising frames ``known``: others lie evenly between them,
+    and those before the first as far apart as the first two known ones. None where frames go beyond
+    MAX_FRAMES, which `finish` refuses.
+
+    Raises ValueError, beginning with ``where``, for times that are not finite or do not rise.
+    """
+    wrong = ~np.isfinite(times)
+    wrong[1:] |= ~(np.diff(times) > 0)
+    if wrong.any():
+        raise ValueError(
+            f"{where}: frame {known[wrong.argmax()]} is not later than the frame before it: number frames in "
+            "time's order"
+        )
+    if known[-1] >= MAX_FRAMES:
+        return None
+    step = (times[1] - times[0]) / (known[1] - known[0]) if len(known) > 1 else 0.0
+    found = np.interp(np.arange(known[-1] + 1), known, times)
+    before = np.arange(known[0])
+    found[before] = times[0] - (known[0] - before) * step
+    return found
 
 
 def as_numbers(value: Any, where: str, shape: tuple[int | None, ...]) -> np.ndarray:

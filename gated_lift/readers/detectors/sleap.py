@@ -1,8 +1,9 @@
 """SLEAP's analysis HDF5: ``tracks`` (tracks, 2, nodes, frames), ``node_names``, ``point_scores`` (tracks,
 nodes, frames), ``track_names``.
 
-Joints go by the nodes' names; NaN is hidden; a track is a person, with the name that it has there. Point scores are 0 to
-1 (a little above it counts as 1); a file without them has confidence 1 wherever there is a point.
+Joints go by the nodes' names; NaN is hidden; a track is a person, with the name that it has there. Point
+scores are 0 to 1 (a little above it counts as 1); a file without them has confidence 1 wherever there is a
+point.
 """
 
 import numpy as np
