@@ -71,6 +71,8 @@ class LiftedPeople(NamedTuple):
     camera: the intrinsics that were used; extrinsics: where the camera is in the world, or None.
     times: seconds of every frame.
     image_size: width and height in pixels. source: the file that all this comes from.
+    rotate: degrees, 0, 90, 180 or 270, by which the video's images were turned clockwise to be those that
+        keypoints, camera and image size are of.
     """
 
     joints: Float[np.ndarray, "people frames joints 3"]
@@ -91,3 +93,4 @@ class LiftedPeople(NamedTuple):
     extrinsics: Extrinsics | None
     image_size: tuple[int, int]
     source: str
+    rotate: int = 0

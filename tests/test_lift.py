@@ -37,7 +37,29 @@ def test_without_arguments_the_example_is_lifted(quick, capsys):
     again = [str(lift.EXAMPLE), "--output", "lifted/two_people"]
     assert command(again) == 2
     error = capsys.readouterr().err.strip()
-    assert error.endswith("report.html exists: choose another --output, or pass --overwrite")
+    assert "report.html exists: choose another name, or pass overwrite=True (--overwrite)" in error
+
+
+def test_what_would_stop_the_writing_stops_the_reading(quick, capsys, monkeypatch):
+    monkeypatch.setattr(lift, "lift_file", lambda *given, **more: pytest.fail("the file was read"))
+    (quick / "out").mkdir()
+    (quick / "out" / "people.csv").write_text("mine")
+    (quick / "out" / "people_Ada.trc").write_text("mine")
+    (quick / "file").write_text("")
+    (quick / "film.mp4").write_text("no film")
+    for arguments, message in (
+        (["--output", "out"], "people.csv exists"),
+        (["--output", "out", "--exports", "trc"], "people_Ada.trc exists"),
+        (["--output", "file/out"], "file is no folder"),
+        (["--movie", "film.avi"], "film.avi ends in '.avi'"),
+        (["--movie", "film.mp4"], "film.mp4 exists"),
+        (["--video", "gone.mp4"], "gone.mp4 is not there"),
+        (["--video", "film.mp4"], "film.mp4 cannot be read as a video"),
+    ):
+        assert command([str(lift.EXAMPLE), *arguments]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    assert len(list(quick.rglob("*"))) == 5
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from gated_lift.drawing.figures import color_of
 from gated_lift.drawing.shown import Shown, check_shown, every_nth, image_size, prepare_people, thinning
 from gated_lift.drawing.video import video_frames
 from gated_lift.drawing.waiting import counted
-from gated_lift.outputs import write_whole
+from gated_lift.outputs import Writer, write_whole
 from gated_lift.people import LiftedPeople
 from solvers import Status, describe_status
 
@@ -82,9 +82,9 @@ def write_report(
     the feet. Beside it stand the keypoints, with hidden joints as rings where the lifted joint falls on the
     picture, and below it who is hidden when, who is present, and each person's status and residual.
 
-    video: the film that the keypoints were found in. Its frames go into the page as JPEGs of `PICTURE_SIDE`
-    pixels, one for every frame shown, or for every second, third, ... of them, so that they stay within
-    `PICTURE_BYTES` for each second; the page says how many a second there are.
+    video: the film that the keypoints were found in, or a smaller copy of it. Its frames go into the page as
+    JPEGs of `PICTURE_SIDE` pixels, one for every frame shown, or for every second, third, ... of them, so
+    that they stay within `PICTURE_BYTES` for each second; the page says how many a second there are.
     title: what stands above it instead of the name of ``people.source``.
 
     Joints are rounded to half of `JOINT_STEP` around their root, which is exact to a tenth of a millimetre,
@@ -97,11 +97,23 @@ def write_report(
     not at all.
     """
 
+    return write_whole(plan_report(people, path, video, title=title), overwrite)[0]
+
+
+def plan_report(
+    people: LiftedPeople,
+    path: str | PathLike[str],
+    video: str | PathLike[str] | None = None,
+    *,
+    title: str = "",
+) -> dict[Path, Writer]:
+    """What `write_report` writes, for `outputs.write_whole` of several files at once."""
+
     def write(part: Path) -> None:
         with part.open("w", encoding="utf-8") as file:
             file.writelines(_page_parts(people, video, title))
 
-    return write_whole({Path(path): write}, overwrite)[0]
+    return {Path(path): write}
 
 
 def show_report(
@@ -233,7 +245,9 @@ def _pictures(people: LiftedPeople, video: str | PathLike[str], step: int) -> di
     frames = len(people.times)
     seconds = float(people.times[-1] - people.times[0]) + 1 / people.fps
     room = float(min(max(PICTURE_BYTES_ANYWAY, PICTURE_BYTES * seconds), PICTURE_BYTES_AT_MOST))
-    images = counted(video_frames(video, image_size(people), frames, PICTURE_SIDE), frames, "reading video")
+    images = counted(
+        video_frames(video, image_size(people), frames, PICTURE_SIDE, people.rotate), frames, "reading video"
+    )
     kept, apart = _within(images, step, frames, room)
     return {
         "every": apart,

@@ -18,7 +18,7 @@ from gated_lift.video.camera import choose_camera
 from gated_lift.video.covering import covered_joints
 from gated_lift.video.pieces import recover_in_pieces
 from gated_lift.video.size import scales_of, stature
-from gated_lift.video.times import at_steady_rate, at_times, steady_rate
+from gated_lift.video.times import at_steady_rate, at_times, camera_at_times, steady_rate
 from solvers import Camera, Extrinsics
 
 # Quarter turns clockwise that bring people upright, in degrees.
@@ -58,7 +58,8 @@ def lift_file(
         (`readers.cameras.read_camera_path`); everything is in world axes then.
     heights: metres by the person's name, "" for everybody else.
     rotate: degrees, 0, 90, 180 or 270, by which images are to be turned clockwise so that people are upright.
-        Keypoints, camera and image size of the result are those of the turned images.
+        Keypoints, camera and image size of the result are those of the turned images, and reports and films
+        turn the video likewise.
     lifter, progress, settings: as `lift_tracks` takes them.
 
     A file whose frames do not come at one rate (``times``) is brought to its usual rate for the lift, and
@@ -84,13 +85,16 @@ def lift_file(
     known = None if intrinsics is None else read_intrinsics(intrinsics, camera_name)
     camera = choose_camera(detections.image_size, focal, fov, known)
     tracks = track(detections, people, ids, threshold, tracker)
+    times, rate, frames, source = detections.times, detections.fps, detections.num_frames, detections.source
+    size = detections.image_size
+    del detections  # as large as the tracks, and not needed any more
     if not len(tracks.names):
         raise ValueError(f"{path} shows nobody for long enough to be followed")
 
-    times, rate, steady = detections.times, detections.fps, True
+    steady = True
     if times is None:
         assert rate is not None
-        times = np.arange(detections.num_frames) / rate
+        times = np.arange(frames) / rate
     elif len(times) > 1:
         usual, steady = steady_rate(times)
         rate = usual if rate is None or not steady else rate
@@ -99,18 +103,16 @@ def lift_file(
     moments = times
     if not steady:
         tracks, moments = at_steady_rate(tracks, times, rate)
-    extrinsics = None if camera_path is None else read_camera_path(camera_path, moments)
+    path = None if camera_path is None else read_camera_path(camera_path, times)
+    extrinsics = path if steady else camera_at_times(path, times, moments)
     lifted = lift_tracks(
-        *(tracks, camera, rate, detections.image_size, lifter, extrinsics, heights),
+        *(tracks, camera, rate, size, lifter, extrinsics, heights),
         times=moments,
-        source=detections.source,
+        source=source,
         progress=progress,
         **settings,
-    )
-    if steady:
-        return lifted
-    lifted = at_times(lifted, times)
-    return lifted if camera_path is None else lifted._replace(extrinsics=read_camera_path(camera_path, times))
+    )._replace(rotate=rotate)
+    return lifted if steady else at_times(lifted, times)._replace(extrinsics=path)
 
 
 def _turned(detections: Detections, degrees: int) -> Detections:
