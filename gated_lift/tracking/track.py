@@ -8,9 +8,10 @@ from jaxtyping import Int
 
 from gated_lift.people import Detections, Tracks
 from gated_lift.tracking.clusters import LinkSettings, limit_people, link
+from gated_lift.tracking.doubles import merge_doubles
 from gated_lift.tracking.figure import Figure, figure_of
 from gated_lift.tracking.online import Frame, OnlineSettings, start, step
-from gated_lift.tracking.rows import Rows, frame_times, rows_of
+from gated_lift.tracking.rows import Rows, check_rows, frame_times, rows_of
 from gated_lift.tracking.similarity import likeness
 from gated_lift.tracking.swaps import taken_back
 from gated_lift.tracking.tracklets import cut_tracklets
@@ -66,8 +67,10 @@ def track(
         half of the video's frames; so are tracks that are `DOUBLE_LIKENESS` like another, longer one on
         `DOUBLE_SHARE` of their rows. Not with ids="file".
 
-    Everything is measured in seconds and in heights of the person, so that neither the frame rate nor the
-    size of the image matters. What was dropped and taken back is counted in a log message. Returns tracks in
+    Rows of one frame with nearly equal keypoints are one person (`doubles.merge_doubles`), but with
+    ids="file" they are whom they say. Everything is measured in seconds and in heights of the person, so that
+    neither the frame rate nor the size of the image matters. What was dropped, merged and taken back is
+    counted in a log message. Returns tracks in
     the order in which people appear, named "person 1" and so on, or by the file's names or ids in the order
     of ids; none where nobody is found. Raises ValueError when neither fps nor times are known, when
     ids="file" and the file has no ids or one id twice on a frame, for people < 1, for more people on more
@@ -89,6 +92,14 @@ def track(
         if unusable:
             LOGGER.info("%s: %d rows without an id were dropped", detections.source, unusable)
     else:
+        check_rows(detections, threshold)
+        single = merge_doubles(detections, figure, threshold)
+        if len(single.frame) < len(detections.frame):
+            LOGGER.info(
+                "%s: %d rows showed somebody a second time, and were merged with the first",
+                *(detections.source, len(detections.frame) - len(single.frame)),
+            )
+        detections = single
         found = label(detections, people, threshold, method, shortest)
         person, names = found.person, _names(detections, found)
         if found.spurious or found.doubles or found.unusable:
