@@ -46,8 +46,10 @@ def write_whole(writers: Mapping[Path, Writer], overwrite: bool = False) -> tupl
     """
     check_free(writers, overwrite)
     parts: dict[Path, Path] = {}
+    made: list[Path] = []
     try:
         for path, write in writers.items():
+            made += [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
             path.parent.mkdir(parents=True, exist_ok=True)
             # With its suffix, by which libraries choose a format.
             parts[path] = path.parent / f".{uuid.uuid4().hex}{path.suffix}"
@@ -69,4 +71,8 @@ def write_whole(writers: Mapping[Path, Writer], overwrite: bool = False) -> tupl
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
+        # Folders that were made for nothing, the innermost first.
+        for folder in sorted(made, key=lambda each: -len(each.parts)):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
     return tuple(writers)

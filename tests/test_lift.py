@@ -65,11 +65,12 @@ def test_what_would_stop_the_writing_stops_the_reading(quick, capsys, monkeypatc
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing.npz"], "nothing.npz"),
+        (["nothing.npz"], "nothing.npz is not there: give the file or the folder that a detector wrote"),
         (["empty.json"], "empty.json"),
         (["keypoints.csv"], "does not say how large the images are"),
         (["keypoints.csv", "--image-size", "1920"], "image-size is '1920': give WIDTHxHEIGHT"),
         (["keypoints.csv", "--image-size", "1920x1080"], "how many frames a second"),
+        (["keypoints.csv", "--image-size", "64x64", "--fps", "1e-9"], "fps is '1e-09', not frames a second"),
         (["keypoints.csv", "--format", "excel"], "format is 'excel': choose from"),
         (["keypoints.csv", "--exports", "fbx"], "exports has fbx: choose from"),
         (["keypoints.csv", "--heights", "178"], "heights has '178': give NAME=METRES"),

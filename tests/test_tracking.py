@@ -125,6 +125,13 @@ def test_names_of_the_file_are_kept_and_given_by_majority():
     assert _names(nobody, Labelled(person, 2, 0, 0, 0)) == ("Ada", "unnamed 2")
 
 
+def test_more_than_can_be_held_is_refused(monkeypatch):
+    made, person = crossing(seconds=1.0)
+    monkeypatch.setitem(track.__globals__, "MAX_KEYPOINTS", 1000)
+    with pytest.raises(ValueError, match=r"2 people on 30 frames are more than .*: say how many there are"):
+        track(made._replace(ids=person), ids="file")
+
+
 def test_bad_ids_are_named():
     made, person = crossing()
     with pytest.raises(ValueError, match="frame 0 has id 4 2 times"):

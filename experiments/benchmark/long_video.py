@@ -113,11 +113,12 @@ def _shoot(
 
 def _rows_in(name: str, parts: Iterator[Found]) -> Iterator[tuple[int, int, list[list[float]]]]:
     """Frame, person and (x, y, confidence) of the joints of a skeleton, (0, 0, 0) for those that are not
-    Human3.6M's. Eyes and ears lie where the nose does, as far as such a benchmark is concerned.
+    Human3.6M's. The nose is where that has the upper end of the neck, eyes and ears where it has the top of
+    the head: near enough for a benchmark.
     """
     names = SKELETONS[name].names
-    stand_in = {"left_eye": "nose", "right_eye": "nose", "left_ear": "neck", "right_ear": "neck"}
-    stand_in |= {"neck_base": "thorax"}
+    stand_in = dict.fromkeys(("left_eye", "right_eye", "left_ear", "right_ear"), "head")
+    stand_in |= {"nose": "neck", "neck_base": "thorax"}
     own = [stand_in.get(each, each) for each in names]
     index = [H36M_17.names.index(each) if each in H36M_17.names else -1 for each in own]
     for part in parts:
@@ -167,7 +168,7 @@ def write_openpose(path: Path, parts: Iterator[Found]) -> Path:
 
 
 def write_csv(path: Path, parts: Iterator[Found]) -> Path:
-    """A line a joint that is seen, without ids: `person` would be a column that is read."""
+    """A line a joint that is seen; the ids are there, and people are found anew all the same."""
     path = path / "keypoints.csv"
     with path.open("w") as file:
         file.write("frame,joint,x,y,confidence,person\n")
@@ -238,7 +239,8 @@ def run_command(path: Path, output: Path, config: LongVideoBenchmark) -> tuple[f
     """Seconds and bytes at the peak of ``gated-lift`` in a process of its own."""
     command = [sys.executable, "-m", "experiments.lift", str(path), "--output", str(output), "--overwrite"]
     command += ["--fps", str(config.fps), "--image-size", f"{SIZE[0]}x{SIZE[1]}", "--focal", str(FOCAL)]
-    command += ["--exports", *config.exports, "--log", "info"]
+    # Who leaves the picture comes back as the same person: so many there are.
+    command += ["--exports", *config.exports, "--people", str(config.people)]
     begin = time.perf_counter()
     process = subprocess.Popen(command)
     # The kernel's own count of this one process; this one has never been as large as the command gets.

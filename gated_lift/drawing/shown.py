@@ -91,7 +91,7 @@ def every_nth(people: LiftedPeople, step: int) -> LiftedPeople:
         shape = () if values is None else np.shape(values)
         if len(shape) < -rows or shape[rows] != frames:
             return values
-        return np.asarray(values)[(..., every, *[slice(None)] * (-rows - 1))]
+        return np.moveaxis(np.moveaxis(np.asarray(values), rows, 0)[every], 0, rows)
 
     def lens(values: Any) -> Any:
         return path(values, -2) if values is not None and np.ndim(values) == 3 else values

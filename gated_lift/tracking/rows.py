@@ -54,7 +54,7 @@ def frame_times(detections: Detections) -> Float[np.ndarray, " frames"]:
 
 
 def check_rows(detections: Detections, threshold: float) -> None:
-    """Raises ValueError for shapes that do not fit, frames outside the video and a threshold beyond 0 to 1."""
+    """Raises ValueError for shapes that do not fit, frames outside the video, and bad thresholds."""
     count, joints = detections.keypoints.shape[:2]
     if joints != detections.skeleton.num_joints:
         raise ValueError(

@@ -12,6 +12,7 @@ from gated_lift.networks.checkpoints import LoadedLifter, load_lifter
 from gated_lift.people import Detections, LiftedPeople, Tracks
 from gated_lift.readers.cameras import read_camera_path, read_intrinsics
 from gated_lift.readers.detections import read_detections
+from gated_lift.readers.detectors.rows import as_fps
 from gated_lift.skeleton import BETTER_MISSING, Skeleton, convert
 from gated_lift.tracking import track
 from gated_lift.video.camera import choose_camera
@@ -100,6 +101,7 @@ def lift_file(
         rate = usual if rate is None or not steady else rate
     if rate is None:
         raise ValueError(f"{path} has one frame and no frame rate: give fps")
+    as_fps(rate, f"{path}: the rate that its times, in seconds, come to")
     moments = times
     if not steady:
         tracks, moments = at_steady_rate(tracks, times, rate)
@@ -157,6 +159,8 @@ def lift_tracks(
 
     Raises ValueError where there is nobody, and for what `recover` refuses.
     """
+    if covering_rounds < 0:
+        raise ValueError(f"covering_rounds is {covering_rounds}: give how often, 0 or more")
     people, frames = tracks.hidden.shape[:2]
     if not people or not frames:
         raise ValueError(f"tracks have {people} people on {frames} frames: there is nobody to lift")

@@ -31,9 +31,7 @@ def read(source: Source, options: Options) -> Rows:
     )
     frame, times = _frames(table)
     who = next((name for name in ("id", "person") if name in table.header), None)
-    person, known, people_names = np.zeros(len(frame), np.int64), False, ()
-    if who is not None:
-        person, known, people_names = _people(table.text(who))
+    person, known, people_names = _people([""] * len(frame) if who is None else table.text(who))
     joints = table.text("joint")
     names = list(dict.fromkeys(joints))
     if options.skeleton is not None and all(name.isdecimal() and len(name) < 6 for name in names):

@@ -12,6 +12,8 @@ from gated_lift.skeleton import Skeleton
 
 MAX_FRAMES = 4_000_000  # eighteen hours at 60 frames a second
 MAX_SIDE = 100_000  # pixels
+# Frames a second. With fewer nothing is known of how people move from one frame to the next.
+LEAST_FPS, MOST_FPS = 1.0, 100_000.0
 # Coordinates mostly up to here are shares of the image: nobody is two pixels tall, and a landmark outside the
 # image may lie beyond 1.
 NORMALISED = 2.0
@@ -212,8 +214,11 @@ def as_size(width: Any, height: Any, where: str) -> tuple[int, int]:
 
 def as_fps(value: Any, where: str) -> float:
     """Frames a second. Raises ValueError, beginning with ``where``, for what is no rate of a video."""
-    if not _is_number(value) or not 0 < value <= 100_000:
-        raise ValueError(f"{where} is {str(value)[:40]!r}, not frames a second: give a number such as 29.97")
+    if not _is_number(value) or not LEAST_FPS <= value <= MOST_FPS:
+        raise ValueError(
+            f"{where} is {str(value)[:40]!r}, not frames a second ({LEAST_FPS:g} to {MOST_FPS:g}): "
+            "give a number such as 29.97"
+        )
     return float(value)
 
 
