@@ -1,6 +1,7 @@
 """`track`: from rows to people. Small scenes in NumPy; one compilation, of the pair network."""
 
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ def test_names_of_the_file_are_kept_and_given_by_majority():
 
 def test_more_than_can_be_held_is_refused(monkeypatch):
     made, person = crossing(seconds=1.0)
-    monkeypatch.setitem(track.__globals__, "MAX_KEYPOINTS", 1000)
+    monkeypatch.setattr(sys.modules["gated_lift.tracking.track"], "MAX_KEYPOINTS", 1000)
     with pytest.raises(ValueError, match=r"2 people on 30 frames are more than .*: say how many there are"):
         track(made._replace(ids=person), ids="file")
 

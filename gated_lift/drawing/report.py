@@ -210,8 +210,13 @@ def in_steps(values: Shaped[np.ndarray, "..."], step: float) -> dict[str, Any]:
     steps from zero stops there.
     """
     known = np.isfinite(values)
-    counts = np.clip(np.rint(np.where(known, values, 0.0) / step), -REACH, REACH)
-    return packed(np.where(known, counts, NOTHING).astype("<i2")) | {"step": step}
+    # In place: these are the largest arrays of a page, in the largest numbers.
+    counts = np.where(known, values, 0.0)
+    np.divide(counts, step, out=counts)
+    np.rint(counts, out=counts)
+    np.clip(counts, -REACH, REACH, out=counts)
+    counts[~known] = NOTHING
+    return packed(counts.astype("<i2")) | {"step": step}
 
 
 def _facts(people: LiftedPeople) -> list[dict[str, Any]]:

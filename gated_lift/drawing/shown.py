@@ -13,6 +13,7 @@ from solvers import Camera, Extrinsics, project
 
 NEAREST = 0.05  # metres before the camera; what is nearer has no place on the picture
 AXES = ("camera", "world")
+FRAMES_AT_ONCE = 5000
 
 
 class Shown(NamedTuple):
@@ -146,15 +147,22 @@ def _projected(
     rotation: Float[np.ndarray, "rows 3 3"],
     position: Float[np.ndarray, "rows 3"],
 ) -> Float[np.ndarray, "people frames joints 2"]:
-    from_eye = np.einsum("fij,pfnj->pfni", np.broadcast_to(rotation, (joints.shape[1], 3, 3)), joints)
-    from_eye = from_eye - np.einsum("fij,fj->fi", rotation, position)[:, None, :]
-    visible = from_eye[..., 2] > NEAREST  # False for NaN
-    if not visible.any():
-        return np.full((*joints.shape[:-1], 2), np.nan)
-    safe = np.where(visible[..., None], from_eye, [0.0, 0.0, 1.0])
-    lens = Camera(*(None if field is None else jnp.asarray(field, jnp.float32) for field in camera))
-    points = np.asarray(project(jnp.asarray(safe, jnp.float32), lens), np.float64)
-    return np.where(visible[..., None], points, np.nan)
+    frames = joints.shape[1]
+    rotation = np.broadcast_to(rotation, (frames, 3, 3))
+    eye = np.einsum("fij,fj->fi", rotation, np.broadcast_to(position, (frames, 3)))
+    points = np.full((*joints.shape[:-1], 2), np.nan)
+    # A lens may have a row a frame, so that it is one call; all the rest is done for some frames at a time.
+    safe = np.empty(joints.shape, np.float32)
+    visible = np.empty(joints.shape[:-1], bool)
+    for begin in range(0, frames, FRAMES_AT_ONCE):
+        part = slice(begin, begin + FRAMES_AT_ONCE)
+        from_eye = np.einsum("fij,pfnj->pfni", rotation[part], joints[:, part]) - eye[part, None, :]
+        visible[:, part] = from_eye[..., 2] > NEAREST  # False for NaN
+        safe[:, part] = np.where(visible[:, part, :, None], from_eye, [0.0, 0.0, 1.0])
+    if visible.any():
+        lens = Camera(*(None if field is None else jnp.asarray(field, jnp.float32) for field in camera))
+        np.copyto(points, np.asarray(project(jnp.asarray(safe), lens)), where=visible[..., None])
+    return points
 
 
 def _frustum(

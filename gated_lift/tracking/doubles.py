@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gated_lift.people import Detections
-from gated_lift.tracking.figure import Figure, sizes
+from gated_lift.tracking.figure import SHORTEST_PAIR, Figure, sizes
 
 CHUNK = 50_000  # pairs of rows that are compared at once
 
@@ -100,16 +100,33 @@ def same_person(
     """Whether two rows explain the same joints, as `merge_doubles` says."""
     both = one_seen & other_seen
     fewer = np.minimum(one_seen.sum(axis=-1), other_seen.sum(axis=-1))
+    distance = np.linalg.norm(np.where(both[..., None], one - other, 0.0), axis=-1)
+    # Nobody is taller than a box around two joints over the least distance that tells a height: most people
+    # are too far apart for that, and are left out before heights are looked at more closely.
+    tallest = np.fmax(*(_diagonal(points, both) for points in (one, other))) / SHORTEST_PAIR
+    near = both & (distance <= settings.nearest * tallest[:, None])
+    enough = both.sum(axis=-1) >= settings.fewest
+    maybe = np.flatnonzero((near.sum(axis=-1) >= settings.share * fewer) & enough)
+    result = np.zeros(len(both), bool)
+    if not len(maybe):
+        return result
+    one, other, both, distance = one[maybe], other[maybe], both[maybe], distance[maybe]
     # The larger of two sizes: each is that of the smallest person who has the joints.
     size = np.fmax(
         *(np.asarray(sizes(points, mask, figure)) for points, mask in ((one, both), (other, both)))
     )
-    distance = np.linalg.norm(np.where(both[..., None], one - other, 0.0), axis=-1)
     near = both & (distance <= settings.nearest * np.nan_to_num(size)[:, None])
     extents = [_extent(points, both) for points in (one, other)]
     alike = np.abs(np.log(extents[0] / extents[1])) <= np.log1p(settings.scale)
-    enough = both.sum(axis=-1) >= settings.fewest
-    return (near.sum(axis=-1) >= settings.share * fewer) & alike & enough
+    result[maybe] = (near.sum(axis=-1) >= settings.share * fewer[maybe]) & alike
+    return result
+
+
+def _diagonal(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Of the box around the joints in a mask, pixels; 0 where there are none."""
+    low = np.where(mask[..., None], points, np.inf).min(axis=1)
+    high = np.where(mask[..., None], points, -np.inf).max(axis=1)
+    return np.where(mask.any(axis=1), np.linalg.norm(np.where(low <= high, high - low, 0.0), axis=-1), 0.0)
 
 
 def _extent(points: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -105,8 +105,8 @@ def lift_file(
     moments = times
     if not steady:
         tracks, moments = at_steady_rate(tracks, times, rate)
-    path = None if camera_path is None else read_camera_path(camera_path, times)
-    extrinsics = path if steady else camera_at_times(path, times, moments)
+    own_poses = None if camera_path is None else read_camera_path(camera_path, times)
+    extrinsics = own_poses if steady else camera_at_times(own_poses, times, moments)
     lifted = lift_tracks(
         *(tracks, camera, rate, size, lifter, extrinsics, heights),
         times=moments,
@@ -114,7 +114,7 @@ def lift_file(
         progress=progress,
         **settings,
     )._replace(rotate=rotate)
-    return lifted if steady else at_times(lifted, times)._replace(extrinsics=path)
+    return lifted if steady else at_times(lifted, times)._replace(extrinsics=own_poses)
 
 
 def _turned(detections: Detections, degrees: int) -> Detections:
