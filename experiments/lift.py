@@ -25,9 +25,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from experiments import live, reporting
 from experiments.commands import run_script
-from gated_lift.drawing.movie import write_movie
-from gated_lift.drawing.report import write_report
-from gated_lift.exports import EXPORTS, export_all
+from gated_lift.drawing.movie import movie_path, plan_movie
+from gated_lift.drawing.report import plan_report
+from gated_lift.drawing.video import check_video
+from gated_lift.exports import EXPORTS, plan_all, possible_paths
+from gated_lift.outputs import check_free, write_whole
 from gated_lift.people import LiftedPeople
 from gated_lift.pipeline import has_path
 from gated_lift.video.lift import lift_file
@@ -174,9 +176,12 @@ def lift(config: LiftConfig) -> Path:
     folder = config.output or Path("lifted") / path.name.split(".")[0]
     report = folder / "report.html"
     overwrite = config.overwrite or config.keypoints is None
-    for existing in (report, config.movie):
-        if existing is not None and existing.exists() and not overwrite:
-            raise FileExistsError(f"{existing} exists: choose another --output, or pass --overwrite")
+    # What would stop the writing stops it here, before anything long begins.
+    outputs = [report, *possible_paths(folder, "people", config.exports)]
+    outputs += [] if config.movie is None else [movie_path(config.movie)]
+    check_free(outputs, overwrite)
+    if config.video is not None:
+        check_video(config.video)
     words = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*words, console=console, transient=True) as bar:
         task = bar.add_task("reading, following and lifting people", total=None)
@@ -212,10 +217,11 @@ def lift(config: LiftConfig) -> Path:
             constant_bones=config.constant_bones,
         )
         bar.update(task, description="writing")
-        written = [write_report(found, report, config.video, overwrite=overwrite)]
-        written += export_all(found, folder, "people", config.exports, config.up, overwrite)
+        files = plan_report(found, report, config.video)
+        files |= plan_all(found, folder, "people", config.exports, config.up)
         if config.movie is not None:
-            written.append(write_movie(found, config.movie, config.video, overwrite=overwrite))
+            files |= plan_movie(found, config.movie, config.video)
+        written = write_whole(files, overwrite)
     reporting.show(console, *summary(found))
     for person, name in enumerate(found.names):
         status = Status(int(found.status[person]))

@@ -25,6 +25,8 @@ class Detections(NamedTuple):
     times: seconds of every frame, from files with time stamps, or None.
     image_size: width and height in pixels, or None if the file does not tell.
     format: the name of the format, as ``--format`` takes it. source: the file or folder.
+    names: what the file calls its people, an id being the place of a name here; empty where a file numbers
+        people and names nobody.
     """
 
     frame: Int[np.ndarray, " rows"]
@@ -38,6 +40,7 @@ class Detections(NamedTuple):
     image_size: tuple[int, int] | None
     format: str
     source: str
+    names: tuple[str, ...] = ()
 
 
 class Tracks(NamedTuple):
@@ -68,6 +71,8 @@ class LiftedPeople(NamedTuple):
     camera: the intrinsics that were used; extrinsics: where the camera is in the world, or None.
     times: seconds of every frame.
     image_size: width and height in pixels. source: the file that all this comes from.
+    rotate: degrees, 0, 90, 180 or 270, by which the video's images were turned clockwise to be those that
+        keypoints, camera and image size are of.
     """
 
     joints: Float[np.ndarray, "people frames joints 3"]
@@ -88,3 +93,4 @@ class LiftedPeople(NamedTuple):
     extrinsics: Extrinsics | None
     image_size: tuple[int, int]
     source: str
+    rotate: int = 0

@@ -37,17 +37,40 @@ def test_without_arguments_the_example_is_lifted(quick, capsys):
     again = [str(lift.EXAMPLE), "--output", "lifted/two_people"]
     assert command(again) == 2
     error = capsys.readouterr().err.strip()
-    assert error.endswith("report.html exists: choose another --output, or pass --overwrite")
+    assert "report.html exists: choose another name, or pass overwrite=True (--overwrite)" in error
+
+
+def test_what_would_stop_the_writing_stops_the_reading(quick, capsys, monkeypatch):
+    monkeypatch.setattr(lift, "lift_file", lambda *given, **more: pytest.fail("the file was read"))
+    (quick / "out").mkdir()
+    (quick / "out" / "people.csv").write_text("mine")
+    (quick / "out" / "people_Ada.trc").write_text("mine")
+    (quick / "file").write_text("")
+    (quick / "film.mp4").write_text("no film")
+    for arguments, message in (
+        (["--output", "out"], "people.csv exists"),
+        (["--output", "out", "--exports", "trc"], "people_Ada.trc exists"),
+        (["--output", "file/out"], "file is no folder"),
+        (["--movie", "film.avi"], "film.avi ends in '.avi'"),
+        (["--movie", "film.mp4"], "film.mp4 exists"),
+        (["--video", "gone.mp4"], "gone.mp4 is not there"),
+        (["--video", "film.mp4"], "film.mp4 cannot be read as a video"),
+    ):
+        assert command([str(lift.EXAMPLE), *arguments]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    assert len(list(quick.rglob("*"))) == 5
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing.npz"], "nothing.npz"),
+        (["nothing.npz"], "nothing.npz is not there: give the file or the folder that a detector wrote"),
         (["empty.json"], "empty.json"),
         (["keypoints.csv"], "does not say how large the images are"),
         (["keypoints.csv", "--image-size", "1920"], "image-size is '1920': give WIDTHxHEIGHT"),
         (["keypoints.csv", "--image-size", "1920x1080"], "how many frames a second"),
+        (["keypoints.csv", "--image-size", "64x64", "--fps", "1e-9"], "fps is '1e-09', not frames a second"),
         (["keypoints.csv", "--format", "excel"], "format is 'excel': choose from"),
         (["keypoints.csv", "--exports", "fbx"], "exports has fbx: choose from"),
         (["keypoints.csv", "--heights", "178"], "heights has '178': give NAME=METRES"),

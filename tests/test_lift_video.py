@@ -5,6 +5,7 @@ import logging
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from test_pipeline import CAMERA, LIFTER, seen_from
 
 from gated_lift import people as carriers
@@ -18,8 +19,8 @@ from gated_lift.video.camera import choose_camera
 from gated_lift.video.covering import LONGEST_COVERED, covered_keypoints
 from gated_lift.video.lift import lift_file, lift_tracks
 from gated_lift.video.size import scales_of, stature
-from gated_lift.video.times import at_steady_rate, at_times, steady_rate
-from solvers import Camera, project
+from gated_lift.video.times import at_steady_rate, at_times, camera_at_times, steady_rate
+from solvers import Camera, Extrinsics, project
 
 FRAMES, FPS, SIZE = 60, 25.0, (1920, 1080)
 
@@ -143,6 +144,15 @@ def test_frames_of_a_varying_rate_are_brought_to_one_and_back(scene):
     back = at_times(lifted, times)
     np.testing.assert_allclose(back.joints[0, :, 3, 1], times, atol=1e-5)
     assert back.hidden.shape == tracks.hidden.shape and back.times is times
+    # A camera that turns and moves evenly is where it should be at all of these times.
+    turn = Rotation.from_euler("z", 0.3 * times[:, None])
+    path = Extrinsics(turn.as_matrix(), np.stack([times, 0 * times, 1 - times], axis=-1))
+    moved = camera_at_times(path, times, steady[:-1])
+    expected = Rotation.from_euler("z", 0.3 * steady[:-1, None]).as_matrix()
+    np.testing.assert_allclose(moved.rotation, expected, atol=1e-9)
+    np.testing.assert_allclose(moved.position[:, 0], steady[:-1], atol=1e-9)
+    still = Extrinsics(path.rotation[:1], path.position[:1])
+    assert camera_at_times(still, times, steady) is still and camera_at_times(None, times, steady) is None
 
 
 # ------------------------------------------------------------------------------------------------------- lift
@@ -242,7 +252,7 @@ def test_a_file_becomes_people_turned_upright(scene, tmp_path):
     lying = tracks._replace(keypoints=np.stack([y, 1920 - x], axis=-1))
     file = write_keypoints(tmp_path / "lying.npz", lying, fps=FPS, image_size=(1080, 1920))
     turned = lift_file(file, rotate=90, **settings)
-    assert turned.image_size == SIZE
+    assert turned.image_size == SIZE and turned.rotate == 90 and found.rotate == 0
     np.testing.assert_allclose(turned.joints, found.joints, atol=1e-3)
 
 

@@ -116,8 +116,8 @@ def test_nothing_half_written_and_nothing_overwritten(tmp_path):
     people = crossing(4)
     with pytest.raises(ValueError, match=r"ends in '\.avi': give a name that ends in \.mp4 or \.gif"):
         write_movie(people, tmp_path / "film.avi")
-    film = write_film(tmp_path / "in.mp4", 4, (192, 108))
-    with pytest.raises(ValueError, match="is 192x108 pixels"):
+    film = write_film(tmp_path / "in.mp4", 4, (192, 120))
+    with pytest.raises(ValueError, match="is 192x120 pixels"):
         write_movie(people, tmp_path / "film.mp4", film)
     assert list(tmp_path.iterdir()) == [film]
     with pytest.raises(FileExistsError, match=r"in\.mp4 exists: choose another name, or pass overwrite=True"):

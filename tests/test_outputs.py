@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from gated_lift.outputs import write_whole
+from gated_lift.outputs import check_free, write_whole
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -27,6 +27,23 @@ def test_an_error_leaves_what_was_there(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_whole({path: fail}, overwrite=True)
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_folders_that_were_made_for_nothing_go(tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ValueError, match="no"):
+        write_whole({tmp_path / "mine" / "a" / "b" / "page.html": fail_with(ValueError("no"))})
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match=r"file is no folder.: choose another folder"):
+        check_free([tmp_path / "file" / "page.html"])
+
+
+def fail_with(error):
+    def write(part):
+        raise error
+
+    return write
 
 
 def test_what_exists_is_kept_and_named(tmp_path):

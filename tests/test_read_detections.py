@@ -107,7 +107,9 @@ def test_bombs_and_endless_lines_are_not_unpacked(tmp_path, monkeypatch):
     path = tmp_path / "file.json"
     for data in (b"1" * (10**6 + 1), gzip.compress(b"[" + b" " * 10**7 + b"]")):
         path.write_bytes(data)
-        with pytest.raises(ValueError, match=r"file\.json is not .* \(it has more than 1000000 bytes\)"):
+        with pytest.raises(
+            ValueError, match=r"file\.json is not .* more than 1000000 bytes\): split it by frames"
+        ):
             read_detections(path)
     monkeypatch.setattr(source, "MAX_PARTS", 1000)
     path.write_text("[" + "[]," * 2000 + "[]]")

@@ -29,14 +29,32 @@ def test_mediapipe_in_three_layouts(tmp_path):
     read = read_detections(path)
     assert read.format == "mediapipe" and read.skeleton == MEDIAPIPE_33 and read.ids is None
     assert (read.fps, read.image_size, read.num_frames) == (25.0, files.SIZE, 4)
+    np.testing.assert_allclose(read.times, [0, 0.04, 0.08, 0.12])
     check(read, found)
-    np.savez(tmp_path / "m.npz", landmarks=files.landmarks(found), image_size=files.SIZE, fps=25)
+    stamps = [5.0, 45.0, 85.0, 165.0]
+    arrays = {"landmarks": files.landmarks(found), "image_size": files.SIZE, "fps": 25}
+    np.savez(tmp_path / "m.npz", **arrays, timestamp_ms=stamps)
     read = read_detections(tmp_path / "m.npz")
     assert read.fps == 25
+    np.testing.assert_allclose(read.times, np.array(stamps) / 1000)
     check(read, found)
-    read = read_detections(files.mediapipe_csv(tmp_path / "m.csv", found))
-    assert read.format == "mediapipe" and read.image_size is None
+    path = files.mediapipe_csv(tmp_path / "m.csv", found)
+    read = read_detections(path)
+    assert read.format == "mediapipe" and read.image_size is None and read.times is None
     check(read, found)
+    first, *lines = path.read_text().splitlines()
+    lines = [f"{line},{stamps[int(line[0])]}" for line in lines if not line.startswith("2,")]
+    read = read_detections(files.write(path, "\n".join([f"{first},timestampMs", *lines])))
+    np.testing.assert_allclose(read.times, [0.005, 0.045, 0.105, 0.165])
+    # Single images have one stamp, which tells nothing; and times that go back are no video's.
+    np.savez(tmp_path / "m.npz", **arrays, timestampMs=[0, 0, 0, 0])
+    assert read_detections(tmp_path / "m.npz").times is None
+    np.savez(tmp_path / "m.npz", **arrays, timestampMs=[0, 40, 30, 80])
+    with pytest.raises(ValueError, match=r"m\.npz: frame 2 is not later than the frame before it"):
+        read_detections(tmp_path / "m.npz")
+    np.savez(tmp_path / "m.npz", **arrays, timestampMs=[0, 40])
+    with pytest.raises(ValueError, match=r"timestampMs has shape \(2,\), landmarks"):
+        read_detections(tmp_path / "m.npz")
 
 
 def test_presence_counts_and_landmarks_outside_do_not(tmp_path):

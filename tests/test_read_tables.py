@@ -99,6 +99,7 @@ def test_csv_of_numbered_joints_and_named_people(tmp_path):
     path = files.write(tmp_path / "k.csv", "\n".join(lines))
     read = read_detections(path, skeleton=COCO_17)
     check(read, found, [0, 1])
+    assert read.names == ("Ann", "Bob")
     with pytest.raises(ValueError, match="joint 16, but skeleton small has 16: number joints from 0"):
         small = COCO_17._replace(name="small", names=COCO_17.names[:16], parents=COCO_17.parents[:16])
         read_detections(path, skeleton=small)
@@ -181,6 +182,13 @@ def test_npz(tmp_path):
     read = read_detections(path)
     assert read.format == "npz" and read.skeleton == MEDIAPIPE_33 and read.fps == 25
     check(read, found, [4, 9])
+    assert read.names == ()
+    np.savez(path, keypoints=found, ids=["Mia", " Ada\t1 "])
+    read = read_detections(path)
+    assert read.names == ("Ada 1", "Mia") and read.ids[:2].tolist() == [1, 0]
+    np.savez(path, keypoints=found, ids=["Mia", "Mia"])
+    with pytest.raises(ValueError, match="frame 0: two people have the id Mia: correct the ids"):
+        read_detections(path)
     keypoints, confidence = found[..., :2], found[..., 2]
     np.savez(path, keypoints=keypoints[:, 0], confidence=confidence[:, 0], times=[0, 1, 3, 4])
     read = read_detections(path)
@@ -260,6 +268,7 @@ def test_deeplabcut_csv(tmp_path):
     read = read_detections(path)
     assert read.format == "deeplabcut" and read.skeleton == COCO_17
     check(read, found, [0, 1])
+    assert read.names == ("mouse0", "mouse1")
     single = [line for line in path.read_text().splitlines() if not line.startswith("individuals")]
     single = [",".join(line.split(",")[: 1 + 3 * 17]) for line in single]
     check(read_detections(files.write(path, "\n".join(single))), found[:, :1])
@@ -346,6 +355,7 @@ def test_sleap(tmp_path):
     read = read_detections(sleap(tmp_path / "s.h5", found, names))
     assert read.format == "sleap" and read.skeleton == COCO_17
     check(read, found, [0, 1])
+    assert read.names == ("track_0", "track_1")
     found[1, 1] = np.nan
     read = read_detections(sleap(tmp_path / "s.h5", found, names, point_scores=None))
     assert read.ids.tolist() == [0, 1, 0, 0, 1, 0, 1] and (read.confidence == 1).all()

@@ -1,6 +1,7 @@
 """`track`: from rows to people. Small scenes in NumPy; one compilation, of the pair network."""
 
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from tracked import crossing, detections_of, identities, project, walkers
 
 from gated_lift.skeleton import COCO_17, H36M_17, Skeleton
 from gated_lift.tracking import track
+from gated_lift.tracking.track import Labelled, _names
 
 
 @pytest.mark.parametrize(
@@ -107,6 +109,28 @@ def test_ids_of_the_file_are_kept():
     assert tracks.hidden[:, 5].all()
     seven = np.flatnonzero((person == 0) & (made.frame == 9))[0]
     np.testing.assert_array_equal(tracks.keypoints[1, 9], made.keypoints[seven])
+
+
+def test_names_of_the_file_are_kept_and_given_by_majority():
+    made, person = crossing()
+    named = made._replace(ids=np.where(person == 0, 2, 0), names=("Bo", "person 2", "Ada"))
+    assert track(named, ids="file").names == ("Bo", "Ada")
+    # On some frames the file has them the wrong way round, on others it does not say.
+    wrong = named._replace(ids=np.where(made.frame < 20, 2 - named.ids, named.ids))
+    wrong.ids[made.frame > 80] = -1
+    tracks = track(wrong)
+    assert sorted(tracks.names) == ["Ada", "Bo"]
+    assert identities(made, person, tracks) == [{"Ada"}, {"Bo"}]
+    # Nobody is called what the file calls somebody else.
+    nobody = named._replace(ids=np.where(person == 0, 2, -1))
+    assert _names(nobody, Labelled(person, 2, 0, 0, 0)) == ("Ada", "unnamed 2")
+
+
+def test_more_than_can_be_held_is_refused(monkeypatch):
+    made, person = crossing(seconds=1.0)
+    monkeypatch.setattr(sys.modules["gated_lift.tracking.track"], "MAX_KEYPOINTS", 1000)
+    with pytest.raises(ValueError, match=r"2 people on 30 frames are more than .*: say how many there are"):
+        track(made._replace(ids=person), ids="file")
 
 
 def test_bad_ids_are_named():

@@ -29,9 +29,48 @@ def test_a_lying_film_is_turned_as_players_turn_it(rotation, corner, tmp_path):
     size = (192, 108) if rotation == 180 else (108, 192)
     (frame, *_) = video_frames(film, size, 3, 192)
     assert frame.shape[1::-1] == size
+    assert brightest_quarter(frame) == corner
+
+
+def brightest_quarter(frame):
     rows, columns = np.array(frame.shape[:2]) // 2
     quarters = frame[: 2 * rows, : 2 * columns, 0].reshape(2, rows, 2, columns).mean(axis=(1, 3))
-    assert np.unravel_index(quarters.argmax(), (2, 2)) == corner
+    return np.unravel_index(quarters.argmax(), (2, 2))
+
+
+@pytest.mark.parametrize(("rotate", "corner"), [(90, (0, 1)), (180, (1, 1)), (270, (1, 0))])
+def test_pictures_are_turned_as_the_keypoints_were(rotate, corner, tmp_path):
+    film = write_film(tmp_path / "film.mp4", 1, (192, 108), 0)
+    size = (192, 108) if rotate == 180 else (108, 192)
+    (frame,) = video_frames(film, size, 1, 192, rotate)
+    assert frame.shape[1::-1] == size
+    assert brightest_quarter(frame) == corner
+    with pytest.raises(
+        ValueError, match=r"is 192x108 pixels, but .* of a picture of 108x192, before they were"
+    ):
+        list(video_frames(film, (192, 108), 1, 192, 90))
+
+
+def test_a_copy_of_another_size_is_taken_and_said(tmp_path, caplog):
+    film = write_film(tmp_path / "film.mp4", 2, (192, 108))
+    frames = list(video_frames(film, (854, 480), 2, 4000))
+    assert {frame.shape for frame in frames} == {(108, 192, 3)}
+    (said,) = caplog.messages
+    assert "film.mp4 is 192x108 pixels and is scaled to the 854x480 of the keypoints' picture" in said
+
+
+@pytest.mark.skipif(
+    not hasattr(av.video.stream.VideoStream, "set_display_rotation"), reason="this PyAV writes no rotation"
+)
+def test_keypoints_of_the_lying_picture_of_a_phone(tmp_path, caplog):
+    """The detector knew nothing of how the film is to be shown."""
+    film = write_film(tmp_path / "film.mp4", 1, (192, 108), -90)
+    (frame,) = video_frames(film, (192, 108), 1, 192)
+    assert frame.shape == (108, 192, 3) and brightest_quarter(frame) == (0, 0)
+    assert "it is shown as it is stored" in caplog.text
+    # Turned by --rotate, it is as a player shows it.
+    (frame,) = video_frames(film, (108, 192), 1, 192, 90)
+    assert frame.shape == (192, 108, 3) and brightest_quarter(frame) == (0, 1)
 
 
 @pytest.mark.parametrize("count", [9, 10, 11])
@@ -48,7 +87,7 @@ def test_one_frame_more_or_less_is_taken(count, tmp_path):
     [
         ((192, 108), 20, "has 10 frames, but the keypoints have 20"),
         ((192, 108), 5, "has 10 frames, but the keypoints have 5"),
-        ((1920, 1080), 10, "is 192x108 pixels, but the keypoints are of a picture of 1920x1080"),
+        ((1920, 1200), 10, "is 192x108 pixels, but the keypoints are of a picture of 1920x1200"),
     ],
 )
 def test_another_film_is_named_on_one_line(size, count, words, tmp_path):

@@ -6,12 +6,14 @@ python -m experiments.benchmark elimination --frames 1000 10000 --people 1 32
 python -m experiments.benchmark streaming --people 1 10 --lags 25 100
 python -m experiments.benchmark training --channels 128
 python -m experiments.benchmark live --people 1 4 --frames 20000
+python -m experiments.benchmark long_video --frames 10000
 """
 
 from collections.abc import Callable
 
 from experiments.benchmark.elimination import EliminationBenchmark, run_elimination
 from experiments.benchmark.live import LiveBenchmark, run_live
+from experiments.benchmark.long_video import LongVideoBenchmark, run_long_video
 from experiments.benchmark.streaming import StreamingBenchmark, run_streaming
 from experiments.benchmark.training import TrainingBenchmark, run_training
 from experiments.benchmark.trajectory import TrajectoryBenchmark, run_trajectory
@@ -23,6 +25,7 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "streaming": (StreamingBenchmark, run_streaming),
     "training": (TrainingBenchmark, run_training),
     "live": (LiveBenchmark, run_live),
+    "long_video": (LongVideoBenchmark, run_long_video),
 }
 
 

@@ -26,7 +26,7 @@ from gated_lift.drawing.figures import SMALL, TEXT, color_of, fit
 from gated_lift.drawing.shown import Shown, image_size, prepare_people, thinning
 from gated_lift.drawing.video import video_frames
 from gated_lift.drawing.waiting import counted
-from gated_lift.outputs import write_whole
+from gated_lift.outputs import Writer, write_whole
 from gated_lift.people import LiftedPeople
 
 FILM_FPS, GIF_FPS = 30.0, 10.0  # frames a second, at most about
@@ -66,6 +66,22 @@ def write_movie(
     FileExistsError for an existing file unless ``overwrite``, and OSError where it cannot be written. The
     film is there whole or not at all. After two seconds a bar says how far it is.
     """
+    return write_whole(plan_movie(people, path, video, title=title), overwrite)[0]
+
+
+def movie_path(path: str | PathLike[str]) -> Path:
+    """Where `write_movie` writes the film of that path. Raises ValueError for a suffix of no film."""
+    return _encoder(Path(path))[0]
+
+
+def plan_movie(
+    people: LiftedPeople,
+    path: str | PathLike[str],
+    video: str | PathLike[str] | None = None,
+    *,
+    title: str = "",
+) -> dict[Path, Writer]:
+    """What `write_movie` writes, for `outputs.write_whole` of several files at once."""
     path, encode = _encoder(Path(path))
     film = encode is not _write_gif
     shown = prepare_people(people)
@@ -75,11 +91,11 @@ def write_movie(
     def write(part: Path) -> None:
         pictures: Iterable[Any] = repeat(None, count)
         if video is not None:
-            pictures = video_frames(video, image_size(people), count, VIDEO_SIDE)
+            pictures = video_frames(video, image_size(people), count, VIDEO_SIDE, people.rotate)
         drawn = film_frames(people, shown, pictures, step, FILM_DPI if film else GIF_DPI, title)
         encode(part, counted(drawn, len(range(0, count, step)), "drawing film"), float(people.fps) / step)
 
-    return write_whole({Path(path): write}, overwrite)[0]
+    return {path: write}
 
 
 def film_frames(

@@ -20,10 +20,10 @@ from jaxtyping import Shaped
 from PIL import Image
 
 from gated_lift.drawing.figures import color_of
-from gated_lift.drawing.shown import Shown, image_size, prepare_people, thinning
+from gated_lift.drawing.shown import Shown, check_shown, every_nth, image_size, prepare_people, thinning
 from gated_lift.drawing.video import video_frames
 from gated_lift.drawing.waiting import counted
-from gated_lift.outputs import write_whole
+from gated_lift.outputs import Writer, write_whole
 from gated_lift.people import LiftedPeople
 from solvers import Status, describe_status
 
@@ -40,9 +40,10 @@ PICTURE_QUALITY = 62  # of JPEG
 PICTURE_BYTES = 100_000
 PICTURE_BYTES_ANYWAY = 3_000_000
 PICTURES_TRIED = 24
-# Browsers refuse strings of half a gigabyte: longer films get fewer pictures, then fewer frames.
+# Browsers refuse strings of half a gigabyte, and take long over much smaller ones: longer films get fewer
+# pictures, then fewer frames.
 PICTURE_BYTES_AT_MOST = 60_000_000
-DATA_BYTES_AT_MOST = 150_000_000
+DATA_BYTES_AT_MOST = 80_000_000
 JOINT_BYTES = 20  # of the page, for a joint of one person on one frame
 
 _PARTS = Path(__file__).parent / "viewer"
@@ -81,9 +82,9 @@ def write_report(
     the feet. Beside it stand the keypoints, with hidden joints as rings where the lifted joint falls on the
     picture, and below it who is hidden when, who is present, and each person's status and residual.
 
-    video: the film that the keypoints were found in. Its frames go into the page as JPEGs of `PICTURE_SIDE`
-    pixels, one for every frame shown, or for every second, third, ... of them, so that they stay within
-    `PICTURE_BYTES` for each second; the page says how many a second there are.
+    video: the film that the keypoints were found in, or a smaller copy of it. Its frames go into the page as
+    JPEGs of `PICTURE_SIDE` pixels, one for every frame shown, or for every second, third, ... of them, so
+    that they stay within `PICTURE_BYTES` for each second; the page says how many a second there are.
     title: what stands above it instead of the name of ``people.source``.
 
     Joints are rounded to half of `JOINT_STEP` around their root, which is exact to a tenth of a millimetre,
@@ -96,10 +97,23 @@ def write_report(
     not at all.
     """
 
-    def write(part: Path) -> None:
-        part.write_text(report_page(people, video, title=title), encoding="utf-8")
+    return write_whole(plan_report(people, path, video, title=title), overwrite)[0]
 
-    return write_whole({Path(path): write}, overwrite)[0]
+
+def plan_report(
+    people: LiftedPeople,
+    path: str | PathLike[str],
+    video: str | PathLike[str] | None = None,
+    *,
+    title: str = "",
+) -> dict[Path, Writer]:
+    """What `write_report` writes, for `outputs.write_whole` of several files at once."""
+
+    def write(part: Path) -> None:
+        with part.open("w", encoding="utf-8") as file:
+            file.writelines(_page_parts(people, video, title))
+
+    return {Path(path): write}
 
 
 def show_report(
@@ -117,6 +131,11 @@ def show_report(
 
 def report_page(people: LiftedPeople, video: str | PathLike[str] | None = None, *, title: str = "") -> str:
     """The HTML of `write_report`. Raises ValueError as that does."""
+    return "".join(_page_parts(people, video, title))
+
+
+def _page_parts(people: LiftedPeople, video: str | PathLike[str] | None, title: str) -> list[str]:
+    """The page in parts: the one with the data is so large that it is not to be held twice."""
     data = report_data(people, title)
     if video is not None:
         data["pictures"] = _pictures(people, video, data["step"])
@@ -130,7 +149,7 @@ def report_page(people: LiftedPeople, video: str | PathLike[str] | None = None, 
     }
     # Split once, so that a title that looks like a placeholder stays a title.
     pieces = (_PARTS / "page.html").read_text(encoding="utf-8").split("@@")
-    return "".join(parts[piece] if index % 2 else piece for index, piece in enumerate(pieces))
+    return [parts[piece] if index % 2 else piece for index, piece in enumerate(pieces)]
 
 
 def report_data(people: LiftedPeople, title: str = "") -> dict[str, Any]:
@@ -140,19 +159,20 @@ def report_data(people: LiftedPeople, title: str = "") -> dict[str, Any]:
     where there is one; whole numbers with a step have `NOTHING` for NaN. Raises ValueError as
     `shown.prepare_people` does.
     """
-    shown = prepare_people(people)
-    whole = JOINT_BYTES * people.hidden.size
+    check_shown(people)
+    whole, frames = JOINT_BYTES * people.hidden.size, len(people.times)
     step = max(thinning(float(people.fps), SHOWN_FPS), ceil(whole / DATA_BYTES_AT_MOST))
-    every = slice(None, None, step)
+    # Frames that are not shown are left out before anything is computed of them.
+    people = every_nth(people, step)
+    shown = prepare_people(people)
     width, height = image_size(people)
     pixel = max(KEYPOINT_STEP, 2 * max(width, height) / REACH)
-    root = shown.root[:, every]
     return {
         "title": title or Path(people.source).name or "Lifted people",
         "source": people.source,
         "axes": people.axes,
         "fps": float(people.fps),
-        "frames": int(shown.joints.shape[1]),
+        "frames": frames,
         "step": step,
         "size": [width, height],
         "bones": [list(bone) for bone in people.skeleton.bones],
@@ -161,17 +181,17 @@ def report_data(people: LiftedPeople, title: str = "") -> dict[str, Any]:
         "low": _short(shown.low),
         "high": _short(shown.high),
         "floor": round(shown.floor, 4),
-        "times": packed(np.asarray(people.times)[every].astype("<f8")),
-        "root": packed(root.astype("<f4")),
-        "joints": in_steps(shown.joints[:, every] - root[:, :, None], JOINT_STEP),
-        "covariance": _upper(shown, every),
-        "keypoints": in_steps(shown.keypoints[:, every], pixel),
-        "projected": in_steps(shown.projected[:, every], pixel),
-        "hidden": packed(shown.hidden[:, every].astype("u1")),
-        "present": packed(np.asarray(people.present)[:, every].astype("u1")),
-        "residual": packed(np.asarray(people.residual)[:, every].astype("<f4")),
-        "eye": packed(shown.eye[every].astype("<f4")),
-        "rays": packed(shown.rays[every].astype("<f4")),
+        "times": packed(np.asarray(people.times).astype("<f8")),
+        "root": packed(shown.root.astype("<f4")),
+        "joints": in_steps(shown.joints - shown.root[:, :, None], JOINT_STEP),
+        "covariance": _upper(shown),
+        "keypoints": in_steps(shown.keypoints, pixel),
+        "projected": in_steps(shown.projected, pixel),
+        "hidden": packed(shown.hidden.astype("u1")),
+        "present": packed(np.asarray(people.present).astype("u1")),
+        "residual": packed(np.asarray(people.residual).astype("<f4")),
+        "eye": packed(shown.eye.astype("<f4")),
+        "rays": packed(shown.rays.astype("<f4")),
     }
 
 
@@ -190,8 +210,13 @@ def in_steps(values: Shaped[np.ndarray, "..."], step: float) -> dict[str, Any]:
     steps from zero stops there.
     """
     known = np.isfinite(values)
-    counts = np.clip(np.rint(np.where(known, values, 0.0) / step), -REACH, REACH)
-    return packed(np.where(known, counts, NOTHING).astype("<i2")) | {"step": step}
+    # In place: these are the largest arrays of a page, in the largest numbers.
+    counts = np.where(known, values, 0.0)
+    np.divide(counts, step, out=counts)
+    np.rint(counts, out=counts)
+    np.clip(counts, -REACH, REACH, out=counts)
+    counts[~known] = NOTHING
+    return packed(counts.astype("<i2")) | {"step": step}
 
 
 def _facts(people: LiftedPeople) -> list[dict[str, Any]]:
@@ -208,12 +233,12 @@ def _facts(people: LiftedPeople) -> list[dict[str, Any]]:
     ]
 
 
-def _upper(shown: Shown, every: slice) -> dict[str, Any] | None:
+def _upper(shown: Shown) -> dict[str, Any] | None:
     """xx, xy, xz, yy, yz, zz of the covariances."""
     if shown.covariance is None:
         return None
     rows, columns = np.triu_indices(3)
-    return packed(shown.covariance[:, every][..., rows, columns].astype("<f4"))
+    return packed(shown.covariance[..., rows, columns].astype("<f4"))
 
 
 def _short(values: Shaped[np.ndarray, "..."]) -> list[float]:
@@ -225,7 +250,9 @@ def _pictures(people: LiftedPeople, video: str | PathLike[str], step: int) -> di
     frames = len(people.times)
     seconds = float(people.times[-1] - people.times[0]) + 1 / people.fps
     room = float(min(max(PICTURE_BYTES_ANYWAY, PICTURE_BYTES * seconds), PICTURE_BYTES_AT_MOST))
-    images = counted(video_frames(video, image_size(people), frames, PICTURE_SIDE), frames, "reading video")
+    images = counted(
+        video_frames(video, image_size(people), frames, PICTURE_SIDE, people.rotate), frames, "reading video"
+    )
     kept, apart = _within(images, step, frames, room)
     return {
         "every": apart,

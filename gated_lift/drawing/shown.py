@@ -1,7 +1,7 @@
 """Lifted people as reports and films show them: upright, with their camera, and on the picture."""
 
 from math import ceil, isfinite
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +9,11 @@ from jaxtyping import Array, Bool, Float
 
 from gated_lift.drawing.scene import upright
 from gated_lift.people import LiftedPeople
-from solvers import Camera, project
+from solvers import Camera, Extrinsics, project
 
 NEAREST = 0.05  # metres before the camera; what is nearer has no place on the picture
 AXES = ("camera", "world")
+FRAMES_AT_ONCE = 5000
 
 
 class Shown(NamedTuple):
@@ -48,7 +49,7 @@ def prepare_people(people: LiftedPeople) -> Shown:
     Raises ValueError, naming the field, its shape and the mend, where shapes disagree, where there are no
     frames, and where axes, frame rate, times or image size cannot be meant.
     """
-    _check(people)
+    check_shown(people)
     there = np.asarray(people.present)[..., None] & np.isfinite(people.joints).all(axis=-1)
     joints = np.where(there[..., None], people.joints, np.nan).astype(np.float64)
     rooted = np.asarray(people.present) & np.isfinite(people.root).all(axis=-1)
@@ -79,6 +80,39 @@ def prepare_people(people: LiftedPeople) -> Shown:
         low=low,
         high=high,
         floor=floor,
+    )
+
+
+def every_nth(people: LiftedPeople, step: int) -> LiftedPeople:
+    """The same people on every ``step``-th frame, the first among them. ``fps`` stays that of all frames."""
+    frames, every = len(people.times), slice(None, None, step)
+
+    def path(values: Any, rows: int) -> Any:
+        """A field of a camera, whose axis number ``rows`` is frames if it has one row for each."""
+        shape = () if values is None else np.shape(values)
+        if len(shape) < -rows or shape[rows] != frames:
+            return values
+        return np.moveaxis(np.moveaxis(np.asarray(values), rows, 0)[every], 0, rows)
+
+    def lens(values: Any) -> Any:
+        return path(values, -2) if values is not None and np.ndim(values) == 3 else values
+
+    extrinsics = people.extrinsics
+    if extrinsics is not None:
+        extrinsics = Extrinsics(path(extrinsics.rotation, -3), path(extrinsics.position, -2))
+    covariance = people.covariance
+    return people._replace(
+        joints=people.joints[:, every],
+        root=people.root[:, every],
+        covariance=None if covariance is None else covariance[:, every],
+        present=people.present[:, every],
+        residual=people.residual[:, every],
+        keypoints=people.keypoints[:, every],
+        confidence=people.confidence[:, every],
+        hidden=people.hidden[:, every],
+        times=people.times[every],
+        camera=Camera(*map(lens, people.camera)),
+        extrinsics=extrinsics,
     )
 
 
@@ -113,15 +147,22 @@ def _projected(
     rotation: Float[np.ndarray, "rows 3 3"],
     position: Float[np.ndarray, "rows 3"],
 ) -> Float[np.ndarray, "people frames joints 2"]:
-    from_eye = np.einsum("fij,pfnj->pfni", np.broadcast_to(rotation, (joints.shape[1], 3, 3)), joints)
-    from_eye = from_eye - np.einsum("fij,fj->fi", rotation, position)[:, None, :]
-    visible = from_eye[..., 2] > NEAREST  # False for NaN
-    if not visible.any():
-        return np.full((*joints.shape[:-1], 2), np.nan)
-    safe = np.where(visible[..., None], from_eye, [0.0, 0.0, 1.0])
-    lens = Camera(*(None if field is None else jnp.asarray(field, jnp.float32) for field in camera))
-    points = np.asarray(project(jnp.asarray(safe, jnp.float32), lens), np.float64)
-    return np.where(visible[..., None], points, np.nan)
+    frames = joints.shape[1]
+    rotation = np.broadcast_to(rotation, (frames, 3, 3))
+    eye = np.einsum("fij,fj->fi", rotation, np.broadcast_to(position, (frames, 3)))
+    points = np.full((*joints.shape[:-1], 2), np.nan)
+    # A lens may have a row a frame, so that it is one call; all the rest is done for some frames at a time.
+    safe = np.empty(joints.shape, np.float32)
+    visible = np.empty(joints.shape[:-1], bool)
+    for begin in range(0, frames, FRAMES_AT_ONCE):
+        part = slice(begin, begin + FRAMES_AT_ONCE)
+        from_eye = np.einsum("fij,pfnj->pfni", rotation[part], joints[:, part]) - eye[part, None, :]
+        visible[:, part] = from_eye[..., 2] > NEAREST  # False for NaN
+        safe[:, part] = np.where(visible[:, part, :, None], from_eye, [0.0, 0.0, 1.0])
+    if visible.any():
+        lens = Camera(*(None if field is None else jnp.asarray(field, jnp.float32) for field in camera))
+        np.copyto(points, np.asarray(project(jnp.asarray(safe), lens)), where=visible[..., None])
+    return points
 
 
 def _frustum(
@@ -171,7 +212,8 @@ def _box(
     return low, high, floor
 
 
-def _check(people: LiftedPeople) -> None:
+def check_shown(people: LiftedPeople) -> None:
+    """Raises what `prepare_people` raises."""
     joints = np.shape(people.joints)
     wanted = "pass (people, frames, joints, 3) in metres"
     if len(joints) != 4 or joints[-1] != 3 or 0 in joints[1:]:

@@ -56,6 +56,7 @@ def to_record(people: LiftedPeople, up: Up | None) -> Record:
         "fps": float(people.fps),
         "image_size": [int(side) for side in people.image_size],
         "source": people.source,
+        "rotate": int(people.rotate),
         "names": list(people.names),
         "status_names": [Status(int(number)).name for number in people.status],
         "skeleton": people.skeleton._asdict(),
@@ -104,6 +105,7 @@ def from_record(words: dict[str, Any], arrays: dict[str, Any], name: str) -> Lif
             else Extrinsics(arrays["rotation"], arrays["position"]),
             image_size=(int(words["image_size"][0]), int(words["image_size"][1])),
             source=str(words["source"]),
+            rotate=int(words.get("rotate", 0)),  # files of older versions say nothing of it
         )
         if not np.issubdtype(people.status.dtype, np.integer):
             raise ValueError(f"status is {people.status.dtype}, not whole numbers")

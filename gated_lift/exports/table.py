@@ -1,16 +1,22 @@
 """The formats by name, and writing people in one or several of them."""
 
+import glob
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gated_lift.exports import bvh, c3d, csv_file, glb, json_file, npz, trc
 from gated_lift.exports.axes import Up
+from gated_lift.exports.files import require
 from gated_lift.outputs import Writer, write_whole
 from gated_lift.people import LiftedPeople
 
 # What a format's function takes and returns: the files to be, with what writes each. It looks at everything
 # that can be wrong with the people first, and writes nothing itself.
 Plan = Callable[[LiftedPeople, Path, Up | None], dict[Path, Writer]]
+
+# Libraries of the extra "exports", and formats that hold one person a file.
+LIBRARIES = {"c3d": "ezc3d", "glb": "pygltflib"}
+ONE_A_PERSON = ("trc", "bvh")
 
 # A format's name is the suffix of its files.
 EXPORTS: dict[str, Plan] = {
@@ -59,11 +65,38 @@ def export_all(
 
     ``up`` is for the formats that can hold it: BVH and GLB stay y up. Otherwise as `export`.
     """
+    return write_whole(plan_all(people, folder, name, formats, up), overwrite)
+
+
+def plan_all(
+    people: LiftedPeople,
+    folder: str | Path,
+    name: str,
+    formats: Sequence[str] = tuple(EXPORTS),
+    up: Up | None = None,
+) -> dict[Path, Writer]:
+    """What `export_all` writes, for `outputs.write_whole` of several files at once."""
     files: dict[Path, Writer] = {}
     for format in formats:
         fixed = format in ("bvh", "glb")
         files |= _plan(people, Path(folder) / f"{name}.{format}", format, None if fixed else up)
-    return write_whole(files, overwrite)
+    return files
+
+
+def possible_paths(folder: str | Path, name: str, formats: Sequence[str] = tuple(EXPORTS)) -> list[Path]:
+    """Where `export_all` may write, as far as that is known before there are people: of formats of one file a
+    person also the files of that name that are there, whoever's they are.
+
+    Raises ImportError for a library that one of the formats needs and that is missing.
+    """
+    paths = []
+    for format in formats:
+        if format in LIBRARIES:
+            require(LIBRARIES[format], format.upper())
+        paths.append(Path(folder) / f"{name}.{format}")
+        if format in ONE_A_PERSON:
+            paths += sorted(Path(folder).glob(f"{glob.escape(name)}_*.{format}"))
+    return paths
 
 
 def _plan(people: LiftedPeople, path: Path, format: str, up: Up | None) -> dict[Path, Writer]:

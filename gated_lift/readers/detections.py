@@ -113,7 +113,9 @@ def read_detections(
         raise ValueError(message) from error
     except OSError as error:
         if isinstance(error, FileNotFoundError):
-            raise
+            raise FileNotFoundError(
+                f"{error.filename or path} is not there: give the file or the folder that a detector wrote"
+            ) from error
         raise ValueError(
             f"{error.filename or path} cannot be read ({error.strerror}): check its permissions"
         ) from error

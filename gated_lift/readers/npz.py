@@ -97,7 +97,8 @@ def _read_members(
     declared = sum(info.file_size for info in infos)
     if declared > max_bytes:
         raise ValueError(
-            f"{path} unpacks to {declared} bytes, max_bytes is {max_bytes}: raise max_bytes if you trust it"
+            f"{path} unpacks to {declared} bytes, max_bytes is {max_bytes}: save it in parts, or raise "
+            "max_bytes if you trust it"
         )
     return {
         name: _read_member(archive, info, path, allow_pickle)

@@ -7,11 +7,11 @@ from pathlib import Path
 GZIP_MAGIC = b"\x1f\x8b"
 
 
-def read_bytes(path: str | Path, what: str, mend: str, max_bytes: int) -> bytes:
+def read_bytes(path: str | Path, what: str, mend: str, max_bytes: int, split: str = "") -> bytes:
     """The content of a file, unpacked if it is gzip.
 
-    what: what the file should be, with its article. mend: what to do when it is not. Both are for the
-    message.
+    what: what the file should be, with its article. mend: what to do when it is not. split: what to do when
+    it is too large, unless that is the same. All are for the message.
 
     Raises FileNotFoundError for a missing file, and ValueError, "{path} is not {what} (why): {mend}", for
     content, packed or unpacked, of more than ``max_bytes``, and for gzip that is damaged or cut short. No
@@ -20,7 +20,7 @@ def read_bytes(path: str | Path, what: str, mend: str, max_bytes: int) -> bytes:
     path = Path(path)
     with path.open("rb") as file:
         if path.stat().st_size > max_bytes:
-            raise _error(path, what, f"it has more than {max_bytes} bytes", mend)
+            raise _error(path, what, f"it has more than {max_bytes} bytes", split or mend)
         data = file.read(max_bytes + 1)
         if data.startswith(GZIP_MAGIC):
             file.seek(0)
@@ -30,7 +30,7 @@ def read_bytes(path: str | Path, what: str, mend: str, max_bytes: int) -> bytes:
             except (OSError, EOFError, zlib.error) as error:
                 raise _error(path, what, f"its gzip is damaged: {error}", mend) from error
     if len(data) > max_bytes:
-        raise _error(path, what, f"it has more than {max_bytes} bytes", mend)
+        raise _error(path, what, f"it has more than {max_bytes} bytes", split or mend)
     return data
 
 

@@ -53,6 +53,7 @@ STANDING = {
     "ankle": (0.045, 0.055),
     "heel": (0.02, 0.055),
 }
+ROWS = 10_000  # whose sizes are taken at once
 # Arms reach anywhere, so they say nothing of size; and pairs nearer than this say little.
 SHORTEST_PAIR = 0.25
 # The middle of the trunk, half way between shoulders and hips.
@@ -136,10 +137,14 @@ def sizes(
     if not len(figure.pairs):
         return np.full(len(keypoints), np.nan)
     a, b = figure.pairs.T
-    both = seen[:, a] & seen[:, b]
-    filled = np.where(seen[..., None], keypoints, 0.0)
-    apart = np.linalg.norm(filled[:, a] - filled[:, b], axis=-1) / figure.reach
-    size = np.where(both, apart, 0.0).max(axis=-1, initial=0.0)
+    size = np.zeros(len(keypoints))
+    # Pairs of joints are many times as many numbers as joints: some rows at a time.
+    for begin in range(0, len(keypoints), ROWS):
+        part = slice(begin, begin + ROWS)
+        both = seen[part][:, a] & seen[part][:, b]
+        filled = np.where(seen[part][..., None], keypoints[part], 0.0)
+        apart = np.linalg.norm(filled[:, a] - filled[:, b], axis=-1) / figure.reach
+        size[part] = np.where(both, apart, 0.0).max(axis=-1, initial=0.0)
     return np.where(size > 0, size, np.nan)
 
 

@@ -53,14 +53,8 @@ def frame_times(detections: Detections) -> Float[np.ndarray, " frames"]:
     return np.arange(detections.num_frames) / float(fps)
 
 
-def rows_of(detections: Detections, figure: Figure, threshold: float = 0.3) -> Rows:
-    """Picks and orders the rows that show at least `FEWEST_JOINTS` joints.
-
-    threshold: a joint counts as seen from this confidence on. Where a row's joints do not tell its size, it
-    is the median of the other rows of the video, or else the diagonal of the box around what is seen. Raises
-    ValueError for shapes that do not fit, frames outside the video, a threshold outside 0 to 1, and as
-    `frame_times` does.
-    """
+def check_rows(detections: Detections, threshold: float) -> None:
+    """Raises ValueError for shapes that do not fit, frames outside the video, and bad thresholds."""
     count, joints = detections.keypoints.shape[:2]
     if joints != detections.skeleton.num_joints:
         raise ValueError(
@@ -81,6 +75,17 @@ def rows_of(detections: Detections, figure: Figure, threshold: float = 0.3) -> R
             f"{detections.source}: frame is {detections.frame[outside][0]} in a video of "
             f"{detections.num_frames} frames: count from 0"
         )
+
+
+def rows_of(detections: Detections, figure: Figure, threshold: float = 0.3) -> Rows:
+    """Picks and orders the rows that show at least `FEWEST_JOINTS` joints.
+
+    threshold: a joint counts as seen from this confidence on. Where a row's joints do not tell its size, it
+    is the median of the other rows of the video, or else the diagonal of the box around what is seen. Raises
+    ValueError as `check_rows` and `frame_times` do.
+    """
+    check_rows(detections, threshold)
+    joints = detections.skeleton.num_joints
     times = frame_times(detections)
     keypoints = np.asarray(detections.keypoints, float)
     seen = np.isfinite(keypoints).all(axis=-1) & (detections.confidence >= threshold)

@@ -8,9 +8,10 @@ from jaxtyping import Int
 
 from gated_lift.people import Detections, Tracks
 from gated_lift.tracking.clusters import LinkSettings, limit_people, link
+from gated_lift.tracking.doubles import merge_doubles
 from gated_lift.tracking.figure import Figure, figure_of
 from gated_lift.tracking.online import Frame, OnlineSettings, start, step
-from gated_lift.tracking.rows import Rows, frame_times, rows_of
+from gated_lift.tracking.rows import Rows, check_rows, frame_times, rows_of
 from gated_lift.tracking.similarity import likeness
 from gated_lift.tracking.swaps import taken_back
 from gated_lift.tracking.tracklets import cut_tracklets
@@ -23,6 +24,8 @@ IDS, METHODS = get_args(Ids), get_args(Method)
 
 # A track of fewer seconds than this is spurious, unless it fills half of the video.
 SHORTEST_TRACK = 0.3
+# Keypoints of everybody on all frames: seventy people on 100,000 frames of 17 joints.
+MAX_KEYPOINTS = 2**27
 # A track that on this share of its rows is as like another, longer track's person as this is its double.
 DOUBLE_SHARE, DOUBLE_LIKENESS = 0.6, 0.8
 
@@ -51,7 +54,9 @@ def track(
     """Sorts the rows of a file by person and hides keypoints that belong to somebody else.
 
     ids: "own" finds out who is who; "file" keeps the file's ids, and drops rows without one (−1); people,
-        method and shortest have no part then.
+        method and shortest have no part then. Where the file names its people, so does the answer: with
+        "own", whoever has more of a name's rows than anybody else has the name, if these are more than
+        half of this person's rows that have any.
     people: how many there are, if that is known: tracks are then joined over any gap until no more than so
         many are left, and the shortest of what cannot be joined are dropped. By default a person who is not
         found for longer than `clusters.LinkSettings.longest` seconds comes back as somebody new.
@@ -62,11 +67,14 @@ def track(
         half of the video's frames; so are tracks that are `DOUBLE_LIKENESS` like another, longer one on
         `DOUBLE_SHARE` of their rows. Not with ids="file".
 
-    Everything is measured in seconds and in heights of the person, so that neither the frame rate nor the
-    size of the image matters. What was dropped and taken back is counted in a log message. Returns tracks in
-    the order in which people appear, named "person 1" and so on, or by the file's ids in their order; none
-    where nobody is found. Raises ValueError when neither fps nor times are known, when ids="file" and the
-    file has no ids or one id twice on a frame, for people < 1, and for shapes that do not fit.
+    Rows of one frame with nearly equal keypoints are one person (`doubles.merge_doubles`), but with
+    ids="file" they are whom they say. Everything is measured in seconds and in heights of the person, so that
+    neither the frame rate nor the size of the image matters. What was dropped, merged and taken back is
+    counted in a log message. Returns tracks in
+    the order in which people appear, named "person 1" and so on, or by the file's names or ids in the order
+    of ids; none where nobody is found. Raises ValueError when neither fps nor times are known, when
+    ids="file" and the file has no ids or one id twice on a frame, for people < 1, for more people on more
+    frames than MAX_KEYPOINTS, and for shapes that do not fit.
     """
     if ids not in IDS or method not in METHODS:
         raise ValueError(
@@ -84,8 +92,16 @@ def track(
         if unusable:
             LOGGER.info("%s: %d rows without an id were dropped", detections.source, unusable)
     else:
+        check_rows(detections, threshold)
+        single = merge_doubles(detections, figure, threshold)
+        if len(single.frame) < len(detections.frame):
+            LOGGER.info(
+                "%s: %d rows showed somebody a second time, and were merged with the first",
+                *(detections.source, len(detections.frame) - len(single.frame)),
+            )
+        detections = single
         found = label(detections, people, threshold, method, shortest)
-        person, names = found.person, tuple(f"person {number + 1}" for number in range(found.people))
+        person, names = found.person, _names(detections, found)
         if found.spurious or found.doubles or found.unusable:
             LOGGER.info(
                 "%s: %d people; dropped %d spurious tracks, %d doubles and %d rows with too few keypoints",
@@ -203,7 +219,25 @@ def _ids_of_file(detections: Detections) -> tuple[np.ndarray, tuple[str, ...]]:
     names, person = np.unique(given[known], return_inverse=True)
     people = np.full(len(given), -1)
     people[known] = person
-    return people, tuple(str(name) for name in names)
+    return people, tuple(detections.names[name] if detections.names else str(name) for name in names)
+
+
+def _names(detections: Detections, found: Labelled) -> tuple[str, ...]:
+    """A name for every person: the file's by majority, as `track` says, and "person N" for the others."""
+    plain = [f"person {number + 1}" for number in range(found.people)]
+    if detections.ids is None or not detections.names or not found.people:
+        return tuple(plain)
+    # Somebody whom the file does not name must not get a name that it has for somebody else.
+    taken = set(detections.names)
+    names = [f"unnamed {number + 1}" if name in taken else name for number, name in enumerate(plain)]
+    told = (detections.ids >= 0) & (found.person >= 0)
+    counts = np.zeros((found.people, len(detections.names)), int)
+    np.add.at(counts, (found.person[told], detections.ids[told]), 1)
+    for number, name in enumerate(detections.names):
+        person = int(counts[:, number].argmax())
+        if 2 * counts[person, number] > counts[person].sum():
+            names[person] = name
+    return tuple(names)
 
 
 def _sorted_by_person(
@@ -211,7 +245,13 @@ def _sorted_by_person(
 ) -> Tracks:
     joints = detections.skeleton.num_joints
     shape = (len(names), detections.num_frames, joints)
-    keypoints, confidence = np.full((*shape, 2), np.nan), np.zeros(shape)
+    if len(names) * detections.num_frames * joints > MAX_KEYPOINTS:
+        raise ValueError(
+            f"{detections.source}: {len(names)} people on {detections.num_frames} frames are more than are "
+            "lifted at once: say how many there are (people, --people), or cut it into clips"
+        )
+    dtype = detections.keypoints.dtype
+    keypoints, confidence = np.full((*shape, 2), np.nan, dtype), np.zeros(shape, dtype)
     kept = person >= 0
     place = person[kept], detections.frame[kept]
     keypoints[place] = detections.keypoints[kept]

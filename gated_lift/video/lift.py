@@ -12,13 +12,14 @@ from gated_lift.networks.checkpoints import LoadedLifter, load_lifter
 from gated_lift.people import Detections, LiftedPeople, Tracks
 from gated_lift.readers.cameras import read_camera_path, read_intrinsics
 from gated_lift.readers.detections import read_detections
+from gated_lift.readers.detectors.rows import as_fps
 from gated_lift.skeleton import BETTER_MISSING, Missing, Skeleton, convert
 from gated_lift.tracking import track
 from gated_lift.video.camera import choose_camera
 from gated_lift.video.covering import covered_keypoints
 from gated_lift.video.pieces import recover_in_pieces
 from gated_lift.video.size import scales_of, stature
-from gated_lift.video.times import at_steady_rate, at_times, steady_rate
+from gated_lift.video.times import at_steady_rate, at_times, camera_at_times, steady_rate
 from solvers import Camera, Extrinsics
 
 # Quarter turns clockwise that bring people upright, in degrees.
@@ -58,7 +59,8 @@ def lift_file(
         (`readers.cameras.read_camera_path`); everything is in world axes then.
     heights: metres by the person's name, "" for everybody else.
     rotate: degrees, 0, 90, 180 or 270, by which images are to be turned clockwise so that people are upright.
-        Keypoints, camera and image size of the result are those of the turned images.
+        Keypoints, camera and image size of the result are those of the turned images, and reports and films
+        turn the video likewise.
     lifter, progress, settings: as `lift_tracks` takes them.
 
     A file whose frames do not come at one rate (``times``) is brought to its usual rate for the lift, and
@@ -84,33 +86,35 @@ def lift_file(
     known = None if intrinsics is None else read_intrinsics(intrinsics, camera_name)
     camera = choose_camera(detections.image_size, focal, fov, known)
     tracks = track(detections, people, ids, threshold, tracker)
+    times, rate, frames, source = detections.times, detections.fps, detections.num_frames, detections.source
+    size = detections.image_size
+    del detections  # as large as the tracks, and not needed any more
     if not len(tracks.names):
         raise ValueError(f"{path} shows nobody for long enough to be followed")
 
-    times, rate, steady = detections.times, detections.fps, True
+    steady = True
     if times is None:
         assert rate is not None
-        times = np.arange(detections.num_frames) / rate
+        times = np.arange(frames) / rate
     elif len(times) > 1:
         usual, steady = steady_rate(times)
         rate = usual if rate is None or not steady else rate
     if rate is None:
         raise ValueError(f"{path} has one frame and no frame rate: give fps")
+    as_fps(rate, f"{path}: the rate that its times, in seconds, come to")
     moments = times
     if not steady:
         tracks, moments = at_steady_rate(tracks, times, rate)
-    extrinsics = None if camera_path is None else read_camera_path(camera_path, moments)
+    own_poses = None if camera_path is None else read_camera_path(camera_path, times)
+    extrinsics = own_poses if steady else camera_at_times(own_poses, times, moments)
     lifted = lift_tracks(
-        *(tracks, camera, rate, detections.image_size, lifter, extrinsics, heights),
+        *(tracks, camera, rate, size, lifter, extrinsics, heights),
         times=moments,
-        source=detections.source,
+        source=source,
         progress=progress,
         **settings,
-    )
-    if steady:
-        return lifted
-    lifted = at_times(lifted, times)
-    return lifted if camera_path is None else lifted._replace(extrinsics=read_camera_path(camera_path, times))
+    )._replace(rotate=rotate)
+    return lifted if steady else at_times(lifted, times)._replace(extrinsics=own_poses)
 
 
 def _turned(detections: Detections, degrees: int) -> Detections:
@@ -156,6 +160,8 @@ def lift_tracks(
 
     Raises ValueError where there is nobody, and for what `recover` refuses.
     """
+    if covering_rounds < 0:
+        raise ValueError(f"covering_rounds is {covering_rounds}: give how often, 0 or more")
     people, frames = tracks.hidden.shape[:2]
     if not people or not frames:
         raise ValueError(f"tracks have {people} people on {frames} frames: there is nobody to lift")

@@ -108,15 +108,19 @@ def recover_in_pieces(
             **settings,
         )
         kept = slice(part.first - part.begin, part.last - part.begin)
-        covariance = recovery.covariance
+
+        def cut_out(values: Any, kept: slice = kept) -> np.ndarray:
+            return np.asarray(values)[:, kept].copy()
+
         found.append(
             (
                 part,
+                # Copies: views would keep the margins of every piece, too.
                 Recovered(
-                    *(np.asarray(recovery.joints)[:, kept], np.asarray(recovery.root)[:, kept]),
+                    *(cut_out(recovery.joints), cut_out(recovery.root)),
                     np.asarray(recovery.status),
-                    *(np.asarray(recovery.present)[:, kept], np.asarray(recovery.residual)[:, kept]),
-                    None if covariance is None else np.asarray(covariance)[:, kept],
+                    *(cut_out(recovery.present), cut_out(recovery.residual)),
+                    None if recovery.covariance is None else cut_out(recovery.covariance),
                 ),
             )
         )

@@ -1,9 +1,11 @@
 """Videos whose frames do not come at one rate: keypoints are brought to one, and joints back."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.spatial.transform import Rotation, Slerp
 
 from gated_lift.people import LiftedPeople, Tracks
+from solvers import Extrinsics
 
 # Frame times that lie this share of a frame beside a steady rate come from rounding, not from the camera.
 STEADY = 0.25
@@ -56,33 +58,72 @@ def at_steady_rate(
     )
 
 
-def at_times(people: LiftedPeople, times: Float[np.ndarray, " frames"]) -> LiftedPeople:
-    """People of a lift at a steady rate on the video's own frames, at ``times`` (seconds).
+def at_times(people: LiftedPeople, times: Float[np.ndarray, " other"]) -> LiftedPeople:
+    """The same people on frames at other ``times``, seconds inside those of the clip.
 
-    Joints, paths, keypoints and covariances lie on the line between the two steady frames around, NaN where
-    one of them is; what is no number is that of the nearer frame.
+    Joints, paths, keypoints and covariances lie on the line between the two frames around, NaN where one of
+    them is; a camera turns evenly between them; what is no number is that of the nearer frame. Frames that
+    are there but for rounding stay as they are, and ``fps`` is not touched.
     """
-    steady = people.times
-    place = np.clip(np.interp(times, steady, np.arange(len(steady))), 0, len(steady) - 1)
-    before = np.floor(place).astype(int)
-    after = np.minimum(before + 1, len(steady) - 1)
-    share, nearest = place - before, np.round(place).astype(int)
+    before, after, share = _around(people.times, times)
+    nearest = np.where(share > 0.5, after, before)
 
-    def between(values: np.ndarray) -> np.ndarray:
-        weight = share.reshape(1, -1, *[1] * (values.ndim - 2)).astype(values.dtype)
-        mixed = (1 - weight) * values[:, before] + weight * values[:, after]
-        exact = np.broadcast_to(weight == 0, mixed.shape)
-        return np.where(exact, values[:, before], mixed)
+    def between(values: Float[np.ndarray, "people frames *rest"]) -> Float[np.ndarray, "people other *rest"]:
+        weight = share.reshape(-1, *[1] * (values.ndim - 2)).astype(values.dtype)
+        low, high = values[:, before], values[:, after]
+        # A weight of nothing must not let the NaN of an absent neighbour in.
+        return np.where(weight == 0, low, np.where(weight == 1, high, low + weight * (high - low)))
 
     covariance = people.covariance
+    # Where a frame alone counts, the other has no say.
+    first, second = np.where(share == 1, after, before), np.where(share == 0, before, after)
     return people._replace(
         joints=between(people.joints),
         root=between(people.root),
         covariance=None if covariance is None else between(covariance),
-        present=people.present[:, before] & people.present[:, after],
+        present=people.present[:, first] & people.present[:, second],
         residual=people.residual[:, nearest],
         keypoints=between(people.keypoints),
         confidence=people.confidence[:, nearest],
         hidden=people.hidden[:, nearest],
         times=times,
+        extrinsics=camera_at_times(people.extrinsics, people.times, times),
     )
+
+
+def camera_at_times(
+    extrinsics: Extrinsics | None, times: Float[np.ndarray, " frames"], others: Float[np.ndarray, " other"]
+) -> Extrinsics | None:
+    """A camera's pose at ``others``, of its pose at ``times`` (seconds, rising): positions along lines,
+    rotations along great circles, held before the first and after the last. A camera with one pose for the
+    whole clip, and none, stay as they are.
+    """
+    if extrinsics is None or np.shape(extrinsics.position)[-2] != len(times) or len(times) == 1:
+        return extrinsics
+    position, rotation = np.asarray(extrinsics.position), np.asarray(extrinsics.rotation)
+    before, after, share = _around(times, others)
+    weight = share[:, None].astype(position.dtype)
+    moved = position[..., before, :] + weight * (position[..., after, :] - position[..., before, :])
+    within = np.clip(others, times[0], times[-1])
+    turned = [
+        Slerp(times, Rotation.from_matrix(path))(within).as_matrix()
+        for path in rotation.reshape(-1, len(times), 3, 3)
+    ]
+    turned_all = np.array(turned, rotation.dtype).reshape(*rotation.shape[:-3], len(others), 3, 3)
+    # What is exactly on a frame does not go through quaternions.
+    exact = (share == 0) | (share == 1)
+    nearest = rotation[..., np.where(share > 0.5, after, before), :, :]
+    return Extrinsics(np.where(exact[:, None, None], nearest, turned_all), moved)
+
+
+def _around(
+    times: Float[np.ndarray, " frames"], others: Float[np.ndarray, " other"]
+) -> tuple[Int[np.ndarray, " other"], Int[np.ndarray, " other"], Float[np.ndarray, " other"]]:
+    """The frames before and after each of some times, and the share of the way from one to the other."""
+    after = np.clip(np.searchsorted(times, others), 1, max(len(times) - 1, 1))
+    before = after - 1
+    after = np.minimum(after, len(times) - 1)
+    length = np.where(after > before, times[after] - times[before], 1.0)
+    share = np.clip((others - times[before]) / length, 0, 1)
+    # On a frame but for rounding is on it: nothing of the other frame then.
+    return before, after, np.where(np.abs(share - np.round(share)) < 1e-6, np.round(share), share)

@@ -1,7 +1,7 @@
 """DeepLabCut's tables of poses, CSV or HDF5: columns of scorer, individuals (with several animals), bodyparts
 and coords (x, y, likelihood), a row a frame.
 
-Joints go by the body parts' names, NaN is hidden, the number of an individual is the person's id. The
+Joints go by the body parts' names, NaN is hidden, an individual is a person of that name. The
 likelihood is 0 to 1. Tables that pandas wrote hold their columns' names as pickles, which are read without
 calling any code.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 from gated_lift.readers.detectors.h5_file import open_h5, read_array
 from gated_lift.readers.detectors.layouts import MAX_NAMES, named_skeleton, take
-from gated_lift.readers.detectors.rows import Rows
+from gated_lift.readers.detectors.rows import Rows, count_names
 from gated_lift.readers.detectors.source import Format, Options, Source
 from gated_lift.readers.detectors.table import lines_of
 from gated_lift.readers.npz import unpickle_plain
@@ -62,6 +62,8 @@ def read(source: Source, options: Options) -> Rows:
             found[:, at[0], at[1], place] = values[:, of_coord[coord]] if coord in of_coord else 1.0
     skeleton, index = named_skeleton(names, options.skeleton, "deeplabcut", path)
     rows = found.reshape(frames * len(individuals), len(names), 3)
+    # Names that are alike, or nothing, once written plainly tell nobody apart.
+    _, people_names = count_names(individuals)
     ids = None if individuals == [""] else list(range(len(individuals))) * frames
     return Rows(
         np.repeat(frame, len(individuals)).tolist(),
@@ -69,6 +71,7 @@ def read(source: Source, options: Options) -> Rows:
         take(rows[..., 2], index),
         ids,
         skeleton,
+        names=people_names if len(people_names) == len(individuals) else (),
     )
 
 

@@ -44,3 +44,8 @@ def read_array(file: Any, name: str, path: Path) -> Any:
             f"{path}: {name} has shape {held.shape}, more than is read at once: cut it into clips"
         )
     return held[()]
+
+
+def texts_of(values: Any) -> list[str]:
+    """The texts of a data set of texts, which h5py gives as bytes or as text."""
+    return [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values]

@@ -4,9 +4,12 @@ JSON: ``{"image_width": 1920, "image_height": 1080, "fps": 30, "results": [{"fra
 "landmarks": [[{"x": 0.5, "y": 0.4, "z": 0.1, "visibility": 0.9}, … 33], … people]}]}``, or the list alone.
 ``poseLandmarks`` and ``pose_landmarks`` are read as ``landmarks``, and a list of 33 as one person.
 ``.npz``: ``landmarks`` (frames, people, 33, 4) of x, y, z, visibility, and perhaps presence, with ``fps`` and
-``image_size``.
+``image_size``, and perhaps ``timestamp_ms`` (frames,).
 CSV: a line a landmark, with columns ``frame``, ``landmark`` (0 to 32), ``x`` and ``y`` (shares of the image)
-or ``x_px`` and ``y_px``, ``visibility``, and perhaps ``presence`` and ``person``.
+or ``x_px`` and ``y_px``, ``visibility``, and perhaps ``presence``, ``person`` and ``timestamp_ms``.
+
+``timestampMs`` or ``timestamp_ms``, milliseconds, are the times of frames, unless all are alike (as of single
+images) or some are missing.
 
 MediaPipe gives every landmark always, and an order of people that is not stable. Confidence is the
 visibility, times the presence where that is given, and 0 for a landmark outside the image, where it is a
@@ -17,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from gated_lift.readers.detectors.arrays import described, flatten, with_people
+from gated_lift.readers.detectors.arrays import described, flatten, number_array, with_people
 from gated_lift.readers.detectors.rows import (
     MEND,
     Rows,
@@ -25,6 +28,7 @@ from gated_lift.readers.detectors.rows import (
     as_fps,
     as_size,
     as_whole,
+    times_of_all,
 )
 from gated_lift.readers.detectors.source import Format, Options, Source, drain
 from gated_lift.readers.detectors.table import header_of, read_table
@@ -32,6 +36,7 @@ from gated_lift.readers.npz import read_npz
 from gated_lift.skeleton import MEDIAPIPE_33
 
 KEYS = ("landmarks", "poseLandmarks", "pose_landmarks")
+STAMPS = ("timestampMs", "timestamp_ms")
 FIELDS = ("x", "y", "visibility", "presence")
 COUNT = MEDIAPIPE_33.num_joints
 MAX_BYTES = 2**30
@@ -91,7 +96,7 @@ def _read_json(source: Source) -> Rows:
         raise ValueError(f"{path} has no list of results: {MEND}")
     frames: list[int] = []
     people: list[np.ndarray] = []
-    seen = set()
+    seen: dict[int, float] = {}  # milliseconds by frame, NaN where there are none
     for number, result in drain(results):
         key = next((key for key in KEYS if isinstance(result, dict) and key in result), None)
         if key is None:
@@ -99,7 +104,10 @@ def _read_json(source: Source) -> Rows:
         frame = as_whole(result.get("frame", number), f"{path}, result {number}: frame")
         if frame in seen:
             raise ValueError(f"{path} has frame {frame} twice: number the frames in the video's order")
-        seen.add(frame)
+        stamp = next((result[name] for name in STAMPS if name in result), None)
+        if isinstance(stamp, bool) or not isinstance(stamp, int | float | None):
+            raise ValueError(f"{path}, frame {frame}: {STAMPS[0]} is no number: {MEND}")
+        seen[frame] = np.nan if stamp is None else float(stamp)
         found = [] if result[key] is None else result[key]
         if not isinstance(found, list):
             raise ValueError(
@@ -114,8 +122,17 @@ def _read_json(source: Source) -> Rows:
     return Rows(
         *(frames, stacked[..., :2], stacked[..., 2] * stacked[..., 3], None, MEDIAPIPE_33, max(seen) + 1),
         fps=fps,
+        times=_times(np.array(list(seen)), np.array(list(seen.values())), str(path)),
         image_size=size,
     )
+
+
+def _times(frames: np.ndarray, milliseconds: np.ndarray, where: str) -> np.ndarray | None:
+    """Seconds of all frames from 0, or None where the stamps of ``frames`` do not tell them."""
+    if (len(frames) > 1 and not np.ptp(milliseconds)) or np.isnan(milliseconds).any():
+        return None
+    order = np.argsort(frames)
+    return times_of_all(frames[order], milliseconds[order] / 1000, where)
 
 
 def _person(landmarks: Any, where: str) -> np.ndarray:
@@ -136,7 +153,7 @@ def _person(landmarks: Any, where: str) -> np.ndarray:
 
 
 def _read_npz(source: Source) -> Rows:
-    arrays = read_npz(source.path, ["landmarks"], ["fps", "image_size"], max_bytes=MAX_BYTES)
+    arrays = read_npz(source.path, ["landmarks"], ["fps", "image_size", *STAMPS], max_bytes=MAX_BYTES)
     landmarks = with_people(arrays["landmarks"], "landmarks", source.path, (4, 5))
     if landmarks.shape[2] != COUNT:
         raise ValueError(
@@ -145,15 +162,29 @@ def _read_npz(source: Source) -> Rows:
     fps, size = described(arrays, source.path)
     frames, rows = flatten(landmarks)
     confidence = rows[..., 3:].prod(axis=-1)
+    times, stamp = None, next((name for name in STAMPS if name in arrays), None)
+    if stamp is not None:
+        milliseconds = number_array(arrays[stamp], stamp, source.path)
+        if milliseconds.shape != landmarks.shape[:1]:
+            raise ValueError(
+                f"{source.path}: {stamp} has shape {milliseconds.shape}, landmarks {landmarks.shape}: give "
+                "one number a frame"
+            )
+        times = _times(np.arange(len(landmarks)), milliseconds, str(source.path))
     return Rows(
-        *(frames, rows[..., :2], confidence, None, MEDIAPIPE_33, len(landmarks)), fps=fps, image_size=size
+        *(frames, rows[..., :2], confidence, None, MEDIAPIPE_33, len(landmarks)),
+        fps=fps,
+        times=times,
+        image_size=size,
     )
 
 
 def _read_csv(source: Source) -> Rows:
     path = source.path
     table = read_table(
-        source.value, path, ("frame", "landmark", "person", "x", "y", "x_px", "y_px", *FIELDS[2:])
+        source.value,
+        path,
+        ("frame", "landmark", "person", "x", "y", "x_px", "y_px", *FIELDS[2:], *map(str.lower, STAMPS)),
     )
     x, y = ("x_px", "y_px") if "x_px" in table.header else ("x", "y")
     frame, landmark = table.whole("frame"), table.whole("landmark")
@@ -166,7 +197,11 @@ def _read_csv(source: Source) -> Rows:
     if "presence" in table.header:
         confidence = confidence * table.number("presence")
     frames, _, keypoints, spread = table.gather(frame, person, landmark, values, confidence, COUNT)
-    return Rows(frames, keypoints, spread, None, MEDIAPIPE_33)
+    times = None
+    stamp = next((name.lower() for name in STAMPS if name.lower() in table.header), None)
+    if stamp is not None:
+        times = _times(*table.times(frame, table.number(stamp)), str(path))
+    return Rows(frames, keypoints, spread, None, MEDIAPIPE_33, times=times)
 
 
 FORMAT = Format("mediapipe", "MediaPipe's pose landmarks", recognise, read)

@@ -62,6 +62,8 @@ def read(source: Source, options: Options) -> Rows:
         raise ValueError(f"{source.path} shows nobody on any frame: give a video that people were found in")
     found = np.stack(people)
     keypoints, confidence = found[..., :2], found[..., 2]
+    if not (confidence > 0).any():
+        raise ValueError(f"{source.path} shows nobody on any frame: its confidences are all 0, less or NaN")
     skeleton = skeleton_of(keypoints.shape[1], JOINTS, options.skeleton, source.path, keypoints, confidence)
     return Rows(of_frame, _scaled(keypoints, confidence), confidence, ids, skeleton, max(frames) + 1)
 

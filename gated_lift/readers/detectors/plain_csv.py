@@ -10,7 +10,7 @@ decimal commas.
 import numpy as np
 
 from gated_lift.readers.detectors.layouts import named_skeleton, take
-from gated_lift.readers.detectors.rows import MAX_FRAMES, Rows
+from gated_lift.readers.detectors.rows import Rows, count_names, times_of_all
 from gated_lift.readers.detectors.source import Format, Options, Source
 from gated_lift.readers.detectors.table import Table, header_of, read_table
 
@@ -31,7 +31,7 @@ def read(source: Source, options: Options) -> Rows:
     )
     frame, times = _frames(table)
     who = next((name for name in ("id", "person") if name in table.header), None)
-    person, known = _people(table.text(who)) if who else (np.zeros(len(frame), np.int64), False)
+    person, known, people_names = _people([""] * len(frame) if who is None else table.text(who))
     joints = table.text("joint")
     names = list(dict.fromkeys(joints))
     if options.skeleton is not None and all(name.isdecimal() and len(name) < 6 for name in names):
@@ -54,6 +54,7 @@ def read(source: Source, options: Options) -> Rows:
     return Rows(
         *(frames, take(keypoints, index), take(spread, index), people if known else None, skeleton),
         times=times,
+        names=people_names,
     )
 
 
@@ -69,45 +70,19 @@ def _frames(table: Table) -> tuple[np.ndarray, np.ndarray | None]:
         times, frame = np.unique(time, return_inverse=True)
         return frame.reshape(-1).astype(np.int64), times
     frame = table.whole("frame")
-    known, first, inverse = np.unique(frame, return_index=True, return_inverse=True)
-    of_frame = time[first]
-    wrong = np.abs(time - of_frame[inverse.reshape(-1)]) > 1e-6
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(
-            f"{table.path}, line {table.line[row]}: frame {frame[row]} has two times: give each frame one"
-        )
-    if (np.diff(of_frame) <= 0).any():
-        at = known[1:][np.diff(of_frame) <= 0][0]
-        raise ValueError(
-            f"{table.path}: frame {at} is not later than the frame before it: number frames in time's order"
-        )
-    if known[-1] >= MAX_FRAMES:
-        return frame, None  # refused with the others' frames
-    # Frames without a line are taken to lie evenly between those with one.
-    return frame, _extended(known, of_frame)
+    known, of_frame = table.times(frame, time)
+    return frame, times_of_all(known, of_frame, str(table.path))
 
 
-def _extended(known: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Times of all frames from 0, with the first known step before the first known frame."""
-    step = (times[1] - times[0]) / (known[1] - known[0]) if len(known) > 1 else 0.0
-    found = np.interp(np.arange(known[-1] + 1), known, times)
-    before = np.arange(known[0])
-    found[before] = times[0] - (known[0] - before) * step
-    return found
-
-
-def _people(texts: list[str]) -> tuple[np.ndarray, bool]:
-    """A number for whom each line shows, and whether any line says: whole numbers stay as they are, names are
-    counted in their order, empty cells are -1.
+def _people(texts: list[str]) -> tuple[np.ndarray, bool, tuple[str, ...]]:
+    """A number for whom each line shows, whether any line says, and the names: whole numbers stay as they
+    are, names are counted in their order, empty cells are -1.
     """
     named = {text for text in texts if text}
     if all(text.isdecimal() and len(text) < 19 for text in named):
-        numbers = [int(text) if text else -1 for text in texts]
-    else:
-        order = {text: number for number, text in enumerate(dict.fromkeys(text for text in texts if text))}
-        numbers = [order.get(text, -1) for text in texts]
-    return np.array(numbers, np.int64), bool(named)
+        return np.array([int(text) if text else -1 for text in texts], np.int64), bool(named), ()
+    numbers, names = count_names(texts)
+    return np.array(numbers, np.int64), bool(names), names
 
 
 FORMAT = Format("csv", "a table of keypoints", recognise, read)

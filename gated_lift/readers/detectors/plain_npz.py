@@ -2,8 +2,9 @@
 
 ``keypoints`` (frames, people, joints, 2), pixels or shares of the image, or 3 with the confidence last, or
 without the axis of people; perhaps ``confidence`` (frames, people, joints), 0 to 1; ``joint_names`` (joints,)
-or ``skeleton``, the name of one that the project knows; ``ids`` (people,) if a column is one person
-throughout or (frames, people); ``fps``, ``image_size`` (width, height) and ``times`` (frames,) seconds.
+or ``skeleton``, the name of one that the project knows; ``ids``, numbers or names, (people,) if a column is
+one person throughout or (frames, people); ``fps``, ``image_size`` (width, height) and ``times`` (frames,)
+seconds.
 Without names the number of joints tells the skeleton where only one has it, and geometry one of 25.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from gated_lift.readers.detectors.arrays import described, flatten, number_array, with_people
 from gated_lift.readers.detectors.layouts import named_skeleton, skeleton_of, take
-from gated_lift.readers.detectors.rows import MEND, Rows, as_id
+from gated_lift.readers.detectors.rows import MEND, Rows, as_id, count_names
 from gated_lift.readers.detectors.source import Format, Options, Source
 from gated_lift.readers.npz import read_npz
 from gated_lift.skeleton import SKELETONS
@@ -69,8 +70,9 @@ def read(source: Source, options: Options) -> Rows:
                 f"{path}: times has shape {times.shape}, expected {shape[:1]} seconds that rise from "
                 "frame to frame"
             )
+    ids, people_names = _ids(arrays, shape, path)
     return Rows(
-        *(frames, keypoints, confidence, _ids(arrays, shape, path), skeleton, shape[0], fps, times, size)
+        *(frames, keypoints, confidence, ids, skeleton, shape[0], fps, times, size), names=people_names
     )
 
 
@@ -100,19 +102,25 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _ids(arrays: dict[str, Any], shape: tuple[int, ...], path: Path) -> list[int] | None:
+def _ids(
+    arrays: dict[str, Any], shape: tuple[int, ...], path: Path
+) -> tuple[list[int] | None, tuple[str, ...]]:
+    """The id of every row, and the people's names where the file has names."""
     if "ids" not in arrays:
-        return None
+        return None, ()
     ids = arrays["ids"]
-    if ids.shape not in (shape[1:2], shape[:2]) or ids.dtype.kind not in "iuf":
+    if ids.shape not in (shape[1:2], shape[:2]) or ids.dtype.kind not in "iufUS":
         raise ValueError(
-            f"{path}: ids has shape {ids.shape} and dtype {ids.dtype}, expected whole numbers, one a "
-            f"person or {shape[:2]}: {MEND}"
+            f"{path}: ids has shape {ids.shape} and dtype {ids.dtype}, expected whole numbers or names, one "
+            f"a person or {shape[:2]}: {MEND}"
         )
-    return [
-        -1 if np.isnan(value) else as_id(value.item(), f"{path}: ids")
-        for value in np.broadcast_to(ids, shape[:2]).ravel()
-    ]
+    known, place = np.unique(np.broadcast_to(ids, shape[:2]), return_inverse=True)
+    if ids.dtype.kind in "US":
+        numbers, names = count_names([_text(name) for name in known])
+    else:
+        numbers = [-1 if np.isnan(value) else as_id(value.item(), f"{path}: ids") for value in known]
+        names = ()
+    return np.array(numbers)[place.reshape(-1)].tolist(), names
 
 
 FORMAT = Format("npz", "an archive of keypoints", recognise, read)

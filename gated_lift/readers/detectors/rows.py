@@ -5,19 +5,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from gated_lift.people import Detections
 from gated_lift.skeleton import Skeleton
 
 MAX_FRAMES = 4_000_000  # eighteen hours at 60 frames a second
 MAX_SIDE = 100_000  # pixels
+# Frames a second. With fewer nothing is known of how people move from one frame to the next.
+LEAST_FPS, MOST_FPS = 1.0, 100_000.0
 # Coordinates mostly up to here are shares of the image: nobody is two pixels tall, and a landmark outside the
 # image may lie beyond 1.
 NORMALISED = 2.0
 # Widths or heights of the image that a keypoint may lie outside.
 OUTSIDE = 10.0
 MEND = "write or fetch the file again"
+LONGEST_NAME = 80  # characters of a person's name
 
 
 class Rows(NamedTuple):
@@ -28,6 +31,7 @@ class Rows(NamedTuple):
     ids: who each row is, -1 for nobody known; None where the file does not say.
     num_frames: frames that the file lists, with people or without, or 0 to go by the last row.
     normalised: whether coordinates are shares of the image's width and height; None to see from the numbers.
+    names: what the file calls its people, of whom ids are the places here; empty where it only numbers them.
     """
 
     frame: Sequence[int]
@@ -40,6 +44,7 @@ class Rows(NamedTuple):
     times: Float[np.ndarray, " frames"] | None = None
     image_size: tuple[int, int] | None = None
     normalised: bool | None = None
+    names: Sequence[str] = ()
 
 
 def finish(
@@ -73,7 +78,7 @@ def finish(
     visible = confidence > 0
     shares = _to_pixels(rows, path, frame, keypoints, visible, size)
     _check_inside(path, frame, keypoints, visible, size, shares)
-    ids = _check_ids(path, frame, ids)
+    ids = _check_ids(path, frame, ids, rows.names)
     num_frames = max(rows.num_frames, int(frame[-1]) + 1)
     times = rows.times
     if times is not None:
@@ -95,7 +100,33 @@ def finish(
         image_size=size,
         format=name,
         source=str(path),
+        names=() if ids is None else tuple(rows.names),
     )
+
+
+def times_of_all(
+    known: Int[np.ndarray, " some"], times: Float[np.ndarray, " some"], where: str
+) -> Float[np.ndarray, " frames"] | None:
+    """Seconds of all frames from 0, of those of the rising frames ``known``: others lie evenly between them,
+    and those before the first as far apart as the first two known ones. None where frames go beyond
+    MAX_FRAMES, which `finish` refuses.
+
+    Raises ValueError, beginning with ``where``, for times that are not finite or do not rise.
+    """
+    wrong = ~np.isfinite(times)
+    wrong[1:] |= ~(np.diff(times) > 0)
+    if wrong.any():
+        raise ValueError(
+            f"{where}: frame {known[wrong.argmax()]} is not later than the frame before it: number frames in "
+            "time's order"
+        )
+    if known[-1] >= MAX_FRAMES:
+        return None
+    step = (times[1] - times[0]) / (known[1] - known[0]) if len(known) > 1 else 0.0
+    found = np.interp(np.arange(known[-1] + 1), known, times)
+    before = np.arange(known[0])
+    found[before] = times[0] - (known[0] - before) * step
+    return found
 
 
 def as_numbers(value: Any, where: str, shape: tuple[int | None, ...], mend: str = MEND) -> np.ndarray:
@@ -146,6 +177,21 @@ def as_id(value: Any, where: str) -> int:
     raise ValueError(f"{where} is {str(value)[:40]!r}, not a person's whole number: correct or remove it")
 
 
+def count_names(texts: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
+    """The id of each text, and the names that ids are the places of, in the order in which they first come.
+
+    Spaces and control characters around and in a name count as one space; a text without anything else is
+    nobody's, -1. Only the first LONGEST_NAME characters count.
+    """
+    plain = {
+        text: " ".join("".join(each if each.isprintable() else " " for each in text).split())[:LONGEST_NAME]
+        for text in set(texts)
+    }
+    order: dict[str, int] = {}
+    ids = [order.setdefault(plain[text], len(order)) if plain[text] else -1 for text in texts]
+    return ids, tuple(order)
+
+
 def as_whole(value: Any, where: str) -> int:
     """A whole number from 0. Raises ValueError, beginning with ``where``, for any other value."""
     if _is_number(value) and 0 <= value < 2**62 and value == int(value):
@@ -166,8 +212,11 @@ def as_size(width: Any, height: Any, where: str) -> tuple[int, int]:
 
 def as_fps(value: Any, where: str) -> float:
     """Frames a second. Raises ValueError, beginning with ``where``, for what is no rate of a video."""
-    if not _is_number(value) or not 0 < value <= 100_000:
-        raise ValueError(f"{where} is {str(value)[:40]!r}, not frames a second: give a number such as 29.97")
+    if not _is_number(value) or not LEAST_FPS <= value <= MOST_FPS:
+        raise ValueError(
+            f"{where} is {str(value)[:40]!r}, not frames a second ({LEAST_FPS:g} to {MOST_FPS:g}): "
+            "give a number such as 29.97"
+        )
     return float(value)
 
 
@@ -283,7 +332,9 @@ def _check_inside(
         )
 
 
-def _check_ids(path: Path, frame: np.ndarray, ids: np.ndarray | None) -> np.ndarray | None:
+def _check_ids(
+    path: Path, frame: np.ndarray, ids: np.ndarray | None, names: Sequence[str]
+) -> np.ndarray | None:
     if ids is None or (ids < 0).all():
         return None
     known = np.flatnonzero(ids >= 0)
@@ -292,7 +343,8 @@ def _check_ids(path: Path, frame: np.ndarray, ids: np.ndarray | None) -> np.ndar
     if twice.any():
         row = order[twice.argmax()]
         raise ValueError(
-            f"{path}, frame {frame[row]}: two people have the id {ids[row]}: correct the ids, or remove all "
+            f"{path}, frame {frame[row]}: two people have the id "
+            f"{names[ids[row]] if names else ids[row]}: correct the ids, or remove all "
             "of them and let people be told apart anew"
         )
     return ids

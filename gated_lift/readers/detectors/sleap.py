@@ -1,16 +1,17 @@
 """SLEAP's analysis HDF5: ``tracks`` (tracks, 2, nodes, frames), ``node_names``, ``point_scores`` (tracks,
 nodes, frames), ``track_names``.
 
-Joints go by the nodes' names; NaN is hidden; the number of a track is the person's id. Point scores are 0 to
-1 (a little above it counts as 1); a file without them has confidence 1 wherever there is a point.
+Joints go by the nodes' names; NaN is hidden; a track is a person, with the name that it has there. Point
+scores are 0 to 1 (a little above it counts as 1); a file without them has confidence 1 wherever there is a
+point.
 """
 
 import numpy as np
 
 from gated_lift.readers.detectors.arrays import number_array
-from gated_lift.readers.detectors.h5_file import open_h5, read_array
+from gated_lift.readers.detectors.h5_file import open_h5, read_array, texts_of
 from gated_lift.readers.detectors.layouts import named_skeleton, take
-from gated_lift.readers.detectors.rows import Rows
+from gated_lift.readers.detectors.rows import Rows, count_names
 from gated_lift.readers.detectors.source import Format, Options, Source
 
 
@@ -26,6 +27,7 @@ def read(source: Source, options: Options) -> Rows:
         tracks = number_array(read_array(file, "tracks", path), "tracks", path)
         nodes = read_array(file, "node_names", path)
         scores = read_array(file, "point_scores", path) if "point_scores" in file else None
+        track_names = read_array(file, "track_names", path) if "track_names" in file else np.zeros(0, "S1")
     if tracks.ndim != 4 or tracks.shape[1] != 2 or 0 in tracks.shape or nodes.shape != tracks.shape[2:3]:
         raise ValueError(
             f"{path}: tracks has shape {tracks.shape} and node_names {nodes.shape}, expected (tracks, 2, "
@@ -41,7 +43,12 @@ def read(source: Source, options: Options) -> Rows:
                 f"{path}: tracks has shape {tracks.shape} and point_scores {confidence.shape}: "
                 "export them again"
             )
-    names = [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in nodes]
+    names = texts_of(nodes)
+    people_names: tuple[str, ...] = ()
+    if track_names.shape == (people,):
+        # A name that two tracks share tells nobody apart.
+        _, counted = count_names(texts_of(track_names))
+        people_names = counted if len(counted) == people else ()
     skeleton, index = named_skeleton(names, options.skeleton, "sleap", path)
     keypoints = tracks.transpose(3, 0, 2, 1).reshape(frames * people, joints, 2)
     spread = confidence.transpose(2, 0, 1).reshape(frames * people, joints)
@@ -52,6 +59,7 @@ def read(source: Source, options: Options) -> Rows:
         list(range(people)) * frames,
         skeleton,
         frames,
+        names=people_names,
     )
 
 

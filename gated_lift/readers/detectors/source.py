@@ -19,6 +19,10 @@ Kind = Literal["json", "json folder", "text", "text folder", "npz", "h5"]
 
 WHAT = "a file of keypoints"
 MEND = "write or fetch it again"
+SPLIT = (
+    "split it by frames into several files that each begin at frame 0, and lift one after the other; or save "
+    "the keypoints as .npz (docs/formats.md), which takes half as much or less"
+)
 MAX_BYTES = 2**29  # an hour of four people in the wordiest format
 # Lists and dictionaries of one JSON file. Empty ones are twenty times larger in memory than in a file.
 MAX_PARTS = 10_000_000
@@ -102,7 +106,7 @@ def open_file(path: Path) -> Source:
 
 def read_text(path: Path) -> str:
     """The text of one file. Raises ValueError for an empty one, and as `text_file.read_bytes` does."""
-    data = read_bytes(path, WHAT, f"{MEND}, or cut it into clips", MAX_BYTES)
+    data = read_bytes(path, WHAT, MEND, MAX_BYTES, SPLIT)
     text = decode(data, path, WHAT, MEND)
     if not text.strip():
         raise ValueError(f"{path} is empty: {MEND}")
@@ -119,7 +123,7 @@ def read_json(path: Path, text: str | None = None) -> Any:
     text = read_text(path) if text is None else text
     if text.count("[") + text.count("{") > MAX_PARTS:
         raise ValueError(
-            f"{path} is not {WHAT} (it has more than {MAX_PARTS} lists and dictionaries): cut it into clips"
+            f"{path} is not {WHAT} (it has more than {MAX_PARTS} lists and dictionaries): {SPLIT}"
         )
     return parse_json(text, str(path), WHAT, MEND, allow_nan=True, of_object=_compact)
 

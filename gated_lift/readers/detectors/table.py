@@ -46,6 +46,20 @@ class Table(NamedTuple):
             )
         return numbers.astype(np.int64)
 
+    def times(self, frame: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The frames that have lines, rising, and the time of each. Raises ValueError, naming the line, for a
+        frame whose lines do not agree.
+        """
+        known, first, inverse = np.unique(frame, return_index=True, return_inverse=True)
+        of_frame = time[first]
+        wrong = np.abs(time - of_frame[inverse.reshape(-1)]) > 1e-6
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(
+                f"{self.path}, line {self.line[row]}: frame {frame[row]} has two times: give each frame one"
+            )
+        return known, of_frame
+
     def _check(self, name: str) -> None:
         if name not in self.header:
             raise ValueError(
