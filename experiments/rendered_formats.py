@@ -8,16 +8,15 @@ model of a detector. Each format gets its own joints of the same detections, whi
 "h36m_17" is what a detector of exactly the lifter's joints would give. `experiments.missing_joints` asks the
 same of real detections of two people.
 
-The captures have no face. `HEAD` places the nose, the ears and the top of the head on the captured head, which
-turns with the shoulders; joints that the conversion does not read (eyes, fingers, feet) are left out. All
-other joints lie where the captures have them: the hips of COCO or MediaPipe are not moved to where their
+The captures have no face. `HEAD` places the nose, the ears and the top of the head on the captured head, as
+if it turned with the shoulders; joints that the conversion does not read (eyes, fingers, feet) are left out.
+All other joints lie where the captures have them: the hips of COCO or MediaPipe are not moved to where their
 annotators mark hips, since nobody has measured by how much.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +25,7 @@ import tyro
 from jaxtyping import Float
 from rich.progress import track
 
-from experiments.checks import COUNT, SEED, SHARE, check_numbers
+from experiments.checks import COUNT, SEED, SHARE, check_numbers, each
 from experiments.commands import run_script
 from experiments.judging.films import Film, film
 from experiments.reporting import console, report
@@ -83,10 +82,7 @@ def read_people(config: RenderedFormats) -> MotionClip:
 
     Raises ValueError for settings out of range and data without anybody who is left.
     """
-    check_numbers(config, {"people": COUNT, "seed": SEED})
-    for share in config.hidden:
-        if not SHARE.holds(share):
-            raise ValueError(f"hidden is {config.hidden}: {SHARE.mend} for each")
+    check_numbers(config, {"people": COUNT, "hidden": each(SHARE), "seed": SEED})
     known = {name for clip in motion.read_clips(config.seen) for name in clip.subject.split("+")}
     clips: dict[str, list[MotionClip]] = {}
     for clip in captures.split(motion.read_clips(config.data))[0]:
@@ -112,11 +108,12 @@ def read_people(config: RenderedFormats) -> MotionClip:
 def with_face(poses: Float[np.ndarray, "*batch 17 3"]) -> Float[np.ndarray, "*batch 21 3"]:
     """The captured joints and those of `HEAD`, in the order of `SEEN`; metres.
 
-    Up is from the base of the skull to the head's end, left from the right shoulder to the left one, square to
-    up, and forward is left × up.
+    Up is from the base of the skull to the head's end, left from the right shoulder to the left one,
+    square to up, and forward is left × up.
     """
     neck, head, left, right = (
-        poses[..., H36M_17.names.index(name), :] for name in ("neck", "head", "left_shoulder", "right_shoulder")
+        poses[..., H36M_17.names.index(name), :]
+        for name in ("neck", "head", "left_shoulder", "right_shoulder")
     )
     up = _unit(head - neck)
     across = left - right
@@ -144,44 +141,108 @@ def in_format(values: np.ndarray, hidden: np.ndarray, skeleton: Skeleton) -> tup
 
 
 class Case(NamedTuple):
-    """formats: which give these keypoints, (P, F, 17, 2). hidden: (P, F, 17)."""
+    """formats: those whose joints become the same 17. given: by what is done about missing joints, keypoints
+    (P, F, 17, 2) in pixels and which are hidden (P, F, 17); one entry for a format that lacks none.
+    """
 
     formats: tuple[str, ...]
-    missing: Missing
-    keypoints: np.ndarray
-    hidden: np.ndarray
+    given: dict[Missing, tuple[np.ndarray, np.ndarray]]
 
 
-def cases(seen: Film, hidden: np.ndarray) -> list[Case]:
-    """Everything to be lifted, each once: formats that give the same 17 joints share a case."""
+def cases(keypoints: np.ndarray, hidden: np.ndarray) -> list[Case]:
+    """What each format makes of detections of `SEEN`: (P, F, 21, 2) in pixels and (P, F, 21)."""
     found: list[Case] = []
     for skeleton in SKELETONS.values():
-        values, covered = in_format(seen.keypoints, hidden, skeleton)
-        for missing in get_args(Missing):
-            converted, occluded = convert(
-                jnp.asarray(values), jnp.asarray(covered), skeleton, H36M_17, missing=missing
+        own, covered = in_format(keypoints, hidden, skeleton)
+        ways: tuple[Missing, ...] = ("midpoint",) if skeleton == H36M_17 else get_args(Missing)
+        given: dict[Missing, tuple[np.ndarray, np.ndarray]] = {}
+        for missing in ways:
+            values, occluded = map(
+                np.asarray,
+                convert(jnp.asarray(own), jnp.asarray(covered), skeleton, H36M_17, missing=missing),
             )
-            keypoints, occluded = np.asarray(converted), np.asarray(occluded)
-            for index, case in enumerate(found):
-                same = case.missing == missing and np.array_equal(case.hidden, occluded)
-                if same and np.array_equal(case.keypoints[~occluded], keypoints[~occluded]):
-                    found[index] = case._replace(formats=(*case.formats, skeleton.name))
-                    break
-            else:
-                found.append(Case((skeleton.name,), missing, keypoints, occluded))
+            given[missing] = np.where(occluded[..., None], 0, values), occluded
+        for index, case in enumerate(found):
+            if _same(case.given, given):
+                found[index] = case._replace(formats=(*case.formats, skeleton.name))
+                break
+        else:
+            found.append(Case((skeleton.name,), given))
     return found
 
 
-class Errors(NamedTuple):
-    """Millimetres of every person, (P,)."""
+def _same(
+    first: dict[Missing, tuple[np.ndarray, np.ndarray]], second: dict[Missing, tuple[np.ndarray, np.ndarray]]
+) -> bool:
+    return first.keys() == second.keys() and all(
+        np.array_equal(one, other)
+        for way in first
+        for one, other in zip(first[way], second[way], strict=True)
+    )
 
-    pose: np.ndarray
-    root: np.ndarray
 
-
-def judge(lifter: LoadedLifter, case: Case, seen: Film, fps: float) -> Errors:
-    found = recover(lifter, case.keypoints, case.hidden, seen.camera, fps, keep_absent=True)
+def errors(
+    lifter: LoadedLifter, keypoints: np.ndarray, hidden: np.ndarray, seen: Film, fps: float
+) -> np.ndarray:
+    """PA-MPJPE and root error of every person, (2, P) millimetres."""
+    found = recover(lifter, keypoints, hidden, seen.camera, fps, keep_absent=True)
     truth = jnp.asarray(seen.joints[..., : H36M_17.num_joints, :])
     pose = np.asarray(metrics.pa_mpjpe(found.poses, truth - truth[..., :1, :])).mean((1, 2))
     root = np.asarray(metrics.root_error(found.root, truth[..., 0, :])).mean(1)
-    return Errors(1000 * pose, 1000 * root)
+    return 1000 * np.stack([pose, root])
+
+
+def row(weights: str, share: float, case: Case, found: dict[Missing, np.ndarray]) -> list[str]:
+    """One line of the table. found: by what was done about missing joints, the (2, P) of `errors`."""
+    cells = [weights, ", ".join(case.formats), f"{100 * share:.0f}"]
+    for kind in range(2):
+        means = [f"{np.nanmean(values[kind]):.0f}" for values in found.values()]
+        if len(found) == 1:
+            cells += [*means, "", ""]
+        else:
+            apart = found["hidden"][kind] - found["midpoint"][kind]
+            error = np.nanstd(apart, ddof=1) / np.sqrt(np.isfinite(apart).sum())
+            cells += [*means, f"{np.nanmean(apart):+.1f} ± {error:.1f}"]
+    return cells
+
+
+def compare(config: RenderedFormats) -> None:
+    """Prints the table and writes it as Markdown."""
+    screen = console()
+    people = read_people(config)
+    seen = film(with_face(people.poses), people.fps, config.seed, SEEN)
+    key, kernel = jax.random.key(config.seed + 1), max(1, round(MASK_SECONDS * people.fps))
+    jobs = [
+        (weights, lifter, share, case)
+        for weights, lifter in ((weights, load_lifter(weights)) for weights in config.weights)
+        for share in config.hidden
+        for case in cases(
+            seen.keypoints, seen.missed | np.asarray(sample_mask(key, seen.missed.shape, share, kernel))
+        )
+    ]
+    rows = []
+    for weights, lifter, share, case in track(jobs, description="judging", console=screen):
+        found = {
+            missing: errors(lifter, keypoints, hidden, seen, people.fps)
+            for missing, (keypoints, hidden) in case.given.items()
+        }
+        rows.append(row(weights, share, case, found))
+    kinds = [
+        f"{kind}{column}"
+        for kind in ("PA-MPJPE", "root")
+        for column in (", midpoints", ", hidden", ", hidden − midpoints")
+    ]
+    after = [
+        f"Millimetres, means over {len(people.poses)} people of {SECONDS:g} s, a camera each; ± is the "
+        "standard error of the mean difference between the two ways on the same person."
+    ]
+    columns = ("lifter", "keypoints", "joints hidden, %", *kinds)
+    report(screen, columns, rows, config.output, names=2, after=after)
+
+
+def main() -> None:
+    compare(tyro.cli(RenderedFormats, description=__doc__))
+
+
+if __name__ == "__main__":
+    run_script(main)
