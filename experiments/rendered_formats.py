@@ -11,7 +11,7 @@ same of real detections of two people.
 The captures have no face. `HEAD` places the nose, the ears and the top of the head on the captured head, as
 if it turned with the shoulders; joints that the conversion does not read (eyes, fingers, feet) are left out.
 All other joints lie where the captures have them: the hips of COCO or MediaPipe are not moved to where their
-annotators mark hips, since nobody has measured by how much.
+annotators mark hips, since by how much is not known here.
 """
 
 import dataclasses
