@@ -8,12 +8,18 @@ cm). "as they came" keeps who is who and every keypoint as the detector gave it;
 takes back exchanged sides and keypoints of somebody else; "network" and "online" also find out who is who;
 "wrong ones known" keeps who is who and hides what is far from the reference's image. covering: how often
 keypoints that lie on somebody nearer are hidden, and everybody is lifted again.
+
+``--landmarker ../shared/data/detections_2d/mediapipe`` adds a second table: MediaPipe's own world landmarks
+against what is lifted, for the frames and the person that its files hold. "the same landmarks" lifts the 2D
+landmarks of those files alone; the other rows are the same frames of the first table's, which came from
+another run of MediaPipe on the whole film. All are aligned with the reference (Procrustes) on the ten joints
+of `LIMBS`, which both have and name alike; world landmarks start at the hips' middle and have no root.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,13 +30,20 @@ from experiments.reporting import console, report
 from gated_lift import metrics
 from gated_lift.networks.checkpoints import LoadedLifter, load_lifter
 from gated_lift.people import Detections, LiftedPeople, Tracks
+from gated_lift.readers.json_file import read_object
 from gated_lift.readers.npz import read_npz
-from gated_lift.skeleton import BODY_25B, MEDIAPIPE_33, Skeleton
+from gated_lift.skeleton import BODY_25B, H36M_17, MEDIAPIPE_33, Skeleton
 from gated_lift.tracking import track
 from gated_lift.video.lift import lift_tracks
 from solvers import Camera, Status, TrajectoryConfig, project
 
 ARRAYS = ("openpose_man", "mediapipe", "ref3d_h36m", "K", "R", "t", "fps", "image_size")
+LIMBS = tuple(
+    f"{side}_{joint}"
+    for side in ("left", "right")
+    for joint in ("shoulder", "elbow", "wrist", "knee", "ankle")
+)
+PEOPLE = ("man", "woman")
 # Who is who, and rounds of covering.
 WAYS = (
     ("as they came", 0),
@@ -56,15 +69,17 @@ class RealSample:
     """Of the lifters."""
     threshold: float = 0.3
     """Keypoints of less confidence count as hidden."""
+    landmarker: Path | None = None
+    """Folder with MediaPipe's results before both cameras, cam01_pose_landmarker.json and cam02_…"""
     output: Path = Path("real_sample.md")
-    """Where the table goes."""
+    """Where the tables go."""
 
 
 def films(sample: dict[str, Any]) -> Iterator[tuple[str, int, Skeleton, np.ndarray, tuple[str, ...]]]:
     """Detector, camera, skeleton, (frames, people, joints, 3) of x, y, confidence, and who they are."""
     for camera in range(2):
-        yield "MediaPipe", camera, MEDIAPIPE_33, sample["mediapipe"][camera], ("man", "woman")
-        yield "OpenPose", camera, BODY_25B, sample["openpose_man"][camera][:, None], ("man",)
+        yield "MediaPipe", camera, MEDIAPIPE_33, sample["mediapipe"][camera], PEOPLE
+        yield "OpenPose", camera, BODY_25B, sample["openpose_man"][camera][:, None], PEOPLE[:1]
 
 
 def size_of(sample: dict[str, Any]) -> tuple[int, int]:
@@ -95,6 +110,12 @@ def follow(way: str, skeleton: Skeleton, found: np.ndarray, config: RealSample, 
     return track(rows, people, threshold=config.threshold, method="online" if way == "online" else "network")
 
 
+def intrinsics(sample: dict[str, Any], camera: int) -> Camera:
+    """Of one of the two cameras."""
+    matrix = sample["K"][camera]
+    return Camera(tuple(matrix[[0, 1], [0, 1]]), tuple(matrix[:2, 2]))
+
+
 def lift(
     tracks: Tracks, rounds: int, camera: Camera, lifter: LoadedLifter, sample: dict[str, Any]
 ) -> LiftedPeople:
@@ -115,22 +136,93 @@ def without_wrong(lifted: LiftedPeople, truth: np.ndarray, camera: Camera) -> Tr
     return Tracks(lifted.keypoints, lifted.confidence, lifted.hidden | wrong, lifted.names, lifted.skeleton)
 
 
+class Landmarks(NamedTuple):
+    """MediaPipe's result of one person on N frames. frames: (N,). image: (N, 33, 3) of x and y in pixels and
+    visibility. world: (N, 33, 3) metres, axes x right, y down, z away.
+    """
+
+    frames: np.ndarray
+    image: np.ndarray
+    world: np.ndarray
+
+
+def read_landmarks(path: Path) -> Landmarks:
+    """Reads a file of the Tasks result's layout. Raises ValueError for any other, and unless every frame has
+    one person.
+    """
+    what, mend = "MediaPipe's result with one person's world landmarks a frame", "give a file of landmarker"
+    found = read_object(path, what, mend)
+    try:
+        size = np.array([found["image_width"], found["image_height"], 1], float)
+        results = found["results"]
+        frames = np.array([result["frame"] for result in results], int)
+        image, world = (
+            np.array(
+                [[[mark[axis] for axis in axes] for mark in result[key][0]] for result in results], float
+            ).reshape(len(frames), MEDIAPIPE_33.num_joints, len(axes))
+            for key, axes in (("landmarks", ("x", "y", "visibility")), ("worldLandmarks", "xyz"))
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not {what} ({error!r}): {mend}") from error
+    return Landmarks(frames, image * size, world)
+
+
+def limb_error(joints: np.ndarray, skeleton: Skeleton, target: np.ndarray) -> float:
+    """PA-MPJPE of `LIMBS`, aligned on them alone, mm. joints: (N, J, 3). target: (N, 17, 3)."""
+    own, known = (
+        jnp.asarray(values[:, [of.names.index(name) for name in LIMBS]], jnp.float32)
+        for values, of in ((joints, skeleton), (target, H36M_17))
+    )
+    return 1000 * float(np.mean(metrics.pa_mpjpe(own, known)))
+
+
+def own_world(
+    config: RealSample, sample: dict[str, Any], lifted: dict[tuple[str, int, str, str], np.ndarray]
+) -> list[tuple[str, ...]]:
+    """Rows of the second table. lifted: joints (100, 17, 3) by lifter, camera, person and way."""
+    rows: list[tuple[str, ...]] = []
+    for camera in range(2):
+        path = (config.landmarker or Path()) / f"cam{camera + 1:02}_pose_landmarker.json"
+        own = read_landmarks(path)
+        seen = sample["mediapipe"][camera, own.frames, ..., :2]
+        person = int(np.abs(seen - own.image[:, None, :, :2]).mean((0, 2, 3)).argmin())
+        target = sample["ref3d_h36m"][own.frames, person] @ sample["R"][camera].T + sample["t"][camera]
+        world = limb_error(own.world, MEDIAPIPE_33, target)
+        names = (str(camera + 1), PEOPLE[person], str(len(own.frames)))
+        rows.append(("MediaPipe's world landmarks", *names, "", f"{world:.0f}", "100"))
+        tracks = follow("as they came", MEDIAPIPE_33, own.image[:, None], config, sample)
+        seen_by = intrinsics(sample, camera)
+        alone = {
+            (weights, "the same landmarks"): lift(tracks, 0, seen_by, load_lifter(weights), sample).joints[0]
+            for weights in config.weights
+        }
+        whole = {
+            (weights, way): joints[own.frames]
+            for (weights, where, name, way), joints in lifted.items()
+            if (where, name) == (camera, PEOPLE[person])
+        }
+        for (weights, way), joints in (alone | whole).items():
+            error = limb_error(joints, H36M_17, target)
+            rows.append((weights, *names, way, f"{error:.0f}", f"{100 * error / world:.0f}"))
+    return rows
+
+
 def judge(config: RealSample) -> None:
-    """Prints the table and writes it as Markdown."""
+    """Prints the tables and writes them as Markdown."""
     sample = read_npz(config.sample, ARRAYS)
     rows = []
+    from_mediapipe = {}
     for weights in config.weights:
         lifter = load_lifter(weights)
         for detector, camera, skeleton, found, who in films(sample):
-            matrix = sample["K"][camera]
-            intrinsics = Camera(tuple(matrix[[0, 1], [0, 1]]), tuple(matrix[:2, 2]))
             truth = np.moveaxis(sample["ref3d_h36m"] @ sample["R"][camera].T + sample["t"][camera], 1, 0)
             for way, rounds in WAYS:
                 tracks = follow(way, skeleton, found, config, sample)
-                lifted = lift(tracks, rounds, intrinsics, lifter, sample)
+                seen_by = intrinsics(sample, camera)
+                lifted = lift(tracks, rounds, seen_by, lifter, sample)
                 if way == "wrong ones known":
-                    tracks = without_wrong(lifted, truth, intrinsics)
-                    lifted = lift(tracks, rounds, intrinsics, lifter, sample)
+                    tracks = without_wrong(lifted, truth, seen_by)
+                    lifted = lift(tracks, rounds, seen_by, lifter, sample)
                 for person, name in enumerate(who):
                     target = truth[person]
                     image = target[..., :2] / target[..., 2:]
@@ -140,6 +232,10 @@ def judge(config: RealSample) -> None:
                     own = int(np.nanargmin(apart))
                     joints = jnp.asarray(lifted.joints[own])
                     known = jnp.asarray(target, jnp.float32)
+                    if detector == "MediaPipe":
+                        from_mediapipe[weights, camera, name, f"{way}, covering {rounds}"] = lifted.joints[
+                            own
+                        ]
                     pose = 1000 * np.nanmean(metrics.pa_mpjpe(joints, known))
                     root = 1000 * np.nanmean(metrics.root_error(joints[:, 0], known[:, 0]))
                     hidden = 100 * lifted.hidden[own].mean()
@@ -164,6 +260,14 @@ def judge(config: RealSample) -> None:
     )
     after = ["Millimetres, means over 100 frames; hidden: of the lifter's joints."]
     report(console(), columns, rows, config.output, names=6, after=after)
+    if config.landmarker is not None:
+        report(
+            console(),
+            ("3D from", "camera", "person", "frames", "who is who", "PA-MPJPE, ten joints", "of its own, %"),
+            own_world(config, sample, from_mediapipe),
+            config.output.with_stem(f"{config.output.stem}_world"),
+            names=5,
+        )
 
 
 def main() -> None:

@@ -21,14 +21,12 @@ from rich.progress import track
 
 from experiments import reporting
 from experiments.commands import run_script
+from experiments.judging.films import Film, film
 from gated_lift import H36M_17, LoadedLifter, MotionClip, load_lifter, metrics, recover
-from gated_lift.cameras import VirtualCamera, sample_static_camera
 from gated_lift.clips import resample
 from gated_lift.occlusion import sample_mask
 from gated_lift.readers import captures
 from gated_lift.recovery.observation import turn_to
-from gated_lift.synthetic.detector import DetectorConfig
-from gated_lift.synthetic.views import view
 from solvers import Camera, Status, project
 
 SECONDS = 4.0  # of every person
@@ -58,17 +56,6 @@ class RobustnessConfig:
     """Folder for robustness.md."""
 
 
-class Film(NamedTuple):
-    """keypoints (P, F, J, 2) pixels. missed (P, F, J). joints (P, F, J, 3) metres, camera axes. camera: one
-    a person.
-    """
-
-    keypoints: np.ndarray
-    missed: np.ndarray
-    joints: np.ndarray
-    camera: Camera
-
-
 class Row(NamedTuple):
     """pose, root: mm, over people with a path. flagged: share of people whose status is not CONVERGED."""
 
@@ -92,21 +79,9 @@ def read_people(config: RobustnessConfig) -> list[MotionClip]:
     return people[::step][: config.people]
 
 
-def film(people: Sequence[MotionClip], fps: float, seed: int) -> Film:
+def film_at(people: Sequence[MotionClip], fps: float, seed: int) -> Film:
     """Everybody at another frame rate, seen by the same cameras at every rate."""
-    poses = jnp.asarray(np.concatenate([resample(clip, fps).poses for clip in people]))
-
-    @jax.jit
-    @jax.vmap
-    def look(key: jax.Array, poses: jax.Array) -> tuple[Any, ...]:
-        camera_key, detector_key = jax.random.split(key)
-        camera, extrinsics = sample_static_camera(camera_key, poses[0, 0], VirtualCamera())
-        seen = view(detector_key, poses, camera, extrinsics, DetectorConfig(), fps, H36M_17)
-        return seen.keypoints, seen.occluded, seen.joints, camera
-
-    found = look(jax.random.split(jax.random.key(seed), len(poses)), poses)
-    keypoints, missed, joints, camera = jax.tree.map(np.asarray, found)
-    return Film(keypoints, missed, joints, camera)
+    return film(np.concatenate([resample(clip, fps).poses for clip in people]), fps, seed)
 
 
 def turned(seen: Film, degrees: float) -> Film:
@@ -164,7 +139,7 @@ def mistakes(seen: Film) -> dict[str, np.ndarray]:
 
 def jobs_of(people: Sequence[MotionClip], seed: int) -> list[Job]:
     rate = people[0].fps
-    films = {fps: film(people, fps, seed) for fps in (*RATES, rate)}
+    films = {fps: film_at(people, fps, seed) for fps in (*RATES, rate)}
     plain = films[rate]
     jobs = [Job(f"{fps:g} frames a second", films[fps], fps) for fps in RATES]
     for fps in RATES:

@@ -285,21 +285,11 @@ EXACT_MIDPOINTS = ("hip", "thorax", "neck_base")
 # What `convert` does about a joint that the source lacks.
 Missing = Literal["midpoint", "hidden"]
 
-# By skeleton, what the shipped gated lifter does better with: hidden where that made neither the poses nor
-# the roots worse on the real sample (docs/formats.md has the numbers and the command), midpoints elsewhere.
-# COCO_18, VITPOSE_25 and COCO_133 lack the same of Human3.6M's joints as COCO_17 and BODY_25 and go with
-# them. A lifter without gates, such as the shipped "plain", needs midpoints always.
-BETTER_MISSING: dict[str, Missing] = {
-    "h36m_17": "midpoint",
-    "coco_17": "hidden",
-    "coco_18": "hidden",
-    "coco_133": "hidden",
-    "body_25": "hidden",
-    "body_25b": "hidden",
-    "vitpose_25": "hidden",
-    "halpe_26": "midpoint",
-    "mediapipe_33": "midpoint",
-}
+# By skeleton, what the shipped gated lifter does better with: midpoints in every format, as rendered
+# detections of many people say (docs/formats.md has the numbers and the commands). No joint was hidden for
+# whole clips in its training; weights whose training did that are to be measured anew. A lifter without
+# gates, such as the shipped "plain", needs midpoints always.
+BETTER_MISSING: dict[str, Missing] = dict.fromkeys(SKELETONS, "midpoint")
 
 
 def convert(

@@ -198,6 +198,10 @@ def test_two_people_circle_and_hide_each_other_from_any_side(side):
     forward, right = np.array([np.cos(side), np.sin(side), 0]), np.array([-np.sin(side), np.cos(side), 0])
     nearer = np.sign((second - first)[:, 0] @ forward)
     in_line = np.abs((second - first)[:, 0] @ right) < 0.3
+    wide = circling_pair(frames=1, seed=1, radius=0.9).poses[:, 0, 0]
+    np.testing.assert_allclose(np.linalg.norm(wide[0] - wide[1]), 1.8, atol=0.1)
+    with pytest.raises(ValueError, match=r"radius is 0\.4"):
+        circling_pair(radius=0.4)
     for front in (1, -1):  # each is in front of the other for a while
         assert 0.3 < (in_line & (nearer == front)).sum() / clip.fps < 2
 

@@ -156,7 +156,10 @@ def ink(path):
 def test_demo_is_drawn_inside_its_edges(tmp_path):
     before = dict(matplotlib.rcParams)
     path = draw_demo(
-        crossing_scene()._replace(rival_label="a rival with a very long name " * 4),
+        crossing_scene()._replace(
+            rival_label="a rival with a very long name " * 4,
+            screen=np.array([[[300, 300], [500, 300], [500, 600], [300, 600]]] * 60),
+        ),
         tmp_path / "new" / "demo.png",
         title="PA-MPJPE 48.1 mm, " * 20 + "$",
         footnote="A licence sentence. " * 20,

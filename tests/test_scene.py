@@ -39,6 +39,8 @@ def test_prepared_scene_holds_no_hidden_or_non_finite_keypoint():
         ({"fps": float("nan")}, "fps is nan"),
         ({"width": 0}, "width is 0"),
         ({"height": -1}, "height is -1"),
+        ({"hidden_share": 0.0}, "hidden_share is 0.0"),
+        ({"screen": np.zeros((60, 2, 2))}, "screen has shape"),
     ],
 )
 def test_bad_scene_is_named(change, words, tmp_path):
@@ -54,6 +56,7 @@ def test_hidden_stretch_is_the_longest():
     occluded[1, 33:40, :12] = True  # 12 of 17 are fewer than 75 %
     assert hidden_stretch(occluded) == (20, 31)
     assert mostly_hidden(occluded).sum() == 4 + 11
+    assert hidden_stretch(occluded, 0.9) == (5, 9)
 
 
 def test_hidden_stretch_falls_back():

@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
+from scipy.spatial import ConvexHull
 
 from gated_lift.drawing.figures import DPI, SMALL, TEXT, TITLE, TRUTH_COLOR, color_of, fit, save, tidy
 from gated_lift.drawing.scene import (
-    MOSTLY_HIDDEN,
     Scene,
     check_frame,
     hidden_stretch,
@@ -37,6 +37,8 @@ from gated_lift.drawing.scene import (
 from gated_lift.occlusion import fill_gaps
 from gated_lift.skeleton import Skeleton
 
+SCREEN_COLOR = "0.88"
+
 # Panels
 
 
@@ -47,7 +49,8 @@ def plot_keypoints(
 
     window: (left, right, top, bottom) pixels to show; the whole image by default. Hidden joints stand at
     their true place when the scene has it, else at the place that linear interpolation in time gives; never
-    where the detector put them. Raises ValueError for a frame outside the scene.
+    where the detector put them. The scene's screen is a grey shape. Raises ValueError for a frame outside the
+    scene.
     """
     scene = prepare_scene(scene)
     check_frame(scene, frame)
@@ -65,6 +68,9 @@ def plot_keypoints(
     left, right, top, bottom = window or (0.0, float(scene.width), 0.0, float(scene.height))
     edges = ([0, scene.width, scene.width, 0, 0], [0, 0, scene.height, scene.height, 0])
     axes.plot(*edges, color="0.6", lw=1.0, zorder=1)
+    if scene.screen is not None:
+        corners = scene.screen[frame][ConvexHull(scene.screen[frame]).vertices]
+        axes.fill(*corners.T, color=SCREEN_COLOR, lw=0, zorder=0)
     axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     tidy(axes)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -142,7 +148,8 @@ def plot_pose(axes: Axes3D, scene: Scene, frame: int) -> None:
     axes.set_box_aspect(high - low, zoom=1.0)
     axes.view_init(elev=14, azim=-62)
     for axis, label in ((axes.xaxis, "x (m)"), (axes.yaxis, "depth (m)"), (axes.zaxis, "up (m)")):
-        axis.set_major_locator(MaxNLocator(4))
+        # The x axis is seen nearly end on, and its labels would touch.
+        axis.set_major_locator(MaxNLocator(2 if axis is axes.xaxis else 4))
         axis.set_label_text(label, fontsize=SMALL)
         axis.labelpad = -2
         axis.set_tick_params(labelsize=SMALL - 1, pad=-1)
@@ -159,7 +166,7 @@ def plot_paths(axes: Axes, scene: Scene, frame: int | None = None) -> None:
     """
     scene = prepare_scene(scene)
     joint = path_joint(scene.skeleton)
-    hidden = mostly_hidden(scene.occluded)
+    hidden = mostly_hidden(scene.occluded, scene.hidden_share)
 
     def above(joints: np.ndarray | Array) -> np.ndarray:
         return np.asarray(joints)[:, :, joint][..., [0, 2]]
@@ -220,7 +227,7 @@ def draw_demo(scene: Scene, path: str | PathLike[str], title: str = "", footnote
     """
     scene = prepare_scene(scene)
     people = len(scene.predicted)
-    start, stop = hidden_stretch(scene.occluded)
+    start, stop = hidden_stretch(scene.occluded, scene.hidden_share)
     middle, moments = (start + stop) // 2, _moments(scene)
     figure = Figure(figsize=(13, 8.9), dpi=DPI)
     heading = figure.text(0.5, 0.972, title, ha="center", va="center", fontsize=12.5, weight="bold")
@@ -256,7 +263,7 @@ def draw_demo(scene: Scene, path: str | PathLike[str], title: str = "", footnote
     above = figure.add_axes((0.75, 0.085, 0.235, 0.38))
     plot_paths(above, scene, middle)
 
-    hides = mostly_hidden(scene.occluded)[:, middle].any()
+    hides = mostly_hidden(scene.occluded, scene.hidden_share)[:, middle].any()
     around, within = (", before, inside and after the hidden stretch", " while hidden") if hides else ("", "")
     for x, y, letter, words in (
         (0.012, 0.902, "a", f"On the image{around}"),
@@ -380,7 +387,7 @@ def _places(scene: Scene) -> Float[np.ndarray, "people frames joints 2"]:
 
 def _moments(scene: Scene) -> list[int]:
     """Up to four frames: before the hidden stretch, twice inside it, and after it."""
-    start, stop = hidden_stretch(scene.occluded)
+    start, stop = hidden_stretch(scene.occluded, scene.hidden_share)
     centre, inside, outside = (start + stop - 1) / 2, (stop - start) / 4, max(stop - start, scene.fps / 2)
     wanted = centre + np.array([-outside, -inside, inside, outside])
     return sorted({int(frame) for frame in np.clip(np.rint(wanted), 0, scene.occluded.shape[1] - 1)})
@@ -422,7 +429,9 @@ def _demo_handles(scene: Scene) -> list[Line2D]:
     handles.append(Line2D([], [], color="0.2", marker="o", ms=4, ls="", label="joint seen"))
     words = f"joint hidden ({place} in a)"
     handles.append(Line2D([], [], color="0.2", marker="o", ms=5, ls="", mfc="white", mew=1.1, label=words))
-    share = f"≥ {100 * MOSTLY_HIDDEN:.0f} % of joints hidden"
+    if scene.screen is not None:
+        handles.append(Line2D([], [], color=SCREEN_COLOR, marker="s", ms=9, ls="", label="obstacle"))
+    share = f"≥ {100 * scene.hidden_share:.0f} % of joints hidden"
     handles.append(Line2D([], [], color="0.4", lw=8, alpha=0.45, label=share))
     return handles
 

@@ -277,7 +277,7 @@ def _camera(aspect: float) -> dict[str, Any]:
 
 def _trails(scene: Scene, floor: float) -> list[dict[str, Any]]:
     """Ground paths: truth grey, prediction in colour (hidden stretches broad), the rival on request."""
-    joint, hidden = path_joint(scene.skeleton), mostly_hidden(scene.occluded)
+    joint, hidden = path_joint(scene.skeleton), mostly_hidden(scene.occluded, scene.hidden_share)
     # One frame more on either side, so that a stretch of a single frame has a length.
     wide = hidden.copy()
     wide[:, 1:] |= hidden[:, :-1]

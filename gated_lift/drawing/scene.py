@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from gated_lift.skeleton import Skeleton
 
-# A person with at least this share of joints hidden counts as mostly hidden.
+# A person with at least this share of joints hidden counts as mostly hidden, unless a scene says otherwise.
 MOSTLY_HIDDEN = 0.75
 # What other paths may add to the view of the trusted ones, in metres: a diverged path must not shrink the
 # rest to a dot.
@@ -26,6 +26,9 @@ class Scene(NamedTuple):
     whose solve
         failed is NaN.
     true_keypoints: where hidden joints really are on the image; without it they are interpolated in time.
+    hidden_share: with at least this share of joints hidden a person counts as hidden: the pictures show the
+        longest such stretch.
+    screen: something in the scene that hides people, as pixels of each frame whose convex hull it fills.
     """
 
     skeleton: Skeleton
@@ -39,6 +42,8 @@ class Scene(NamedTuple):
     rival: Float[Array | np.ndarray, "people frames joints 3"] | None = None
     rival_label: str = "rival"
     true_keypoints: Float[Array | np.ndarray, "people frames joints 2"] | None = None
+    hidden_share: float = MOSTLY_HIDDEN
+    screen: Float[Array | np.ndarray, "frames points 2"] | None = None
 
 
 def prepare_scene(scene: Scene) -> Scene:
@@ -46,7 +51,8 @@ def prepare_scene(scene: Scene) -> Scene:
     finite.
 
     Raises ValueError, naming the field, both shapes and the mend, when there are no people or frames, when
-    shapes disagree, when ``occluded`` is not boolean, or when fps, width or height are not positive.
+    shapes disagree, when ``occluded`` is not boolean, when fps, width or height are not positive, or when
+    hidden_share is not a share.
     """
     occluded = np.asarray(scene.occluded)
     if occluded.ndim != 3 or occluded.dtype != np.bool_:
@@ -66,6 +72,14 @@ def prepare_scene(scene: Scene) -> Scene:
     for name, value in (("fps", scene.fps), ("width", scene.width), ("height", scene.height)):
         if not (isfinite(value) and value > 0):
             raise ValueError(f"{name} is {value}: pass a positive, finite number")
+    if not 0 < scene.hidden_share <= 1:
+        raise ValueError(f"hidden_share is {scene.hidden_share}: pass a share above 0, at most 1")
+    screen = None if scene.screen is None else np.asarray(scene.screen, np.float64)
+    frames = occluded.shape[1]
+    if screen is not None and (screen.shape[::2] != (frames, 2) or screen.shape[1] < 3):
+        raise ValueError(
+            f"screen has shape {screen.shape}: pass pixels ({frames}, points, 2), three points or more"
+        )
 
     def array(name: str, dims: int) -> np.ndarray | None:
         value = getattr(scene, name)
@@ -90,24 +104,27 @@ def prepare_scene(scene: Scene) -> Scene:
         truth=array("truth", 3),
         rival=array("rival", 3),
         true_keypoints=array("true_keypoints", 2),
+        screen=screen,
     )
 
 
 def mostly_hidden(
-    occluded: Bool[Array | np.ndarray, "people frames joints"],
+    occluded: Bool[Array | np.ndarray, "people frames joints"], share: float = MOSTLY_HIDDEN
 ) -> Bool[np.ndarray, "people frames"]:
-    """mean over joints of occluded >= MOSTLY_HIDDEN."""
-    return np.asarray(np.asarray(occluded).mean(axis=-1) >= MOSTLY_HIDDEN)
+    """mean over joints of occluded >= share."""
+    return np.asarray(np.asarray(occluded).mean(axis=-1) >= share)
 
 
-def hidden_stretch(occluded: Bool[Array | np.ndarray, "people frames joints"]) -> tuple[int, int]:
+def hidden_stretch(
+    occluded: Bool[Array | np.ndarray, "people frames joints"], share: float = MOSTLY_HIDDEN
+) -> tuple[int, int]:
     """(first, past-the-last) frame of the longest stretch in which one person is mostly hidden.
 
     Where nobody is, the single frame at which one person has the most hidden joints (the middle frame when
     every joint is seen).
     """
     best = (0, 0)
-    for flags in mostly_hidden(occluded):
+    for flags in mostly_hidden(occluded, share):
         for start, stop in runs(flags):
             if stop - start > best[1] - best[0]:
                 best = (start, stop)

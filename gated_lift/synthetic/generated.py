@@ -236,16 +236,19 @@ def crossing_pair(frames: int = 300, fps: float = 50.0, seed: int = 0) -> Motion
     return _pair(people, fps, f"crossing_{seed}", "two people walk across each other and gesture")
 
 
-def circling_pair(frames: int = 400, fps: float = 50.0, seed: int = 0) -> MotionClip:
+def circling_pair(frames: int = 400, fps: float = 50.0, seed: int = 0, radius: float = 0.65) -> MotionClip:
     """Two people who walk around each other, one arm's length and a half apart, and gesture.
 
-    They go round the world's origin on one circle, opposite each other, once in about six seconds, so that
-    from any side each hides the other in turn, for about half a second. Sizes, steps, the starting angle and
-    the gestures come from `seed`. Raises ValueError for bad `frames` or `fps`.
+    They go round the world's origin on one circle, opposite each other, so that from any side each hides the
+    other in turn: at the default radius (metres) once in about six seconds, each hidden for about half a
+    second. Sizes, steps, the starting angle and the gestures come from `seed`. Raises ValueError for bad
+    `frames` or `fps`, and for a radius below 0.65 m.
     """
+    if not 0.65 <= radius < math.inf:
+        raise ValueError(f"radius is {radius}: two people who circle need 0.65 m or more")
     _check(frames, fps, None, ())
     rng = np.random.default_rng(seed)
-    speed, radius = 0.65, 0.65
+    speed = 0.65
     angle = rng.uniform(0, 2 * math.pi)
     people = []
     for turn, size in ((0.0, 1.03), (math.pi, 0.97)):
