@@ -238,7 +238,7 @@ def run_long_video(config: LongVideoBenchmark) -> list[list[str]]:
 
 
 def run_command(path: Path, output: Path, config: LongVideoBenchmark) -> tuple[float, float, float]:
-    """Seconds, seconds of all threads, and bytes at the peak, of ``gated-lift`` in a process of its own."""
+    """Seconds, those of all processors, and bytes at the peak, of ``gated-lift`` in a process of its own."""
     command = [sys.executable, "-m", "experiments.lift", str(path), "--output", str(output), "--overwrite"]
     command += ["--fps", str(config.fps), "--image-size", f"{SIZE[0]}x{SIZE[1]}", "--focal", str(FOCAL)]
     # Who leaves the picture comes back as the same person: so many there are.
