@@ -177,13 +177,16 @@ def limb_error(joints: np.ndarray, skeleton: Skeleton, target: np.ndarray) -> fl
 
 
 def own_world(
-    config: RealSample, sample: dict[str, Any], lifted: dict[tuple[str, int, str, str], np.ndarray]
+    config: RealSample,
+    sample: dict[str, Any],
+    found: list[Landmarks],
+    lifted: dict[tuple[str, int, str, str], np.ndarray],
 ) -> list[tuple[str, ...]]:
-    """Rows of the second table. lifted: joints (100, 17, 3) by lifter, camera, person and way."""
+    """Rows of the second table. found: MediaPipe's results before each camera. lifted: joints (100, 17, 3) by
+    lifter, camera, person and way.
+    """
     rows: list[tuple[str, ...]] = []
-    for camera in range(2):
-        path = (config.landmarker or Path()) / f"cam{camera + 1:02}_pose_landmarker.json"
-        own = read_landmarks(path)
+    for camera, own in enumerate(found):
         seen = sample["mediapipe"][camera, own.frames, ..., :2]
         person = int(np.abs(seen - own.image[:, None, :, :2]).mean((0, 2, 3)).argmin())
         target = sample["ref3d_h36m"][own.frames, person] @ sample["R"][camera].T + sample["t"][camera]
@@ -210,6 +213,9 @@ def own_world(
 def judge(config: RealSample) -> None:
     """Prints the tables and writes them as Markdown."""
     sample = read_npz(config.sample, ARRAYS)
+    folder = config.landmarker
+    names = () if folder is None else ("cam01_pose_landmarker.json", "cam02_pose_landmarker.json")
+    landmarks = [read_landmarks(Path(folder or "") / name) for name in names]
     rows = []
     from_mediapipe = {}
     for weights in config.weights:
@@ -260,11 +266,11 @@ def judge(config: RealSample) -> None:
     )
     after = ["Millimetres, means over 100 frames; hidden: of the lifter's joints."]
     report(console(), columns, rows, config.output, names=6, after=after)
-    if config.landmarker is not None:
+    if landmarks:
         report(
             console(),
             ("3D from", "camera", "person", "frames", "who is who", "PA-MPJPE, ten joints", "of its own, %"),
-            own_world(config, sample, from_mediapipe),
+            own_world(config, sample, landmarks, from_mediapipe),
             config.output.with_stem(f"{config.output.stem}_world"),
             names=5,
         )

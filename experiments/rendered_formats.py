@@ -201,8 +201,9 @@ def row(weights: str, share: float, case: Case, found: dict[Missing, np.ndarray]
             cells += [*means, "", ""]
         else:
             apart = found["hidden"][kind] - found["midpoint"][kind]
-            error = np.nanstd(apart, ddof=1) / np.sqrt(np.isfinite(apart).sum())
-            cells += [*means, f"{np.nanmean(apart):+.1f} ± {error:.1f}"]
+            apart = apart[np.isfinite(apart)]
+            error = f" ± {apart.std(ddof=1) / np.sqrt(len(apart)):.1f}" if len(apart) > 1 else ""
+            cells += [*means, f"{apart.mean():+.1f}{error}" if len(apart) else "–"]
     return cells
 
 
