@@ -13,9 +13,9 @@ AUC_THRESHOLDS = tuple(step * 0.005 for step in range(31))  # 0, 5, ..., 150 mm,
 
 # World-aligned errors are taken over so many frames at a time; the alignment of W-MPJPE sees the first ones.
 CHUNK_FRAMES, FIRST_FRAMES = 100, 2
-# An ankle joint that is this low (m above the floor) and this slow (m/s) stands on the floor. The speed is that
-# of WHAM, 1 cm between two frames of 30 a second. The median ankle that rests is 7 cm high in CMU's training
-# captures, whose floors are off by some centimetres.
+# An ankle joint that is this low (m above the floor) and this slow (m/s) stands on the floor. The speed is WHAM's,
+# 1 cm between two frames of 30 a second. The median ankle that rests is 7 cm high in CMU's training captures,
+# whose floors are off by some centimetres.
 CONTACT_HEIGHT, CONTACT_SPEED = 0.15, 0.3
 # A foot that slides faster than this (m/s) while it should stand skates, as in Guided Motion Diffusion.
 SKATING_SPEED = 0.5
@@ -231,7 +231,7 @@ def foot_slide(
 
     The foot slide is its mean over the steps in which the true ankle stands, the metres that a standing foot
     slides in a second: ``masked_mean(foot_slide(p, fps), foot_contact(t, fps))``. WHAM and GVHMR print
-    millimetres a frame at 30 frames a second, of four vertices of the sole and in all three directions:
+    millimetres a frame at 30 frames a second, of four vertices of the feet and in all three directions:
     divide by 30 and multiply by 1000 to come near. The share of these steps with more than `SKATING_SPEED` is
     the skating ratio. ankles: metres, world axes, z up. Raises as `foot_contact`.
     """
