@@ -13,9 +13,9 @@ AUC_THRESHOLDS = tuple(step * 0.005 for step in range(31))  # 0, 5, ..., 150 mm,
 
 # World-aligned errors are taken over so many frames at a time; the alignment of W-MPJPE sees the first ones.
 CHUNK_FRAMES, FIRST_FRAMES = 100, 2
-# An ankle joint that is this low (m above the floor) and this slow (m/s) stands on the floor. The speed is WHAM's,
-# 1 cm between two frames of 30 a second. The median ankle that rests is 7 cm high in CMU's training captures,
-# whose floors are off by some centimetres.
+# An ankle joint that is this low (m above the floor) and this slow (m/s) stands on the floor. The speed is 1 cm
+# between two frames of 30 a second, as WHAM has it. The median ankle that rests is 7 cm high in CMU's training
+# captures, whose floors are off by some centimetres.
 CONTACT_HEIGHT, CONTACT_SPEED = 0.15, 0.3
 # A foot that slides faster than this (m/s) while it should stand skates, as in Guided Motion Diffusion.
 SKATING_SPEED = 0.5
@@ -371,9 +371,9 @@ def _chunk_errors(
         shape = (*batch, count // length, length * joints)
         first = (jnp.arange(count) % length < fitted_frames)[:, None]
         fitted = valid[..., cut, :] & jnp.broadcast_to(first, (*batch, count, joints))
-        points = [values[..., cut, :, :].reshape(*shape, coordinates) for values in (predicted, target)]
-        aligned = align_procrustes(*points, fitted.reshape(shape))
-        parts.append(_distance(aligned, points[1]).reshape(*batch, count, joints))
+        source, goal = (values[..., cut, :, :].reshape(*shape, coordinates) for values in (predicted, target))
+        aligned = align_procrustes(source, goal, fitted.reshape(shape))
+        parts.append(_distance(aligned, goal).reshape(*batch, count, joints))
     return jnp.concatenate(parts, axis=-2)
 
 
