@@ -13,9 +13,9 @@ AUC_THRESHOLDS = tuple(step * 0.005 for step in range(31))  # 0, 5, ..., 150 mm,
 
 # World-aligned errors are taken over so many frames at a time; the alignment of W-MPJPE sees the first ones.
 CHUNK_FRAMES, FIRST_FRAMES = 100, 2
-# An ankle joint that is this low (m above the floor) and this slow (m/s) stands on the floor. The speed is 1 cm
-# between two frames of 30 a second, as WHAM has it. The median ankle that rests is 7 cm high in CMU's training
-# captures, whose floors are off by some centimetres.
+# An ankle joint that is this low (m above the floor) and this slow (m/s) stands on the floor. WHAM has the
+# speed, as 1 cm between two frames of 30 a second. The median ankle that rests is 7 cm high in the training
+# captures of CMU, whose floors are off by some centimetres.
 CONTACT_HEIGHT, CONTACT_SPEED = 0.15, 0.3
 # A foot that slides faster than this (m/s) while it should stand skates, as in Guided Motion Diffusion.
 SKATING_SPEED = 0.5

@@ -108,6 +108,19 @@ WRONG = EVALUATION._replace(
 WRONG_SHA256 = "b59a281154fe50a475e395ff8d69a9a57f1f2576a3e08a267317c7aa67c7ce15"
 
 
+class Frozen(NamedTuple):
+    """What a frozen set is made from, and the hash that it must have."""
+
+    recipe: Recipe
+    sha256: str
+
+
+FROZEN = {
+    EVALUATION_NAME: Frozen(EVALUATION, EVALUATION_SHA256),
+    WRONG_NAME: Frozen(WRONG, WRONG_SHA256),
+}
+
+
 class MovingPair(NamedTuple):
     """A scene as its camera saw it, in stored units turned back to pixels and metres, joints of `SKELETON`.
 
@@ -140,21 +153,25 @@ def moving_pairs(clips: Sequence[MotionClip], recipe: Recipe) -> tuple[MovingPai
     return tuple(film_pair(pair, recipe, index) for index, pair in enumerate(placed))
 
 
-def evaluation_set(clips: Sequence[MotionClip]) -> tuple[MovingPair, ...]:
-    """`EVALUATION` from the validation split of ``clips``, which are all of both capture files.
+def frozen_set(clips: Sequence[MotionClip], name: str = EVALUATION_NAME) -> tuple[MovingPair, ...]:
+    """The set of that name in `FROZEN`, from the validation split of ``clips``, which are all of both capture
+    files.
 
-    Raises ValueError when its hash is not `EVALUATION_SHA256`, or when the clips do not suffice.
+    Raises ValueError when its hash is not the one that is written down, or when the clips do not suffice.
     """
+    recipe, sha256 = FROZEN[name]
     _, validation = captures.split(clips)
-    return check_fingerprint(moving_pairs(validation, EVALUATION))
+    return check_fingerprint(moving_pairs(validation, recipe), sha256)
+
+
+def evaluation_set(clips: Sequence[MotionClip]) -> tuple[MovingPair, ...]:
+    """`EVALUATION`, as `frozen_set` makes it."""
+    return frozen_set(clips, EVALUATION_NAME)
 
 
 def wrong_set(clips: Sequence[MotionClip]) -> tuple[MovingPair, ...]:
-    """`WRONG` from the validation split of ``clips``, as `evaluation_set` makes `EVALUATION` and with what it
-    raises.
-    """
-    _, validation = captures.split(clips)
-    return check_fingerprint(moving_pairs(validation, WRONG), WRONG_SHA256)
+    """`WRONG`, as `frozen_set` makes it."""
+    return frozen_set(clips, WRONG_NAME)
 
 
 def check_fingerprint(
@@ -163,7 +180,7 @@ def check_fingerprint(
     """Returns ``pairs`` when their `fingerprint` is ``expected``; raises ValueError with the mend if not."""
     found = fingerprint(pairs)
     if found != expected:
-        name = WRONG_NAME if expected == WRONG_SHA256 else EVALUATION_NAME
+        name = next((name for name, one in FROZEN.items() if one.sha256 == expected), EVALUATION_NAME)
         raise ValueError(
             f"{where} has sha256 {found}, expected {expected}: results on it cannot be compared. Either the "
             "captures, the code or JAX's random numbers are of another version: take the .npz that "
