@@ -39,7 +39,7 @@ class ScoreConfig:
     """Capture files (.npz) from which the set is built: single people and couples."""
     scenes: Path | None = None
     """The set as experiments.moving_pairs wrote it (.npz), instead of building it again."""
-    set: Literal["moving-pairs-v1", "moving-pairs-v1-wrong"] = "moving-pairs-v1"
+    set: Literal["moving-pairs-v1", "moving-pairs-v1-wrong", "moving-pairs-v2"] = "moving-pairs-v1"
     """Its hash is checked either way."""
     lifter: tuple[str, ...] = ()
     """Networks of ours to judge beside them: names of weights that ship, or checkpoint folders."""
