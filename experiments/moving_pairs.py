@@ -2,11 +2,13 @@
 
     python -m experiments.moving_pairs --data cmu_single.npz cmu_pairs.npz
     python -m experiments.moving_pairs --data cmu_single.npz cmu_pairs.npz --split wrong
+    python -m experiments.moving_pairs --data cmu_single.npz cmu_pairs.npz --split second
     python -m experiments.moving_pairs --data cmu_single.npz cmu_pairs.npz --split training --seed 1
 
 The first is the frozen evaluation set, of the validation split; its hash is checked. The second is a smaller
-one before a detector that puts covered joints on whoever covers them. The third is another set in the form of
-the first, of the training split, to train or to choose settings on.
+one before a detector that puts covered joints on whoever covers them. The third is the second edition, which
+has obstacles as well. The last is another set in the form of the first, of the training split, to train or to
+choose settings on.
 """
 
 import dataclasses
@@ -33,7 +35,13 @@ from gated_lift.occlusion import sample_mask
 from gated_lift.readers import captures, motion
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic import moving_pairs
-from gated_lift.synthetic.moving_pairs import EVALUATION, EVALUATION_NAME, WRONG_NAME, MovingPair
+from gated_lift.synthetic.moving_pairs import (
+    EVALUATION,
+    EVALUATION_NAME,
+    SECOND_NAME,
+    WRONG_NAME,
+    MovingPair,
+)
 from gated_lift.synthetic.placing import KINDS, nearest_joints
 from solvers import Extrinsics, project
 
@@ -44,8 +52,9 @@ class MovingPairsConfig:
 
     data: tuple[Path, ...]
     """Capture files (.npz): single people and couples."""
-    split: Literal["evaluation", "wrong", "training"] = "evaluation"
-    """evaluation, wrong: the frozen sets. training: another of the same form from the training split."""
+    split: Literal["evaluation", "wrong", "second", "training"] = "evaluation"
+    """evaluation, wrong, second: the frozen sets. training: another of the first one's form from the training
+    split."""
     seed: int = 0
     """Of a training set; the evaluation set has its own."""
     ratios: tuple[float, ...] = (0.25, 0.5)
@@ -54,6 +63,9 @@ class MovingPairsConfig:
     """K of the random masks in the table."""
     output: Path = Path("runs/moving_pairs")
     """Folder for the scenes (.npz), statistics.md and scenes.png."""
+
+
+FROZEN_NAMES = {"evaluation": EVALUATION_NAME, "wrong": WRONG_NAME, "second": SECOND_NAME}
 
 
 class Statistics(NamedTuple):
@@ -287,10 +299,9 @@ def run(config: MovingPairsConfig) -> Sequence[MovingPair]:
     """Builds the set, writes and draws it, and prints its tables."""
     console = reporting.console()
     clips = motion.read_clips(config.data)
-    if config.split == "evaluation":
-        pairs, name = moving_pairs.evaluation_set(clips), EVALUATION_NAME
-    elif config.split == "wrong":
-        pairs, name = moving_pairs.wrong_set(clips), WRONG_NAME
+    if config.split in FROZEN_NAMES:
+        name = FROZEN_NAMES[config.split]
+        pairs = moving_pairs.frozen_set(clips, name)
     else:
         training, _ = captures.split(clips)
         pairs = moving_pairs.moving_pairs(training, EVALUATION._replace(seed=config.seed))

@@ -307,3 +307,126 @@ def test_bad_arguments_name_themselves():
         metrics.pck(zeros, zeros, -0.1)
     with pytest.raises(ValueError, match="threshold is nan"):
         metrics.pck(zeros, zeros, float("nan"))
+
+
+# World axes
+
+
+WORLD = (2, 250, 5, 3)  # two chunks of 100 frames and what is left over
+
+
+def world_paths(seed=20):
+    """People who walk about, and predictions that drift, are turned and too small."""
+    rng = np.random.default_rng(seed)
+    target = np.cumsum(rng.normal(size=(2, 250, 1, 3)) * 0.02, axis=1) + rng.normal(size=WORLD) * 0.3
+    turn = Rotation.from_euler("xyz", [0.3, -0.5, 1.2]).as_matrix()
+    drift = np.linspace(0, 1, 250)[:, None, None] * np.array([0.4, 0.1, 0.0])
+    predicted = 0.8 * (target + drift + rng.normal(size=WORLD) * 0.05) @ turn.T + 3.0
+    return predicted.astype(np.float32), target.astype(np.float32)
+
+
+def oracle_similarity(source, goal, scaled=True):
+    """The similarity by SciPy's Kabsch solver in float64, as a function of points (n, 3)."""
+    s_mean, g_mean = source.mean(axis=0), goal.mean(axis=0)
+    rotation, _ = Rotation.align_vectors(goal - g_mean, source - s_mean)
+    turned = rotation.apply(source - s_mean)
+    scale = (turned * (goal - g_mean)).sum() / (turned**2).sum() if scaled else 1.0
+    return lambda points: scale * rotation.apply(points - s_mean) + g_mean
+
+
+W_MPJPE, WA_MPJPE, RTE = map(jax.jit, (metrics.w_mpjpe, metrics.wa_mpjpe, metrics.root_translation_error))
+
+
+@pytest.mark.parametrize(("metric", "fitted"), [(W_MPJPE, 2), (WA_MPJPE, 100)], ids=["w", "wa"])
+def test_world_errors_are_aligned_chunk_by_chunk(metric, fitted):
+    predicted, target = world_paths()
+    valid = np.random.default_rng(21).random(WORLD[:-1]) < 0.8
+    spoilt = np.where(valid[..., None], predicted, np.float32(np.nan))
+    errors = np.asarray(metric(spoilt, target, valid))
+    assert errors.shape == WORLD[:-1] and errors.dtype == np.float32
+    expected = np.full(WORLD[:-1], np.nan)
+    for person in range(2):
+        for start in (0, 100, 200):
+            cut, seen = (person, slice(start, start + 100)), (person, slice(start, start + fitted))
+            use = valid[seen] if fitted == 2 else valid[cut]
+            p, t = (values[seen if fitted == 2 else cut].astype(np.float64) for values in (predicted, target))
+            move = oracle_similarity(p[use], t[use])
+            moved = move(predicted[cut].reshape(-1, 3).astype(np.float64)).reshape(-1, 5, 3)
+            expected[cut] = np.linalg.norm(moved - target[cut], axis=-1)
+    np.testing.assert_allclose(errors[valid], expected[valid], atol=2e-5)
+    assert np.isnan(errors[~valid]).all()
+
+
+def test_a_chunk_whose_first_frames_are_not_seen_has_no_error():
+    predicted, target = world_paths()
+    valid = np.ones(WORLD[:-1], bool)
+    valid[0, 100:102] = False
+    errors = np.asarray(W_MPJPE(predicted, target, valid))
+    lost = np.zeros(WORLD[:-1], bool)
+    lost[0, 100:200] = True
+    np.testing.assert_array_equal(np.isnan(errors), lost)
+    with pytest.raises(ValueError, match="chunk_frames is 1: give 2 or more"):
+        metrics.w_mpjpe(jnp.asarray(predicted), jnp.asarray(target), chunk_frames=1)
+
+
+def test_the_roots_error_is_a_share_of_its_way():
+    predicted, target = (values[:, :, 0] for values in world_paths())
+    valid = np.ones((2, 250), bool)
+    valid[0, 30:60] = False
+    spoilt = np.where(valid[..., None], predicted, np.float32(np.nan))
+    errors = np.asarray(RTE(spoilt, target, valid))
+    for person, seen in enumerate(valid):
+        p, t = (values[person].astype(np.float64) for values in (predicted, target))
+        way = np.linalg.norm(np.diff(t, axis=0), axis=-1).sum()
+        moved = oracle_similarity(p[seen], t[seen], scaled=False)(p)
+        expected = np.linalg.norm(moved - t, axis=-1) / way
+        np.testing.assert_allclose(errors[person, seen], expected[seen], atol=1e-6)
+    assert np.isnan(errors[~valid]).all()
+    assert np.isnan(RTE(predicted, np.ones_like(target), valid)).all()
+    assert np.isnan(RTE(predicted, target, np.zeros_like(valid))).all()
+
+
+def test_jitter_matches_a_loop_and_has_units():
+    """x = t³ has a jerk of 6 m/s³, at any frame rate."""
+    _, target = world_paths()
+    p = target[:, :6].astype(np.float64)
+    expected = [
+        np.linalg.norm(p[:, k + 3] - 3 * p[:, k + 2] + 3 * p[:, k + 1] - p[:, k], axis=-1) for k in range(3)
+    ]
+    found = metrics.jitter(jnp.asarray(target[:, :6]), 50.0)
+    np.testing.assert_allclose(found, np.stack(expected, axis=1) * 50.0**3, rtol=1e-4)
+    for fps in (5.0, 10.0):
+        cubic = (np.arange(6) / fps)[:, None, None] ** 3 * np.array([1.0, 0, 0])
+        np.testing.assert_allclose(metrics.jitter(jnp.asarray(cubic, jnp.float32), fps), 6.0, rtol=2e-3)
+
+
+def test_feet_slide_where_the_truth_stands():
+    """One ankle stands, then lifts off; the other is low but walks. Sinking into the floor is no slide."""
+    truth = np.zeros((6, 2, 3), np.float32)
+    truth[:, :, 2] = 0.08
+    truth[4:, 0, 2] = 0.3
+    truth[:, 1, 0] = 0.05 * np.arange(6)  # 2.5 m/s
+    contact = np.asarray(metrics.foot_contact(jnp.asarray(truth), 50.0))
+    np.testing.assert_array_equal(contact, [[True, False]] * 3 + [[False, False]] * 2)
+    predicted = truth.copy()
+    predicted[:, 0] += 0.01 * np.arange(6)[:, None] * np.array([0.6, 0.8, -1.0], np.float32)
+    slide = metrics.foot_slide(jnp.asarray(predicted), 50.0)
+    np.testing.assert_allclose(slide, [[0.5, 2.5]] * 5, rtol=1e-4)
+    np.testing.assert_allclose(metrics.masked_mean(slide, jnp.asarray(contact)), 0.5, rtol=1e-4)
+    with pytest.raises(ValueError, match=r"ankles has shape \(6, 2, 2\): give \(\.\.\., frames, ankles, 3\)"):
+        metrics.foot_slide(jnp.zeros((6, 2, 2)), 50.0)
+
+
+def test_bad_arguments_of_world_metrics_name_themselves():
+    zeros = jnp.zeros((4, 5, 3))
+    for metric in (metrics.w_mpjpe, metrics.wa_mpjpe, metrics.root_translation_error):
+        with pytest.raises(ValueError, match=r"target has shape \(3, 5, 3\), predicted has \(4, 5, 3\)"):
+            metric(zeros, zeros[:3])
+    with pytest.raises(ValueError, match=r"valid has shape \(5,\), the frames of predicted \(4,\)"):
+        metrics.root_translation_error(zeros[:, 0], zeros[:, 0], jnp.ones(5, bool))
+    with pytest.raises(ValueError, match="predicted has 1 frames: the way of a path"):
+        metrics.root_translation_error(zeros[:1, 0], zeros[:1, 0])
+    with pytest.raises(ValueError, match="joints has 3 frames: a difference of order 3 needs 4"):
+        metrics.jitter(zeros[:3], 50.0)
+    with pytest.raises(ValueError, match="ankles has 1 frames"):
+        metrics.foot_contact(zeros[:1], 50.0)

@@ -16,6 +16,7 @@ from gated_lift.skeleton import H36M_17
 from gated_lift.synthetic import moving_pairs
 from gated_lift.synthetic.generated import crossing_pair, stand, walk
 from gated_lift.synthetic.moving_pairs import Recipe, film_pair, fingerprint, read_pairs, write_pairs
+from gated_lift.synthetic.obstacles import Obstacles
 from gated_lift.synthetic.placing import (
     JOINT_CLEARANCE,
     KINDS,
@@ -356,6 +357,25 @@ def test_a_sure_detector_puts_covered_joints_on_whoever_covers_them(pairs):
         assert not pair.occluded[own].any()
 
 
+def test_obstacles_hide_on_top_of_bodies(pairs):
+    """An edge all along for both, then one whole person for a while; bodies hide what they hid."""
+    recipe = small()._replace(snapping=Snapping(), obstacles=Obstacles(("edge", "whole"), 0.8))
+    edge, whole = moving_pairs.moving_pairs(people(), recipe)
+    for pair, before in zip((edge, whole), pairs, strict=True):
+        np.testing.assert_array_equal(pair.joints, before.joints)
+        np.testing.assert_array_equal(pair.covered, before.covered)
+    row = np.asarray(project(jnp.asarray(edge.joints), edge.camera))[..., 1]
+    ankles = [H36M_17.names.index(f"{side}_ankle") for side in ("left", "right")]
+    # Of whom bodies hide much besides, nothing is found.
+    found = ~edge.occluded.all(axis=-1)
+    assert edge.occluded[found][:, ankles].mean() > 0.9 and edge.occluded[found][:, 8:].mean() < 0.4
+    hidden, seen = edge.occluded & found[..., None] & ~edge.covered, ~edge.occluded
+    assert np.median(row[hidden]) > row[seen].max()
+    # 0.8 s of 60 frames at 50 a second are 40, more than the 36 that may be hidden of so short a scene.
+    hidden = [int(person.all(axis=-1).sum()) for person in whole.occluded]
+    assert 14 <= max(hidden) <= 46
+
+
 # The frozen set
 
 # What the recipe chooses, and its first scene: the whole set takes too long to build for a test of every day.
@@ -376,6 +396,10 @@ def test_the_frozen_set_is_what_it_was():
     assert all(set(pair.sources) <= names for pair in placed)
     assert hashlib.sha256(choices.encode()).hexdigest() == CHOICES
     assert fingerprint((film_pair(placed[0], recipe, 0),)) == FIRST_SCENE
+    second = moving_pairs.SECOND
+    assert {
+        part for pair in place_pairs(validation, second.parts, second.seed) for part in pair.sources
+    } <= names
 
 
 def test_a_set_of_other_clips_is_not_the_frozen_one(monkeypatch):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from experiments.judging.stretches import stretches_of
 from experiments.judging.totals import METRICS, RUNS, Condition, Label, Totals
 from experiments.tables import layouts, networks, paper
 from experiments.tables.networks import (
@@ -17,7 +18,6 @@ from experiments.tables.networks import (
     Human36mFiles,
     Laboratory,
     contestants_on,
-    stretches_of,
 )
 from gated_lift.synthetic import generated
 from gated_lift.synthetic.moving_pairs import MovingPair

@@ -149,6 +149,23 @@ def place_by(answer: Answer, root: jax.Array) -> Answer:
     return Answer(answer.poses, root, jnp.all(jnp.isfinite(root), axis=(-2, -1)))
 
 
+def errors(poses: jax.Array, root: jax.Array, joints: jax.Array, fps: float) -> dict[str, jax.Array]:
+    """Values of the metrics of people before a camera: (N, F, J), (N, F − 1, J) for velocities, (N, F − 2, J)
+    for accelerations, (N, F) for the root. poses, root: as in `Answer`. joints: (N, F, J, 3) the truth.
+    """
+    truth = joints - joints[..., :1, :]
+    return {
+        "pa_mpjpe": metrics.pa_mpjpe(poses, truth),
+        "mpjpe": metrics.mpjpe(poses, truth),
+        "n_mpjpe_absolute": metrics.n_mpjpe(poses + root[..., None, :], joints),
+        "mpjve": metrics.mpjve(poses, truth, fps),
+        "acceleration_error": metrics.acceleration_error(poses, truth, fps),
+        "pck": metrics.pck(poses, truth).astype(jnp.float32),
+        "auc": metrics.auc(poses, truth),
+        "root_error": metrics.root_error(root, joints[..., 0, :]),
+    }
+
+
 @partial(jax.jit, static_argnames="fps")
 def judge(
     answer: Answer, occluded: jax.Array, joints: jax.Array, fps: float
@@ -156,13 +173,10 @@ def judge(
     """(sum, count) of every metric for each person: the frames that it is defined on are added up by the
     caller. joints: (N, F, J, 3) the truth, camera axes.
     """
-    poses, solved = answer.poses, answer.solved
-    truth = joints - joints[..., :1, :]
+    solved = answer.solved
     root = jnp.where(solved[:, None, None], answer.root, 0)
-    absolute = poses + root[..., None, :]
+    found = errors(answer.poses, root, joints, fps)
     placed = jnp.broadcast_to(solved[:, None], occluded.shape[:2])
-    root_error = metrics.root_error(root, joints[..., 0, :])
-    aligned = metrics.pa_mpjpe(poses, truth)
     run = run_length(occluded)
 
     def total(values: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
@@ -170,20 +184,14 @@ def judge(
         where = jnp.ones(values.shape, bool) if where is None else jnp.broadcast_to(where, values.shape)
         return jnp.sum(jnp.where(where, values, 0), axes), jnp.sum(where, axes)
 
+    need_a_place = {"n_mpjpe_absolute": placed[..., None], "root_error": placed}
     return {
         "hidden": total(occluded.astype(jnp.float32)),
-        "pa_mpjpe": total(aligned),
-        "mpjpe": total(metrics.mpjpe(poses, truth)),
-        "n_mpjpe_absolute": total(metrics.n_mpjpe(absolute, joints), placed[..., None]),
-        "mpjve": total(metrics.mpjve(poses, truth, fps)),
-        "acceleration_error": total(metrics.acceleration_error(poses, truth, fps)),
-        "pck": total(metrics.pck(poses, truth).astype(jnp.float32)),
-        "auc": total(metrics.auc(poses, truth)),
-        "root_error": total(root_error, placed),
-        "root_error_fully_hidden": total(root_error, placed & metrics.fully_hidden(occluded)),
+        **{name: total(values, need_a_place.get(name)) for name, values in found.items()},
+        "root_error_fully_hidden": total(found["root_error"], placed & metrics.fully_hidden(occluded)),
         "unsolved": total(1 - solved.astype(jnp.float32)[:, None]),
         **{
-            name: total(aligned, (run >= shortest) & (run <= longest))
+            name: total(found["pa_mpjpe"], (run >= shortest) & (run <= longest))
             for name, (shortest, longest) in RUNS.items()
         },
     }

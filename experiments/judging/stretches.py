@@ -25,6 +25,7 @@ from gated_lift.occlusion import sample_mask
 from gated_lift.readers import captures, motion
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic.detector import DetectorConfig
+from gated_lift.synthetic.moving_pairs import MovingPair
 from gated_lift.synthetic.views import view
 from solvers import Camera, TrajectoryConfig
 
@@ -181,6 +182,32 @@ def see(
 
     keypoints, missed, joints, focal, center = look(jax.random.split(key, len(poses)), poses)
     return Stretches(keypoints, missed, joints, focal, center, tuple(label for label, _ in stretches))
+
+
+def stretches_of(pairs: Sequence[MovingPair]) -> dict[int, Stretches]:
+    """Every person of the scenes, by the length of the scenes; the action is the scene's kind."""
+    found: dict[int, Stretches] = {}
+    for length in sorted({pair.keypoints.shape[1] for pair in pairs}):
+        scenes = [(number, pair) for number, pair in enumerate(pairs) if pair.keypoints.shape[1] == length]
+        alone = [pair for _, pair in scenes]
+        focal, center = (
+            np.concatenate(
+                [np.broadcast_to(np.float32(getattr(pair.camera, name)), (2, 2)) for pair in alone]
+            )
+            for name in ("focal", "center")
+        )
+        labels = [
+            Label(source, pair.kind, f"scene {number}") for number, pair in scenes for source in pair.sources
+        ]
+        found[length] = Stretches(
+            jnp.concatenate([pair.keypoints for pair in alone]),
+            jnp.concatenate([pair.occluded for pair in alone]),
+            jnp.concatenate([pair.joints for pair in alone]),
+            jnp.asarray(focal),
+            jnp.asarray(center),
+            tuple(labels),
+        )
+    return found
 
 
 def conditions(config: EvaluateConfig) -> list[Condition]:

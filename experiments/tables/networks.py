@@ -1,19 +1,17 @@
 """Who stands in the tables: our network and its rivals, each a configuration of `experiments.train`."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import jax.numpy as jnp
-import numpy as np
 from rich.console import Console
 
 from experiments.judging import stretches, takes
-from experiments.judging.stretches import EvaluateConfig, Stretches
+from experiments.judging.stretches import EvaluateConfig
 from experiments.judging.takes import Human36mConfig
-from experiments.judging.totals import Label, Totals, load_totals, save_totals
+from experiments.judging.totals import Totals, load_totals, save_totals
 from experiments.runs import as_json
 from experiments.solve_weights import TuneConfig, tune
 from experiments.training.configs import (
@@ -235,7 +233,9 @@ class Laboratory(NamedTuple):
         def measure(networks: list[checkpoints.LoadedLifter]) -> Totals:
             pairs = self.moving_pairs(console)
             (loaded,) = networks
-            return stretches.measure(config, name, loaded, stretches_of(pairs), pairs[0].fps, console)
+            return stretches.measure(
+                config, name, loaded, stretches.stretches_of(pairs), pairs[0].fps, console
+            )
 
         return _judged(config, None, moving_pairs.EVALUATION_NAME, measure)
 
@@ -277,32 +277,6 @@ def _file_of(placed_by: PlacedBy) -> str:
     return {"solve": "totals", "learned solve": "totals_learned_solve", "network": "totals_network"}[
         placed_by
     ]
-
-
-def stretches_of(pairs: Sequence[moving_pairs.MovingPair]) -> dict[int, Stretches]:
-    """Every person of the scenes, by the length of the scenes; the action is the scene's kind."""
-    found: dict[int, Stretches] = {}
-    for length in sorted({pair.keypoints.shape[1] for pair in pairs}):
-        scenes = [(number, pair) for number, pair in enumerate(pairs) if pair.keypoints.shape[1] == length]
-        alone = [pair for _, pair in scenes]
-        focal, center = (
-            np.concatenate(
-                [np.broadcast_to(np.float32(getattr(pair.camera, name)), (2, 2)) for pair in alone]
-            )
-            for name in ("focal", "center")
-        )
-        labels = [
-            Label(source, pair.kind, f"scene {number}") for number, pair in scenes for source in pair.sources
-        ]
-        found[length] = Stretches(
-            jnp.concatenate([pair.keypoints for pair in alone]),
-            jnp.concatenate([pair.occluded for pair in alone]),
-            jnp.concatenate([pair.joints for pair in alone]),
-            jnp.asarray(focal),
-            jnp.asarray(center),
-            tuple(labels),
-        )
-    return found
 
 
 def _judged(

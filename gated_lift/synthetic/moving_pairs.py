@@ -31,6 +31,7 @@ from gated_lift.readers.npz import read_npz
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic.bodies import body_occlusion
 from gated_lift.synthetic.detector import DetectorConfig
+from gated_lift.synthetic.obstacles import Drawn, Obstacles, draw_obstacle
 from gated_lift.synthetic.placing import KINDS, Kind, Part, PlacedPair, place_pairs
 from gated_lift.synthetic.snapping import Snapping, coverers, held, snapped
 from gated_lift.synthetic.views import view
@@ -40,6 +41,7 @@ from solvers import Camera, project
 # within so many of either end of a scene.
 LOOK_EVERY = 5
 LONGEST_HIDING, AROUND_HIDING = 2.0, 0.2
+ANKLES = SKELETON.names.index("left_ankle"), SKELETON.names.index("right_ankle")
 
 # What the stored integers count: pixels, metres, entries of a rotation matrix.
 PIXEL, METRE, TURN_ENTRY = 1 / 20, 1e-4, 1e-6
@@ -53,8 +55,9 @@ class Recipe(NamedTuple):
     count against a camera.
     lost_share: a person of whom this share of the joints is occluded is not found at all, as detectors drop
     people of whom they find scraps. snapping: how often covered joints are put on whoever covers them, with
-    the confidence of seen ones; None for a detector that is unsure of them. camera: a phone's full-HD video
-    by default, held at chest height by someone who mostly walks along and never stands quite still.
+    the confidence of seen ones; None for a detector that is unsure of them. obstacles: what hides people
+    besides each other; None for nothing. camera: a phone's full-HD video by default, held at chest height by
+    someone who mostly walks along and never stands quite still.
     """
 
     seed: int
@@ -75,6 +78,7 @@ class Recipe(NamedTuple):
     )
     detector: DetectorConfig = DetectorConfig()
     snapping: Snapping | None = None
+    obstacles: Obstacles | None = None
 
 
 # The frozen set: this recipe on the validation split of `cmu_single.npz` and `cmu_pairs.npz`.
@@ -106,6 +110,36 @@ WRONG = EVALUATION._replace(
     snapping=Snapping(),
 )
 WRONG_SHA256 = "b59a281154fe50a475e395ff8d69a9a57f1f2576a3e08a267317c7aa67c7ce15"
+
+# The second edition: the same people, every stretch of those in touch, obstacles, and a detector that is
+# wrong and sure of it.
+SECOND_NAME = "moving-pairs-v2"
+SECOND = WRONG._replace(
+    seed=20400,
+    parts=(
+        Part("across", 8, 125),
+        Part("past", 4, 125),
+        Part("around", 4, 175),
+        Part("beside", 4, 400),
+        Part("dance", 10, 400),
+    ),
+    obstacles=Obstacles(),
+)
+SECOND_SHA256 = "39a893014ad4f5b211c99a72cc09298c8708f65e701bce6d1d79335955cca389"
+
+
+class Frozen(NamedTuple):
+    """What a frozen set is made from, and the hash that it must have."""
+
+    recipe: Recipe
+    sha256: str
+
+
+FROZEN = {
+    EVALUATION_NAME: Frozen(EVALUATION, EVALUATION_SHA256),
+    WRONG_NAME: Frozen(WRONG, WRONG_SHA256),
+    SECOND_NAME: Frozen(SECOND, SECOND_SHA256),
+}
 
 
 class MovingPair(NamedTuple):
@@ -140,21 +174,25 @@ def moving_pairs(clips: Sequence[MotionClip], recipe: Recipe) -> tuple[MovingPai
     return tuple(film_pair(pair, recipe, index) for index, pair in enumerate(placed))
 
 
-def evaluation_set(clips: Sequence[MotionClip]) -> tuple[MovingPair, ...]:
-    """`EVALUATION` from the validation split of ``clips``, which are all of both capture files.
+def frozen_set(clips: Sequence[MotionClip], name: str = EVALUATION_NAME) -> tuple[MovingPair, ...]:
+    """The set of that name in `FROZEN`, from the validation split of ``clips``, which are all of both capture
+    files.
 
-    Raises ValueError when its hash is not `EVALUATION_SHA256`, or when the clips do not suffice.
+    Raises ValueError when its hash is not the one that is written down, or when the clips do not suffice.
     """
+    recipe, sha256 = FROZEN[name]
     _, validation = captures.split(clips)
-    return check_fingerprint(moving_pairs(validation, EVALUATION))
+    return check_fingerprint(moving_pairs(validation, recipe), sha256)
+
+
+def evaluation_set(clips: Sequence[MotionClip]) -> tuple[MovingPair, ...]:
+    """`EVALUATION`, as `frozen_set` makes it."""
+    return frozen_set(clips, EVALUATION_NAME)
 
 
 def wrong_set(clips: Sequence[MotionClip]) -> tuple[MovingPair, ...]:
-    """`WRONG` from the validation split of ``clips``, as `evaluation_set` makes `EVALUATION` and with what it
-    raises.
-    """
-    _, validation = captures.split(clips)
-    return check_fingerprint(moving_pairs(validation, WRONG), WRONG_SHA256)
+    """`WRONG`, as `frozen_set` makes it."""
+    return frozen_set(clips, WRONG_NAME)
 
 
 def check_fingerprint(
@@ -163,7 +201,7 @@ def check_fingerprint(
     """Returns ``pairs`` when their `fingerprint` is ``expected``; raises ValueError with the mend if not."""
     found = fingerprint(pairs)
     if found != expected:
-        name = WRONG_NAME if expected == WRONG_SHA256 else EVALUATION_NAME
+        name = next((name for name, one in FROZEN.items() if one.sha256 == expected), EVALUATION_NAME)
         raise ValueError(
             f"{where} has sha256 {found}, expected {expected}: results on it cannot be compared. Either the "
             "captures, the code or JAX's random numbers are of another version: take the .npz that "
@@ -182,6 +220,7 @@ class _Shot(NamedTuple):
     joints: Any
     camera: Camera
     extrinsics: Extrinsics
+    behind: Any
     again: Any
 
 
@@ -196,6 +235,7 @@ def _shoot(
     config: HandheldCamera,
     detector: DetectorConfig,
     again: bool,
+    obstacle: Drawn,
 ) -> _Shot:
     """Of a scene whose frames from ``frames`` on only repeat the last.
 
@@ -233,17 +273,28 @@ def _shoot(
     score, *cameras = jax.vmap(take)(jax.random.split(camera_key, takes))
     best = jnp.argmax(score)
     camera, extrinsics = jax.tree.map(lambda values: values[best], cameras)
-    coverage = body_occlusion(world_to_camera(poses, extrinsics), SKELETON).coverage
+    joints = world_to_camera(poses, extrinsics)
+    coverage = body_occlusion(joints, SKELETON).coverage
+    covered = coverage > 0.5
+    rows = project(joints, camera)[..., 1]
+    # Frames that only repeat the last have no say in where the edge is.
+    real = jnp.arange(poses.shape[1], dtype=frames.dtype) < frames
+    hips, ankles = (
+        jnp.nanmedian(jnp.where(real, rows[..., chosen].mean(axis=-1), jnp.nan))
+        for chosen in (np.array([0]), np.array(ANKLES))
+    )
+    behind = obstacle.behind | (rows > hips + obstacle.edge * (ankles - hips))
+    coverage = jnp.where(behind, 1.0, coverage)
+    beside = outside(joints, camera) | behind
     seen = view(detector_key, poses, camera, extrinsics, detector, fps, SKELETON, coverage)
-    beside = outside(seen.joints, camera)
     occluded = seen.occluded | beside
     if again:
         other = jax.random.fold_in(detector_key, 1)
         second = view(other, poses, camera, extrinsics, detector, fps, SKELETON, coverage)
         told = second.keypoints, second.occluded | beside
-        return _Shot(seen.keypoints, occluded, coverage > 0.5, seen.joints, camera, extrinsics, told)
+        return _Shot(seen.keypoints, occluded, covered, seen.joints, camera, extrinsics, behind, told)
     occluded |= jnp.mean(occluded, axis=-1, keepdims=True, dtype=poses.dtype) >= lost_share
-    return _Shot(seen.keypoints, occluded, coverage > 0.5, seen.joints, camera, extrinsics, None)
+    return _Shot(seen.keypoints, occluded, covered, seen.joints, camera, extrinsics, behind, None)
 
 
 def film_pair(pair: PlacedPair, recipe: Recipe, index: int) -> MovingPair:
@@ -258,12 +309,14 @@ def film_pair(pair: PlacedPair, recipe: Recipe, index: int) -> MovingPair:
     # All scenes of a recipe have one length where they are computed: each length is compiled anew.
     rest = max([frames, *(part.frames for part in recipe.parts)]) - frames
     poses = np.pad(pair.poses, ((0, 0), (0, rest), (0, 0), (0, 0)), mode="edge")
+    obstacle = _obstacle(recipe, index, frames, rest, pair.fps)
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         key = jax.random.fold_in(jax.random.key(recipe.seed, impl="threefry2x32"), index)
         settings = pair.fps, recipe.takes, recipe.lost_share, recipe.camera, recipe.detector
         again = recipe.snapping is not None
         shot = jax.tree.map(
-            np.asarray, _shoot(key, jnp.asarray(poses), jnp.asarray(frames, jnp.int32), *settings, again)
+            np.asarray,
+            _shoot(key, jnp.asarray(poses), jnp.asarray(frames, jnp.int32), *settings, again, obstacle),
         )
     if recipe.snapping is not None:
         shot = _snap(shot, recipe, index, pair.fps)
@@ -279,6 +332,17 @@ def film_pair(pair: PlacedPair, recipe: Recipe, index: int) -> MovingPair:
         starts=pair.starts,
     )
     return _uncounted(counted, pair.kind, pair.fps, pair.sources, pair.licence)
+
+
+def _obstacle(recipe: Recipe, index: int, frames: int, rest: int, fps: float) -> Drawn:
+    """Of the scene, which is padded with ``rest`` frames; the kinds of the recipe come in turn."""
+    if recipe.obstacles is None:
+        return Drawn(np.zeros((2, frames + rest, SKELETON.num_joints), bool), np.inf)
+    kinds, longest = recipe.obstacles
+    # Snapping draws from the words of seed and index alone.
+    words = np.random.PCG64([recipe.seed, index, 1])
+    behind, edge = draw_obstacle(words, kinds[index % len(kinds)], frames, fps, longest, SKELETON)
+    return Drawn(np.pad(behind, ((0, 0), (0, rest), (0, 0))), edge)
 
 
 def _snap(shot: _Shot, recipe: Recipe, index: int, fps: float) -> _Shot:
@@ -302,7 +366,7 @@ def _snap(shot: _Shot, recipe: Recipe, index: int, fps: float) -> _Shot:
     covered = shot.covered.copy()
     for late in range(1, round(linger * fps) + 1):
         covered[:, late:] |= shot.covered[:, :-late]
-    moved = covered & (snaps & (coverer >= 0))[..., None]
+    moved = covered & (snaps & (coverer >= 0))[..., None] & ~shot.behind
     mirror, same = np.array(SKELETON.mirror), np.arange(joints)
     there = pixels[np.maximum(coverer, 0), np.arange(frames)]
     nearer = np.linalg.norm(there[:, :, mirror] - pixels, axis=-1) < np.linalg.norm(there - pixels, axis=-1)
