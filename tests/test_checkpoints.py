@@ -277,7 +277,9 @@ def test_damaged_steps_are_set_aside(tmp_path):
         (tmp_path / str(step) / "extra").write_text("")
     (tmp_path / "damaged-7").mkdir()
     told = checkpoints.set_aside_damaged(tmp_path)
-    assert [f"/{step}: the file extra was added" in line for step, line in zip((7, 6), told, strict=True)] == [
+    assert [
+        f"/{step}: the file extra was added" in line for step, line in zip((7, 6), told, strict=True)
+    ] == [
         True,
         True,
     ]

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from lifter_oracle import random_variables
 from rich.console import Console
 
-from experiments import runs
+from experiments import guards, runs
 from experiments.training import batches, loop
 from experiments.training.configs import CONFIGS, OURS
 from gated_lift.losses import squared_joint_error
@@ -67,6 +68,16 @@ def lines(output):
     return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
 
 
+def sender(number, after):
+    """Stands in for `runs.check_loss`: sends this process a signal when it sees a certain step."""
+
+    def check_loss(value, step, learning_rate):
+        if step == after:
+            os.kill(os.getpid(), number)
+
+    return check_loss
+
+
 def same(first, second):
     assert jax.tree.structure(first) == jax.tree.structure(second)
     jax.tree.map(np.testing.assert_array_equal, first, second)
@@ -112,30 +123,36 @@ def test_a_run_writes_its_folder(finished):
 def test_a_resumed_run_equals_a_straight_one_bit_for_bit(finished, motion, tmp_path, monkeypatch):
     config, straight, _ = finished
     config = dataclasses.replace(config, output=tmp_path / "resumed")
-    save = checkpoints.save
-
-    def stop(folder, step, *arguments):
-        save(folder, step, *arguments)
-        if step == 5:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoints, "save", stop)
-    with pytest.raises(KeyboardInterrupt):
-        loop.train(config, silent())
-    monkeypatch.setattr(checkpoints, "save", save)
-    # As a kill leaves it: later lines of the log that have no checkpoint, the last one cut.
-    with (config.output / "metrics.jsonl").open("a") as log:
-        log.write('{"step": 6, "epoch": 6.0, "loss": 1.0}\n{"step": 8, "ep')
+    for number, code, after in ((signal.SIGTERM, 0, 6), (signal.SIGINT, 130, 9)):
+        console = silent()
+        with monkeypatch.context() as patch:
+            patch.setattr(runs, "check_loss", sender(number, after))
+            with pytest.raises(guards.Interrupted) as stopped:
+                loop.train(dataclasses.replace(config, resume=after == 9), console)
+        # The signal comes while the numbers of a step are looked at and the next one runs, which is saved.
+        step = checkpoints.newest_step(config.output / "checkpoints")
+        assert stopped.value.code == code and step in (after, after + 1)
+        told = (
+            f"{number.name}: stopped; step {step} of 12 is saved in {config.output / 'checkpoints'}; the same"
+        )
+        assert told in console.file.getvalue()
+        assert not (config.output / "curves.png").exists()
+        # As a kill leaves it: later lines of the log that have no checkpoint, the last one cut.
+        with (config.output / "metrics.jsonl").open("a") as log:
+            log.write('{"step": 11, "epoch": 11.0, "loss": 1.0}\n{"step": 12, "ep')
     loop.train(dataclasses.replace(config, resume=True), silent())
 
     first, second = read(straight, config), read(config.output, config)
     assert first[0] == second[0] == STEPS
     same(first[1], second[1])
     same(first[2], second[2])
-    stamps = {"samples_per_second", "time"}
-    assert [{k: v for k, v in line.items() if k not in stamps} for line in lines(config.output)] == [
-        {k: v for k, v in line.items() if k not in stamps} for line in lines(straight)
-    ]
+    stamps = {"samples_per_second", "time", "goodput", "step_seconds", "saving_seconds"}
+    resumed, unbroken = (
+        {line["step"]: {k: v for k, v in line.items() if k not in stamps} for line in lines(output)}
+        for output in (config.output, straight)
+    )
+    # Where it was stopped it has a line more.
+    assert {step: resumed[step] for step in unbroken} == unbroken
 
 
 def test_a_finished_run_is_not_written_over(finished):
@@ -260,7 +277,14 @@ def test_a_rival_is_trained_and_loaded(motion, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "STATISTICS_WINDOWS", 16)
     network = settings_of(SequenceLifter, channels=4, window=2)
     config = dataclasses.replace(
-        CONFIGS["hossain"][1], network=network, chunk_frames=2, batch_frames=64, epochs=1, output=tmp_path
+        CONFIGS["hossain"][1],
+        network=network,
+        chunk_frames=2,
+        batch_frames=64,
+        epochs=1,
+        validation_windows=0,
+        time_drawing=False,
+        output=tmp_path,
     )
     loaded = checkpoints.load_lifter(loop.train(config, silent()))
     assert loaded.network.channels == 4 and set(loaded.variables) == {"params", "statistics"}
