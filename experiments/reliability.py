@@ -2,12 +2,12 @@
 
     python -m experiments.reliability                                # 50 SIGKILLs, 20 SIGTERMs, 20 SIGINTs
     python -m experiments.reliability --kills 3 --terminations 1 --interrupts 1 --output /tmp/reliability
-    python -m experiments.reliability --small-disk /mnt/small        # a file system with little room: a full disk
+    python -m experiments.reliability --small-disk /mnt/small        # besides, a file system that runs full
 
 A small network is trained on generated motion without interruption. Then it is trained again and again, with
 a signal after a random number of steps and a random delay, and resumed each time. In the end weights,
-optimiser state and the best weights have to be those of the unbroken run, by the sha256 of their arrays. Every
-training is a process of its own, forked before JAX has started and answered by the code that
+optimiser state and the best weights have to be those of the unbroken run, by the sha256 of their arrays.
+Every training is a process of its own, forked before JAX has started, and runs what
 `python -m experiments.train` runs. Needs an operating system with fork.
 """
 
@@ -83,10 +83,10 @@ RULES = {
 
 
 class Outcome(NamedTuple):
-    """Of trainings that one kind of signal stopped. stopped: how often. unfinished: after how many stops a save
-    was found that had begun and was not complete. wrong: what was not as promised, a sentence each. lost:
-    steps that had to be taken again, in all. identical: finished trainings whose end was the unbroken one's,
-    of ``finished``.
+    """Of trainings that one kind of signal stopped. stopped: how often. unfinished: after how many there
+    was a save that had begun and was not complete. lost: steps that had to be taken again, in all. identical:
+    of ``finished`` trainings, those that ended as the unbroken one. wrong: what was not as promised, a
+    sentence each.
     """
 
     stopped: int
@@ -138,28 +138,30 @@ def last_step(output: Path) -> int:
     return lines[-1]["step"] if lines else 0
 
 
-def digest(config: TrainConfig, said: Path) -> str:
-    """sha256 of the arrays of a training's newest checkpoint, optimiser included, and of its best weights."""
+def train_and_hash(config: TrainConfig) -> None:
+    """Trains to the end, and prints the sha256 of the arrays of the newest checkpoint, optimiser included,
+    and of the best weights.
+    """
+    run_training(config)
+    lifter = make_lifter(config)
+    optimizer = OPTIMIZERS[config.optimizer](lambda step: 1e-3)
+    state = jax.eval_shape(lambda: init_state(config, lifter, optimizer))
+    trees: list[Any] = [checkpoints.restore_training(config.output / "checkpoints", lifter, state.optimizer)]
+    if config.validation_windows:
+        best = checkpoints.load_lifter(config.output / "best")
+        trees.append((best.step, best.variables))
+    found = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(trees):
+        array = np.asarray(leaf)
+        found.update(f"{jax.tree_util.keystr(path)} {array.dtype.str} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    print(f"sha256 {found.hexdigest()}")
 
-    def run() -> None:
-        lifter = make_lifter(config)
-        state = init_state(config, lifter, OPTIMIZERS[config.optimizer](1e-3))
-        trees: list[Any] = [
-            checkpoints.restore_training(config.output / "checkpoints", lifter, state.optimizer)
-        ]
-        if config.validation_windows:
-            best = checkpoints.load_lifter(config.output / "best")
-            trees.append((best.step, best.variables))
-        found = hashlib.sha256()
-        for path, leaf in jax.tree_util.tree_leaves_with_path(trees):
-            array = np.asarray(leaf)
-            found.update(f"{jax.tree_util.keystr(path)} {array.dtype.str} {array.shape}".encode())
-            found.update(np.ascontiguousarray(array).tobytes())
-        print(found.hexdigest())
 
-    if wait(fork(run, said)):
-        raise RuntimeError(f"the end of {config.output} cannot be read: {said.read_text()}")
-    return said.read_text().split()[-1]
+def hash_of(said: Path) -> str | None:
+    """What `train_and_hash` printed, or None where it did not get so far."""
+    _, _, found = said.read_text().rpartition("sha256 ")
+    return found.strip() if len(found.strip()) == 64 else None
 
 
 # ---------------------------------------------------------------------------------------------- signals
@@ -176,43 +178,39 @@ def stop_often(
     while stopped < times:
         output = config.output / f"{number.name.lower()}_{finished}"
         said = output.with_suffix(".txt")
-        ended = False
-        while not ended:
+        while True:
             here = dataclasses.replace(training, output=output, resume=output.exists())
             folder = output / "checkpoints"
             begin = checkpoints.newest_step(folder) or 0
             goal = begin + int(rng.integers(1, config.stretch + 1))
             delay = float(rng.uniform(0, 0.03))
-            process = fork(lambda here=here: run_training(here), said)
-            if stopped < times and _reaches(process, output, goal, begin):
-                time.sleep(delay)
-                os.kill(process, number)
-                before = last_step(output)
+            process = fork(lambda here=here: train_and_hash(here), said)
+            if stopped == times or not _reaches(process, output, goal, begin):
                 code = wait(process)
-                ended = (output / "curves.png").exists()  # the signal came after the last step
-                if ended:
-                    continue
-                stopped += 1
-                newest = checkpoints.newest_step(folder) or 0
-                begun = {path.name.partition(".")[0] for path in folder.glob("[0-9]*")}
-                unfinished += any(int(name) > newest for name in begun)
-                lost += max(0, last_step(output) - newest)
-                name = f"{number.name} {stopped}"
-                text = said.read_text()
-                if code != expected:
-                    wrong.append(f"{name}: exit code {code} where {expected} was due")
-                if number != signal.SIGKILL:
-                    if "Traceback" in text or f"{number.name}: stopped; step {newest} of" not in text:
-                        wrong.append(f"{name}: said {text[-300:]!r}")
-                    if newest < max(before, last_step(output)):
-                        wrong.append(f"{name}: step {newest} is saved, {before} had been taken")
-            else:
-                code = wait(process)
-                ended = True
                 if code:
                     wrong.append(f"{number.name}, the end: exit code {code}, {said.read_text()[-300:]!r}")
+                break
+            time.sleep(delay)
+            taken = last_step(output)
+            os.kill(process, number)
+            code = wait(process)
+            if (output / "curves.png").exists():
+                continue  # the signal came after the last step: only what is printed is missing
+            stopped += 1
+            newest = checkpoints.newest_step(folder) or 0
+            begun = {path.name.partition(".")[0] for path in folder.glob("[0-9]*")}
+            unfinished += any(int(name) > newest for name in begun)
+            lost += max(0, last_step(output) - newest)
+            name, text = f"{number.name} {stopped}", said.read_text()
+            if code != expected:
+                wrong.append(f"{name}: exit code {code} where {expected} was due")
+            if number != signal.SIGKILL:
+                if "Traceback" in text or f"{number.name}: stopped; step {newest} of" not in text:
+                    wrong.append(f"{name}: said {text[-300:]!r}")
+                if newest < max(taken, last_step(output)):
+                    wrong.append(f"{name}: step {newest} is saved, {taken} had been taken")
         finished += 1
-        identical += digest(dataclasses.replace(training, output=output), said) == unbroken
+        identical += hash_of(said) == unbroken
     return Outcome(stopped, unfinished, lost, identical, finished, tuple(wrong))
 
 
@@ -277,9 +275,10 @@ def measure(config: ReliabilityConfig) -> list[list[str]]:
         output=config.output / "unbroken",
     )
     said = config.output / "unbroken.txt"
-    if wait(fork(lambda: run_training(training), said)):
+    code = wait(fork(lambda: train_and_hash(training), said))
+    unbroken = hash_of(said)
+    if code or unbroken is None:
         raise RuntimeError(f"the unbroken training failed: {said.read_text()}")
-    unbroken = digest(training, said)
     rows = []
     for number, times, promise in (
         (signal.SIGKILL, config.kills, "a killed run goes on and ends as an unbroken one"),
@@ -289,9 +288,7 @@ def measure(config: ReliabilityConfig) -> list[list[str]]:
         if not times:
             continue
         found = stop_often(config, training, unbroken, number, times)
-        result = (
-            f"{found.identical} of {found.finished} ends identical (sha256), {found.lost} steps taken again"
-        )
+        result = f"{found.identical} of {found.finished} ends identical, {found.lost} steps taken again"
         if number == signal.SIGKILL:
             result += f", {found.unfinished} kills within a save"
         if found.wrong:

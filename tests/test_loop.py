@@ -18,6 +18,7 @@ import pytest
 from drawn import CLIP, TINY, draw, make_bank
 from jax.experimental.compilation_cache import compilation_cache
 from lifter_oracle import random_variables
+from noise import noise
 from rich.console import Console
 
 from experiments import guards, runs
@@ -202,15 +203,6 @@ def test_resuming_with_other_data_names_what_differs(finished, motion, tmp_path,
         "shape",
         "sha256",
     }
-
-
-def noise(key, bank, lifter, config, size):
-    """Stands in for `draw_batch`, which takes long to compile."""
-    frames = sum(lifter.padding) + config.chunk_frames
-    target = jax.random.normal(key, (size, config.chunk_frames, 17, 3))
-    hidden = jnp.zeros((size, frames, 17), bool)
-    age = jnp.zeros(hidden.shape)
-    return batches.Batch(jnp.ones((size, frames, 17, 2)), hidden, age, target, jnp.ones(target.shape[:2]))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(motion, tmp_path, monkeypatch):

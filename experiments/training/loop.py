@@ -338,9 +338,9 @@ def begin_state(
     the newest intact one is taken.
     """
     folder = config.output / "checkpoints"
-    state = init_state(config, lifter, optimizer)
     if not config.resume or checkpoints.newest_step(folder) is None:
-        return set_statistics(state, config, lifter, bank)
+        return set_statistics(init_state(config, lifter, optimizer), config, lifter, bank)
+    state = jax.eval_shape(lambda: init_state(config, lifter, optimizer))
     if config.fall_back:
         for damage in checkpoints.set_aside_damaged(folder):
             console.print(f"{damage}: set aside; going on from step {checkpoints.newest_step(folder)}")
