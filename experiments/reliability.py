@@ -60,9 +60,9 @@ class ReliabilityConfig:
     """SIGTERMs."""
     interrupts: int = 20
     """SIGINTs."""
-    steps: int = 120
+    steps: int = 240
     """Of a training, which is begun anew when it has ended."""
-    stretch: int = 12
+    stretch: int = 40
     """Steps that a training takes at most before the signal."""
     validation_windows: int = 32
     small_disk: Path | None = None
