@@ -122,7 +122,7 @@ def _names(data: Mapping[str, Any]) -> str:
 
 def check_unused(output: Path, mend: str) -> None:
     """Raises ValueError where ``output`` holds a run with checkpoints; ``mend`` tells what to do then."""
-    if checkpoints.newest_step(output / "checkpoints") is not None:
+    if any(checkpoints.newest_step(output / name) is not None for name in ("checkpoints", "best")):
         raise ValueError(f"output {output} holds a finished or stopped run: {mend}")
 
 
@@ -201,6 +201,15 @@ def check_loss(value: float, step: int, learning_rate: float) -> None:
         raise NonFiniteLossError(
             f"the loss is {value} at step {step}: the data or the learning rate ({learning_rate:g}) is at "
             "fault; choose a smaller one, or go on from the newest checkpoint, which is from before"
+        )
+
+
+def check_gradient(norm: float, step: int, learning_rate: float) -> None:
+    """Raises NonFiniteLossError unless the gradient's norm is finite; its loss may still have been."""
+    if not math.isfinite(norm):
+        raise NonFiniteLossError(
+            f"the gradient is not finite at step {step} (its norm is {norm}), though the loss still was: the "
+            f"data or the learning rate ({learning_rate:g}) is at fault; the newest checkpoint is from before"
         )
 
 

@@ -9,23 +9,36 @@
 
 Any field of a configuration is a flag (`--help` after a configuration's name lists them). A run is decided by
 its configuration and seed alone: step n draws from fold_in(seed, n), so `--resume` continues exactly where
-the newest checkpoint stopped. On a pod, start the same command on every host with
-`--distributed`.
+the newest checkpoint stopped; SIGTERM and Ctrl-C finish the step and save it first. On a pod, start the same
+command on every host with `--distributed`.
 """
+
+import sys
 
 import jax
 import tyro
 
+from experiments import runs
 from experiments.commands import run_script
-from experiments.training.configs import CONFIGS
+from experiments.training.configs import CONFIGS, TrainConfig
 from experiments.training.loop import train
+from experiments.training.saving import SaveError
+
+
+def run(config: TrainConfig) -> None:
+    """Trains; what cannot be done is told on one line of standard error, and the process exits with 2."""
+    try:
+        train(config)
+    except (ValueError, OSError, runs.NonFiniteLossError, SaveError) as error:
+        print(f"train: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
 
 
 def main() -> None:
     config = tyro.extras.overridable_config_cli(CONFIGS, description=__doc__)
     if config.distributed:
         jax.distributed.initialize()  # before anything asks for devices
-    train(config)
+    run(config)
 
 
 if __name__ == "__main__":

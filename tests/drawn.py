@@ -23,6 +23,8 @@ TINY = dataclasses.replace(
     context_frames=6,
     checkpoint_every=5,
     log_every=2,
+    validation_windows=0,
+    time_drawing=False,
 )
 CLIP = generated.crossing_pair(frames=32, fps=batches.FPS, seed=0)
 

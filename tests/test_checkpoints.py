@@ -257,6 +257,42 @@ def test_loading_verifies(tmp_path):
         checkpoints.export(tmp_path, tmp_path / "shipped")
 
 
+def test_arrays_may_be_donated_while_they_are_saved(tmp_path):
+    state = (weights(), moments())
+    advance = jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf * 0 + 7, tree), donate_argnums=0)
+    with jax.numpy_dtype_promotion("standard"):
+        saving = checkpoints.begin_save(tmp_path, 7, state[0], DESCRIPTION, state[1])
+        jax.block_until_ready(advance(state))
+    assert saving.result() == tmp_path / "7"
+    _, variables, optimizer = checkpoints.restore_training(tmp_path, LIFTER, moments(1))
+    same(variables, weights())
+    same(optimizer, moments())
+
+
+def test_damaged_steps_are_set_aside(tmp_path):
+    for step in (5, 6, 7):
+        checkpoints.save(tmp_path, step, weights(step), DESCRIPTION, keep=3)
+    assert checkpoints.set_aside_damaged(tmp_path) == []
+    for step in (6, 7):
+        (tmp_path / str(step) / "extra").write_text("")
+    (tmp_path / "damaged-7").mkdir()
+    told = checkpoints.set_aside_damaged(tmp_path)
+    assert [
+        f"/{step}: the file extra was added" in line for step, line in zip((7, 6), told, strict=True)
+    ] == [
+        True,
+        True,
+    ]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("5", "5.sha256", "damaged-6", "damaged-6.sha256", "damaged-7", "damaged-7-2", "damaged-7-2.sha256")
+    }
+    same(checkpoints.load_lifter(tmp_path).variables, weights(5))
+    (tmp_path / "5.sha256").write_text("")
+    with pytest.raises(checkpoints.DamagedCheckpointError, match=r"no step is intact: .*5 has no readable"):
+        checkpoints.set_aside_damaged(tmp_path)
+    assert checkpoints.set_aside_damaged(tmp_path / "nothing") == []
+
+
 def test_missing_and_added_files_are_caught(tmp_path):
     checkpoints.save(tmp_path, 1, weights(), DESCRIPTION)
     (tmp_path / "1" / "extra").write_text("")
@@ -332,7 +368,7 @@ def test_weights_that_do_not_fit_the_description_are_refused(tmp_path, change):
     ids=["empty", "no_settings", "number", "list", "even_width", "kind"],
 )
 def test_descriptions_of_something_else_are_refused(tmp_path, description):
-    checkpoints.save.__wrapped__(tmp_path, 1, weights(), description)
+    checkpoints.begin_save.__wrapped__(tmp_path, 1, weights(), description).result()
     with pytest.raises(ValueError, match="does not describe a lifter that is known here"):
         checkpoints.load_lifter(tmp_path)
 

@@ -49,6 +49,8 @@ TINY = dataclasses.replace(
     chunk_frames=8,
     context_frames=6,
     allow_pickle=True,
+    validation_windows=0,
+    time_drawing=False,
 )
 
 

@@ -124,6 +124,9 @@ def test_numbers_that_are_not_finite_are_refused():
     runs.check_loss(0.5, 7, 0.1)
     with pytest.raises(runs.NonFiniteLossError, match=r"the loss is nan at step 7: .* \(0.1\) is at fault"):
         runs.check_loss(float("nan"), 7, 0.1)
+    runs.check_gradient(0.5, 7, 0.1)
+    with pytest.raises(runs.NonFiniteLossError, match=r"gradient is not finite at step 7 \(.* is inf\)"):
+        runs.check_gradient(float("inf"), 7, 0.1)
     weights = {"head": {"kernel": jnp.ones(2)}, "body": jnp.array([1.0, jnp.inf])}
     with pytest.raises(runs.NonFiniteLossError, match=r"\['body'\] and 0 other weights .* after step 7"):
         runs.check_finite(weights, 7)

@@ -73,12 +73,7 @@ def read_motion(config: TrainConfig) -> tuple[MotionClip, ...]:
     """Training clips: the training split of every file, or generated motion where there is none."""
     if not config.data and config.human36m is None:
         return tuple(generated.crossing_pair(frames=300, fps=FPS, seed=seed) for seed in range(4))
-    clips = motion.read_clips(config.data)
-    training, _ = captures.split(clips)
-    if config.human36m is not None:
-        training += human36m.read_training(config.human36m, config.allow_pickle)
-    excluded = set(config.exclude_subjects)
-    kept = tuple(clip for clip in training if not excluded & set(clip.subject.split("+")))
+    kept = tuple(clip for clip in _read_split(config) if not _excluded(clip, config))
     if not kept:
         raise ValueError(
             f"data {', '.join(map(str, config.data))} leaves no training clip: all are in the validation "
@@ -90,6 +85,28 @@ def read_motion(config: TrainConfig) -> tuple[MotionClip, ...]:
             f"data holds clips at {sorted(wrong)} frames/s, training runs at {FPS:g}: use clips.resample"
         )
     return kept
+
+
+def read_held_out(config: TrainConfig) -> tuple[MotionClip, ...]:
+    """Clips of the training split that ``exclude_subjects`` keeps out of training; of generated motion, a
+    pair of another seed. Clips at other frame rates than training's are left out.
+    """
+    if not config.data and config.human36m is None:
+        return (generated.crossing_pair(frames=300, fps=FPS, seed=4),)
+    if not config.exclude_subjects:
+        return ()
+    return tuple(clip for clip in _read_split(config) if _excluded(clip, config) and clip.fps == FPS)
+
+
+def _read_split(config: TrainConfig) -> tuple[MotionClip, ...]:
+    training, _ = captures.split(motion.read_clips(config.data))
+    if config.human36m is not None:
+        training += human36m.read_training(config.human36m, config.allow_pickle)
+    return training
+
+
+def _excluded(clip: MotionClip, config: TrainConfig) -> bool:
+    return not set(config.exclude_subjects).isdisjoint(clip.subject.split("+"))
 
 
 def make_bank(clips: tuple[MotionClip, ...]) -> VirtualBank:

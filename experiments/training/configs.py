@@ -109,10 +109,20 @@ class TrainConfig:
     """Steps between checkpoints."""
     log_every: int = 50
     """Steps between lines of the metrics log."""
+    validation_windows: int = 256
+    """Windows that the network is judged on after every epoch, always the same, of the people of
+    exclude_subjects, or without any of the training people; the weights that do best are kept in best/. The
+    validation split is not touched. 0: none."""
+    time_drawing: bool = True
+    """Compile and time the drawing of a batch by itself before the first step, so that the log can tell it
+    from the rest of a step."""
     output: Path = Path("runs/train")
-    """Run folder: config.json, metrics.jsonl, curves.png, checkpoints/."""
+    """Run folder: config.json, metrics.jsonl, curves.png, checkpoints/, best/."""
     resume: bool = False
     """Go on from the newest checkpoint in the run folder."""
+    fall_back: bool = False
+    """With resume: where the newest checkpoint is damaged, set it aside and go on from the newest that is
+    intact."""
 
 
 # What is drawn: of masks, cameras and detectors.
@@ -145,6 +155,7 @@ TRAIN_RULES = {
     "compute_dtype": one_of("float32", "bfloat16"),
     "checkpoint_every": COUNT,
     "log_every": COUNT,
+    "validation_windows": WHOLE,
     **SEEN_RULES,
 }
 

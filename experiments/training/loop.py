@@ -5,7 +5,8 @@ run continues exactly where the newest checkpoint stopped.
 """
 
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,12 +17,23 @@ import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from rich.console import Console
 
-from experiments import reporting, runs
+from experiments import guards, reporting, runs
 from experiments.checks import check_numbers
 from experiments.draws import named_key
-from experiments.training.batches import FPS, SKELETON, Bank, Batch, draw_batch, read_bank, read_motion
+from experiments.training.batches import (
+    FPS,
+    SKELETON,
+    Bank,
+    Batch,
+    draw_batch,
+    read_bank,
+    read_held_out,
+    read_motion,
+)
 from experiments.training.configs import TRAIN_RULES, TrainConfig
 from experiments.training.losses import check_loss_fits, training_loss
+from experiments.training.saving import Saver, saver
+from experiments.training.validation import make_validation
 from gated_lift.cameras import screen_focal
 from gated_lift.drawing import charts
 from gated_lift.metrics import mpjpe
@@ -32,7 +44,10 @@ from gated_lift.networks.settings import settings_of
 # Windows whose statistics stand for the training set's.
 STATISTICS_WINDOWS = 1024
 # Settings of a run that do not decide its numbers.
-MAY_CHANGE = {"resume", "output", "checkpoint_every", "log_every", "data", "distributed", "allow_pickle"}
+MAY_CHANGE = {
+    *("resume", "fall_back", "output", "checkpoint_every", "log_every", "data", "distributed"),
+    *("allow_pickle", "time_drawing"),
+}
 OPTIMIZERS = {"amsgrad": optax.amsgrad, "adam": optax.adam}
 
 
@@ -148,6 +163,7 @@ def make_step(
         if axis:
             gradients, metrics = jax.lax.pmean((gradients, metrics), axis)
         updates, moments = optimizer.update(gradients, state.optimizer, params)
+        metrics |= {"gradient_norm": optax.tree.norm(gradients), "update_norm": optax.tree.norm(updates)}
         rate = batch_norm_rate(state.step)
         # A network without batch norm has updated nothing.
         blended = {
@@ -192,70 +208,236 @@ def distribute(
 
 
 def train(config: TrainConfig, console: Console | None = None) -> Path:
-    """Runs a configuration to its end and returns its checkpoint folder."""
+    """Runs a configuration to its end and returns its checkpoint folder.
+
+    SIGTERM and SIGINT let the step finish and save it; then `guards.Interrupted` is raised, which ends the
+    process with the code that whoever sent the signal expects. Raises `runs.NonFiniteLossError`, a step late
+    at most, `SaveError` where a checkpoint cannot be written, OSError where the run folder cannot, and
+    ValueError for settings, data and folders that do not fit.
+    """
+    began = time.perf_counter()
     console = console or reporting.console()
     output = config.output
     check_settings(config)
     lifter = make_lifter(config)
     folder = output / "checkpoints"
     described = runs.as_json(config)
-    if config.resume:
-        defaults = runs.as_json(TrainConfig(network=settings_of(config.network.kind)))
-        runs.check_same_config(output, described, defaults, MAY_CHANGE)
-    else:
-        runs.check_unused(output, "add --resume or choose another folder")
 
-    clips = read_motion(config)
-    bank = read_bank(config, clips)
-    files = [*config.data, config.human36m, config.keypoints_2d, config.cameras]
-    data = runs.describe_data(bank, [path for path in files if path is not None])
-    if config.resume:
-        runs.check_same_data(output, data)
-    runs.start(output, described, data)
-    per_epoch, steps, learning_rate, batch_norm_rate = make_schedules(config, len(bank.first))
-    optimizer = OPTIMIZERS[config.optimizer](learning_rate)
-    state = init_state(config, lifter, optimizer)
-    if config.resume and checkpoints.newest_step(folder) is not None:
-        step, variables, moments = checkpoints.restore_training(folder, lifter, state.optimizer)
-        state = State(jnp.asarray(step, jnp.int32), variables, moments)
-    else:
-        state = set_statistics(state, config, lifter, bank)
-    begin = int(state.step)
-    description = {
-        "network": checkpoints.describe_lifter(lifter),
-        "skeleton": SKELETON.name,
-        "view": {"focal": screen_focal(config.camera), "turned": True},
-        "config": described,
-        "data": data,
-        "licences": sorted({clip.licence for clip in clips}),
-    }
+    def check_folder() -> None:
+        if config.resume:
+            defaults = runs.as_json(TrainConfig(network=settings_of(config.network.kind)))
+            runs.check_same_config(output, described, defaults, MAY_CHANGE)
+        else:
+            runs.check_unused(output, "add --resume or choose another folder")
 
-    def make(**settings: Any) -> Callable:
-        return make_step(config, lifter, optimizer, batch_norm_rate, **settings)
+    check_folder()
+    with guards.stop_signals() as asked:
+        clips = read_motion(config)
+        bank = read_bank(config, clips)
+        files = [*config.data, config.human36m, config.keypoints_2d, config.cameras]
+        data = runs.describe_data(bank, [path for path in files if path is not None])
+        output.mkdir(parents=True, exist_ok=True)
+        with guards.only_run(output) as check_there, saver() as saving:
+            check_folder()  # once more: another run may have ended here in the meantime
+            if config.resume:
+                runs.check_same_data(output, data)
+            runs.start(output, described, data)
+            per_epoch, steps, learning_rate, batch_norm_rate = make_schedules(config, len(bank.first))
+            optimizer = OPTIMIZERS[config.optimizer](learning_rate)
+            state = begin_state(config, lifter, optimizer, bank, console)
+            begin = int(state.step)
+            description = {
+                "network": checkpoints.describe_lifter(lifter),
+                "skeleton": SKELETON.name,
+                "view": {"focal": screen_focal(config.camera), "turned": True},
+                "config": described,
+                "data": data,
+                "licences": sorted({clip.licence for clip in clips}),
+            }
+            going_on = begin < steps
+            judging = going_on and config.validation_windows
+            best = Best(config, lifter, bank, output / "best", console) if judging else None
+            drawing = time_drawing(config, lifter, bank) if going_on and config.time_drawing else None
 
-    compiled, state, bank, one_copy = distribute(config, make, state, bank)
-    console.print(
-        f"{parameter_count(one_copy(state).variables):,} weights, receptive field {lifter.receptive_field} "
-        f"frames; {len(clips)} clips, {len(one_copy(bank).first):,} frames; {steps:,} steps of "
-        f"{config.batch_frames} frames ({per_epoch} an epoch) on {jax.device_count()} "
-        f"{jax.default_backend()} device(s)"
-    )
-    with runs.follow(output, console, "training", steps, begin, "samples", config.batch_frames) as tell:
-        for index in range(begin, steps):
-            state, metrics = compiled(state, bank)
-            done = index + 1
-            if done % config.log_every and done != steps and done % config.checkpoint_every:
-                continue
-            values = {name: float(value) for name, value in one_copy(metrics).items()}
-            runs.check_loss(values["loss"], done, config.learning_rate)
-            tell(done, {"epoch": done / per_epoch, **values}, f"{1000 * values['train_mpjpe_m']:.1f} mm")
-            if done % config.checkpoint_every == 0 or done == steps:
-                saved = one_copy(state)
-                runs.check_finite(saved.variables, done)
-                checkpoints.save(folder, done, saved.variables, description, saved.optimizer)
+            def make(**settings: Any) -> Callable:
+                return make_step(config, lifter, optimizer, batch_norm_rate, **settings)
+
+            compiled, state, bank, one_copy = distribute(config, make, state, bank)
+            console.print(
+                f"{parameter_count(one_copy(state).variables):,} weights, receptive field "
+                f"{lifter.receptive_field} frames; {len(clips)} clips, {len(one_copy(bank).first):,} frames; "
+                f"{steps:,} steps of {config.batch_frames} frames ({per_epoch} an epoch) on "
+                f"{jax.device_count()} {jax.default_backend()} device(s)"
+            )
+            shares = Shares(began, drawing, saving, begin)
+            stopped, done, saved = asked(begin), begin, begin
+            with (
+                runs.follow(
+                    output, console, "training", steps, begin, "samples", config.batch_frames
+                ) as tell,
+                guards.watchdog() as watchdog,
+            ):
+                # The step before, whose numbers are looked at while the next one runs.
+                before: tuple[int, dict[str, jax.Array]] | None = None
+
+                def look(step: int, metrics: dict[str, jax.Array]) -> dict[str, float]:
+                    values = {name: float(value) for name, value in one_copy(metrics).items()}
+                    runs.check_loss(values["loss"], step, config.learning_rate)
+                    runs.check_gradient(values["gradient_norm"], step, config.learning_rate)
+                    watchdog.finished()
+                    return values
+
+                while done < steps and stopped is None:
+                    state, metrics = compiled(state, bank)
+                    done += 1
+                    if before is not None:
+                        look(*before)
+                    before = done, metrics
+                    check_there()
+                    saving.check()
+                    stopped = asked(done)
+                    if done == begin + 1:
+                        jax.block_until_ready(metrics)
+                        shares.compiled()
+                    save = done % config.checkpoint_every == 0 or done == steps or stopped is not None
+                    judge = best is not None and (done % per_epoch == 0 or done == steps)
+                    if done % config.log_every and not save and not judge:
+                        continue
+                    values, before = look(*before), None
+                    line = {"epoch": done / per_epoch, **values}
+                    line |= {"learning_rate": float(learning_rate(jnp.asarray(done - 1, jnp.int32)))}
+                    line |= shares.since_last(done)
+                    if save or judge:
+                        runs.check_finite(one_copy(state).variables, done)
+                    if judge and best is not None:
+                        watchdog.rest()
+                        line |= best.judge(done, one_copy(state).variables, description, saving)
+                        shares.rested()
+                    tell(done, line, f"{1000 * values['train_mpjpe_m']:.1f} mm")
+                    if save:
+                        whole = one_copy(state)
+                        saving.begin(folder, done, whole.variables, description, whole.optimizer)
+                        shares.rested()
+                        saved = done
+            saving.finish()
+        if stopped is not None and done < steps:
+            kept = f"step {saved} of {steps} is saved in {folder}" if saved else "no step had been taken"
+            console.print(f"{stopped.name}: stopped; {kept}; the same command with --resume goes on")
+            raise guards.Interrupted(guards.EXIT_CODES[stopped])
     draw_curves(output)
     console.print(f"wrote {folder}, {output / runs.LOG} and {output / 'curves.png'}")
     return folder
+
+
+def begin_state(
+    config: TrainConfig, lifter: Any, optimizer: optax.GradientTransformation, bank: Bank, console: Console
+) -> State:
+    """The newest checkpoint's state where a run is resumed and has one, the first step's otherwise.
+
+    Raises ValueError for a checkpoint that is damaged, unless ``config.fall_back``: then it is set aside, and
+    the newest intact one is taken.
+    """
+    folder = config.output / "checkpoints"
+    if not config.resume or checkpoints.newest_step(folder) is None:
+        return set_statistics(init_state(config, lifter, optimizer), config, lifter, bank)
+    state = jax.eval_shape(lambda: init_state(config, lifter, optimizer))
+    if config.fall_back:
+        for damage in checkpoints.set_aside_damaged(folder):
+            console.print(f"{damage}: set aside; going on from step {checkpoints.newest_step(folder)}")
+    try:
+        step, variables, moments = checkpoints.restore_training(folder, lifter, state.optimizer)
+    except checkpoints.DamagedCheckpointError as error:
+        raise ValueError(
+            f"{error}, or add --fall-back to go on from the newest step before that is intact"
+        ) from error
+    return State(jnp.asarray(step, jnp.int32), variables, moments)
+
+
+class Best:
+    """The weights that have done best on the validation windows so far, kept in a folder of their own.
+
+    A resumed run finds how good they were in their description. A run that was killed may have kept a later
+    step there than its newest checkpoint: the steps in between are taken again, with the same numbers, and
+    none of them is better.
+    """
+
+    def __init__(self, config: TrainConfig, lifter: Any, bank: Bank, folder: Path, console: Console) -> None:
+        self.folder = folder
+        self.least = math.inf
+        if checkpoints.newest_step(folder) is not None:
+            try:
+                self.least = checkpoints.load_lifter(folder).description["validation"]["mpjpe_m"]
+            except checkpoints.DamagedCheckpointError as error:
+                raise ValueError(f"{error}, or delete {folder} to go on without the best weights") from error
+        held_out = read_held_out(config)
+        self.people = "held-out people" if held_out else "training people, in other views"
+        self._validate = make_validation(config, lifter, read_bank(config, held_out) if held_out else bank)
+        console.print(f"judged after every epoch on {config.validation_windows} windows of {self.people}")
+
+    def judge(
+        self, step: int, variables: Any, description: Mapping[str, Any], saving: Saver
+    ) -> dict[str, float]:
+        """Validates the weights and begins to save them where they are the best so far."""
+        error = self._validate(variables)
+        if error < self.least:
+            self.least = error
+            told = {"mpjpe_m": error, "people": self.people}
+            saving.begin(self.folder, step, variables, {**description, "validation": told}, keep=1)
+        return {"validation_mpjpe_m": error}
+
+
+# ------------------------------------------------------------------------------------------------ time
+
+
+def time_drawing(config: TrainConfig, lifter: Any, bank: Bank) -> float:
+    """Seconds of drawing one step's batch, by itself on one device: the median of five. A step draws inside
+    its compiled program, where no clock can tell it from the rest.
+    """
+    size = config.batch_frames // config.chunk_frames // jax.device_count()
+    draw = jax.jit(lambda key, bank: draw_batch(key, bank, lifter, config, size))
+    bank = jax.device_put(bank, jax.local_devices()[0])
+    seconds = []
+    for index in range(6):
+        started = time.perf_counter()
+        jax.block_until_ready(draw(jax.random.key(index), bank))
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds[1:]))  # the first one compiled
+
+
+class Shares:
+    """Where a run's time goes. began: when it started. drawing: `time_drawing`, where that was measured."""
+
+    def __init__(self, began: float, drawing: float | None, saving: Saver, step: int) -> None:
+        self._began, self._drawing, self._saving = began, drawing, saving
+        self._stepping, self._told, self._saved, self._step = 0.0, 0.0, 0.0, step
+        self._mark = time.perf_counter()
+
+    def compiled(self) -> None:
+        """The first step has ended, which also compiled and counts as no work."""
+        self.rested()
+        self._step += 1
+
+    def rested(self) -> None:
+        """Something that is no step has ended."""
+        self._mark = time.perf_counter()
+
+    def since_last(self, step: int) -> dict[str, float]:
+        """Seconds a step since the line before, to ``step``, and the share of the whole time until now that
+        went into steps; the rest is reading, compiling, validation and waiting for saves.
+        """
+        now = time.perf_counter()
+        self._stepping += now - self._mark
+        self._mark = now
+        told = {"goodput": self._stepping / (now - self._began)}
+        if step > self._step:
+            each = (self._stepping - self._told) / (step - self._step)
+            told["step_seconds"] = each
+            if self._drawing is not None:
+                told["drawing_seconds"] = min(self._drawing, each)
+                told["computing_seconds"] = each - told["drawing_seconds"]
+            told["saving_seconds"] = (self._saving.seconds - self._saved) / (step - self._step)
+        self._told, self._saved, self._step = self._stepping, self._saving.seconds, step
+        return told
 
 
 def check_settings(config: TrainConfig) -> None:
@@ -277,8 +459,11 @@ def check_settings(config: TrainConfig) -> None:
 
 
 def draw_curves(output: Path) -> Path:
+    """Training's MPJPE by epoch, and validation's where the run was judged."""
     lines = runs.read_log(output / runs.LOG)
-    epochs = np.array([line["epoch"] for line in lines])
-    errors = 1000 * np.array([line["train_mpjpe_m"] for line in lines])
-    curves = {"training MPJPE": (epochs, errors)}
+    curves = {}
+    for title, name in (("training", "train_mpjpe_m"), ("validation", "validation_mpjpe_m")):
+        told = [(line["epoch"], 1000 * line[name]) for line in lines if name in line]
+        if told:
+            curves[f"{title} MPJPE"] = tuple(np.array(told).T)
     return charts.draw_curves(curves, output / "curves.png", xlabel="epoch", ylabel="MPJPE (mm)")

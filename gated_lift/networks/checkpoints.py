@@ -1,11 +1,13 @@
 """Checkpoints: Orbax files beside a sha256 manifest, because Orbax restores a flipped bit without a word."""
 
 import hashlib
+import itertools
 import json
 import logging
 import re
 import shutil
 import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +31,10 @@ EARLIER = {"kind": TemporalLifter.__name__, "target": "pose", "fps": 50.0}
 
 class IncompleteCheckpointWarning(UserWarning):
     """A checkpoint folder's newest step is not complete, and an older one was loaded in its place."""
+
+
+class DamagedCheckpointError(ValueError):
+    """A step's files are not those that its manifest lists; the message names the first that differs."""
 
 
 class LoadedLifter(NamedTuple):
@@ -78,6 +84,24 @@ def save(
     Raises ValueError for ``keep`` below 1 and unless ``step`` comes after every complete step of the folder,
     and TypeError for a ``description`` that JSON cannot hold.
     """
+    return begin_save(directory, step, variables, description, optimizer, keep).result()
+
+
+def begin_save(
+    directory: Path,
+    step: int,
+    variables: dict[str, Any],
+    description: dict[str, Any],
+    optimizer: Any = None,
+    keep: int = 2,
+) -> Future[Path]:
+    """Begins to save a step as `save` does, and returns as soon as the arrays may change: a thread writes the
+    files, and the manifest after them.
+
+    The result is there when the step is complete; an error of writing is raised when it is asked for. Wait
+    for it before the next save into the same folder, which would take the unfinished step for an interrupted
+    one and clear it away. Every process of a distributed run has to call this with the same step.
+    """
     directory = Path(directory).absolute()
     if keep < 1:
         raise ValueError(f"keep is {keep}: keep at least the step that is being saved")
@@ -92,9 +116,21 @@ def save(
     items = {"variables": ocp.args.StandardSave(variables), "description": ocp.args.JsonSave(description)}
     if optimizer is not None:
         items["optimizer"] = ocp.args.StandardSave(optimizer)
-    with _manager(directory) as manager:
-        if not manager.save(step, args=ocp.args.Composite(**items)):
-            raise RuntimeError(f"Orbax did not save step {step} to {directory}")
+    manager = _manager(directory, background=True)
+    # JAX does not let a step overwrite what it was given to write to while somebody still reads it, so the
+    # arrays may be donated from here on.
+    if not manager.save(step, args=ocp.args.Composite(**items)):
+        manager.close()
+        raise RuntimeError(f"Orbax did not save step {step} to {directory}")
+    executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+    finished = executor.submit(_finish, manager, directory, step, keep)
+    executor.shutdown(wait=False)
+    return finished
+
+
+def _finish(manager: ocp.CheckpointManager, directory: Path, step: int, keep: int) -> Path:
+    """Waits for a step's files, writes their manifest and removes what is no longer kept."""
+    with manager:
         manager.wait_until_finished()
     if jax.process_index() == 0:
         # Orbax leaves the machine's folders in these markers; only that they exist is ever read of them.
@@ -157,13 +193,15 @@ def _clear_interrupted(directory: Path) -> None:
 
 
 def verify(directory: Path, step: int) -> None:
-    """Compares every file of a step with its manifest; raises ValueError naming the first that differs."""
+    """Compares every file of a step with its manifest. Raises `DamagedCheckpointError`, a ValueError, which
+    names the first that differs.
+    """
     folder = Path(directory).absolute() / str(step)
     manifest = folder.with_suffix(".sha256")
     try:
         expected = read_object(manifest, "a manifest", "copy it again")
     except (OSError, ValueError) as error:
-        raise ValueError(
+        raise DamagedCheckpointError(
             f"checkpoint {folder} has no readable manifest ({manifest.name}): it was interrupted or copied "
             "in part; use another step or copy the whole folder again"
         ) from error
@@ -173,10 +211,39 @@ def verify(directory: Path, step: int) -> None:
             state = (
                 "is missing" if name not in found else "was added" if name not in expected else "has changed"
             )
-            raise ValueError(
+            raise DamagedCheckpointError(
                 f"checkpoint {folder}: the file {name} {state} since it was saved; "
                 "the weights cannot be trusted, restore the folder from its source"
             )
+
+
+def set_aside_damaged(directory: Path) -> list[str]:
+    """Renames every step that is newer than the newest intact one from ``step`` to ``damaged-step``, so that
+    training can go on from the intact one, and returns a sentence for each that says what is wrong with it.
+
+    Nothing is deleted. Raises `DamagedCheckpointError`, and renames nothing, where no step is intact.
+    """
+    directory = Path(directory).absolute()
+    told: dict[int, str] = {}
+    for step in reversed(_complete_steps(directory)):
+        try:
+            verify(directory, step)
+            break
+        except DamagedCheckpointError as error:
+            told[step] = str(error)
+    else:
+        if told:
+            raise DamagedCheckpointError(f"no step is intact: {told[max(told)]}")
+    for step in told:
+        aside = next(
+            name
+            for count in itertools.count(1)
+            if not (name := directory / f"damaged-{step}{f'-{count}' * (count > 1)}").exists()
+        )
+        # The manifest goes first, as when a step is removed.
+        (directory / f"{step}.sha256").rename(aside.with_name(aside.name + ".sha256"))
+        (directory / str(step)).rename(aside)
+    return list(told.values())
 
 
 def load_lifter(source: str | Path = weights.DEFAULT, step: int | None = None) -> LoadedLifter:
@@ -295,10 +362,10 @@ def _here(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
     )
 
 
-def _manager(directory: Path) -> ocp.CheckpointManager:
+def _manager(directory: Path, background: bool = False) -> ocp.CheckpointManager:
     # Orbax reports every save and restore as a warning in places; a run's own log says it better.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
+    options = ocp.CheckpointManagerOptions(enable_async_checkpointing=background)
     handlers = {
         "variables": ocp.StandardCheckpointHandler(),
         "optimizer": ocp.StandardCheckpointHandler(),

@@ -1,0 +1,91 @@
+"""Saves beside the steps: a save is begun and written while training goes on, and what fails is named."""
+
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gated_lift.networks import checkpoints
+
+
+class SaveError(RuntimeError):
+    """A checkpoint could not be written; the message names the step, the reason and what is still there."""
+
+
+class Saver:
+    """Saves into folders of checkpoints, one save a folder at a time.
+
+    seconds: how long training has waited for saves.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._going: dict[Path, tuple[int, Future[Path]]] = {}
+
+    def begin(
+        self,
+        folder: Path,
+        step: int,
+        variables: Any,
+        description: Mapping[str, Any],
+        optimizer: Any = None,
+        keep: int = 2,
+    ) -> None:
+        """Waits for the save into ``folder`` before, if it still goes on, and begins the next one."""
+        started = time.perf_counter()
+        self._finish(folder)
+        try:
+            saving = checkpoints.begin_save(folder, step, variables, dict(description), optimizer, keep)
+        except Exception as error:
+            raise _named(folder, step, error) from error
+        self._going[folder] = step, saving
+        self.seconds += time.perf_counter() - started
+
+    def check(self) -> None:
+        """Raises SaveError for a save that has failed meanwhile; waits for nothing."""
+        for folder, (_, saving) in list(self._going.items()):
+            if saving.done():
+                self._finish(folder)
+
+    def finish(self) -> None:
+        """Waits until all saves are complete. Raises SaveError for one that failed."""
+        started = time.perf_counter()
+        for folder in list(self._going):
+            self._finish(folder)
+        self.seconds += time.perf_counter() - started
+
+    def _finish(self, folder: Path) -> None:
+        step, saving = self._going.pop(folder, (0, None))
+        if saving is None:
+            return
+        try:
+            saving.result()
+        except Exception as error:
+            raise _named(folder, step, error) from error
+
+
+@contextmanager
+def saver() -> Iterator[Saver]:
+    """A `Saver` whose saves are complete when the block ends. Where the block raises, its error goes on, and
+    that of a save is left unsaid.
+    """
+    made = Saver()
+    try:
+        yield made
+    except BaseException:
+        for _, saving in made._going.values():
+            saving.exception()
+        raise
+    made.finish()
+
+
+def _named(folder: Path, step: int, error: Exception) -> SaveError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    newest = checkpoints.newest_step(folder)
+    kept = "no step is complete there" if newest is None else f"step {newest} is complete there"
+    return SaveError(
+        f"step {step} could not be saved to {folder} ({reason}); {kept}: make room or make the folder "
+        "writable, and add --resume to go on"
+    )
