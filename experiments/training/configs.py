@@ -257,9 +257,9 @@ VARIED = replace(
     turned_share=0.5,
     output=Path("runs/varied"),
 )
-# For real video: people of every file that is given, seen steeply and rolled too, and hidden as tables, picture
-# edges, their own sides and detectors' formats hide them. Give cmu_single, cmu_pairs, cmu_fbx_single and
-# cmu_fbx_pairs, in this order; subjects 35, 135, 113 and 143 are kept to choose on.
+# For real video: people of every file that is given, seen steeply and rolled too, and hidden as tables,
+# picture edges, their own sides and detectors' formats hide them. Give cmu_single, cmu_pairs,
+# cmu_fbx_single and cmu_fbx_pairs, in this order; subjects 35, 135, 113 and 143 are kept to choose on.
 WILD = replace(
     SMALL,
     network=OURS.replace(tilt=True),
