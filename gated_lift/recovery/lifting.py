@@ -54,7 +54,7 @@ def lift_pixels(
     flip: bool,
     clock: Clock | None = None,
     length: Any = None,
-    up: Float[Array, "*people #F 3"] | None = None,
+    up: Float[Array, "... #F 3"] | None = None,
 ) -> Float[Array, "P F N 3"]:
     """`lift` of arguments that have been checked.
 

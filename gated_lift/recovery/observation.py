@@ -51,7 +51,7 @@ def observe(
     times: Float[Array, " F"],
     turned: bool = True,
     length: Any = None,
-    up: Float[Array, "*people #F 3"] | None = None,
+    up: Float[Array, "... #F 3"] | None = None,
 ) -> Observation:
     """Undoes the lens, fills gaps, turns the rays until the person is in the middle, and scales them.
 
@@ -97,7 +97,7 @@ def observe_clip(
     focal: Any,
     clock: Clock,
     turned: bool = True,
-    up: Float[Array, "*people #F 3"] | None = None,
+    up: Float[Array, "... #F 3"] | None = None,
 ) -> Observation:
     """`observe` of clips at any frame rate, on the network's frames.
 

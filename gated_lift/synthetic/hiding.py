@@ -94,9 +94,9 @@ def sample_hiding(
     side = jnp.asarray(sides)[jax.random.bernoulli(keys[4], 0.5, (batch,)).astype(jnp.int32)][:, None]
     hidden = jnp.select([kind == 0, kind == 1, kind == 2], [line, branch, side], True)
 
-    ends = jnp.sort(jax.random.uniform(keys[5], (batch, 2), maxval=frames), axis=-1)
+    ends = jnp.sort(jax.random.uniform(keys[5], (batch, 2), keypoints.dtype, 0, frames), axis=-1)
     lasting = jax.random.bernoulli(keys[6], distribution.lasting, (batch, 1)) & (kind[..., 0] != 3)
-    now = jnp.arange(frames)
+    now = jnp.arange(frames, dtype=keypoints.dtype)[None]
     during = lasting | ((now >= ends[:, :1]) & (now < ends[:, 1:]))
     share = jax.random.bernoulli(keys[7], distribution.hidden_share, (batch, 1, 1))
     return share & during[..., None] & jnp.broadcast_to(hidden, keypoints.shape[:-1])
