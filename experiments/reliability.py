@@ -19,6 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -184,7 +185,7 @@ def stop_often(
             begin = checkpoints.newest_step(folder) or 0
             goal = begin + int(rng.integers(1, config.stretch + 1))
             delay = float(rng.uniform(0, 0.03))
-            process = fork(lambda here=here: train_and_hash(here), said)
+            process = fork(partial(train_and_hash, here), said)
             if stopped == times or not _reaches(process, output, goal, begin):
                 code = wait(process)
                 if code:

@@ -1,5 +1,5 @@
-"""Judges `recover` where videos differ from training: frame rate, place in the picture, image size, bodies
-that are seen in part, and inputs that are mistaken.
+"""Judges `recover` where videos differ from training: frame rate, place in the picture, image size, steep and
+rolled cameras, bodies that are seen in part, joints that formats lack, and inputs that are mistaken.
 
     python -m experiments.robustness --data cmu_single.npz cmu_pairs.npz
 
@@ -23,6 +23,7 @@ from experiments import reporting
 from experiments.commands import run_script
 from experiments.judging.films import Film, film
 from gated_lift import H36M_17, LoadedLifter, MotionClip, load_lifter, metrics, recover
+from gated_lift.cameras import VirtualCamera, up_of
 from gated_lift.clips import resample
 from gated_lift.occlusion import sample_mask
 from gated_lift.readers import captures
@@ -33,11 +34,16 @@ SECONDS = 4.0  # of every person
 RATES = (10.0, 25.0, 30.0, 50.0, 60.0, 120.0)
 ANGLES = (0, 20, 33, 45)
 WIDTHS = (1920, 640, 320)
+TILTS = (0, 20, 40, 55)  # degrees below the horizon
+ROLLS = (15, 30)
+DISTANCE = 5.0  # metres over the ground, of tilted cameras
 PARTS = {
     "whole": (),
     "knees and ankles never seen": (2, 3, 5, 6),
     "hips and legs never seen": (0, 1, 2, 3, 4, 5, 6),
     "left side never seen": (4, 5, 6, 11, 12, 13),
+    "without spine, neck and head (COCO)": (7, 9, 10),
+    "without spine and neck (Halpe)": (7, 9),
 }
 
 
@@ -79,9 +85,11 @@ def read_people(config: RobustnessConfig) -> list[MotionClip]:
     return people[::step][: config.people]
 
 
-def film_at(people: Sequence[MotionClip], fps: float, seed: int) -> Film:
+def film_at(
+    people: Sequence[MotionClip], fps: float, seed: int, camera: VirtualCamera = VirtualCamera()
+) -> Film:
     """Everybody at another frame rate, seen by the same cameras at every rate."""
-    return film(np.concatenate([resample(clip, fps).poses for clip in people]), fps, seed)
+    return film(np.concatenate([resample(clip, fps).poses for clip in people]), fps, seed, views=camera)
 
 
 def turned(seen: Film, degrees: float) -> Film:
@@ -108,22 +116,57 @@ def scaled(seen: Film, scale: float) -> Film:
 
 
 class Job(NamedTuple):
-    """hidden: joints that are hidden besides what the detector missed, (P, F, J) or (J,)."""
+    """hidden: joints that are hidden besides what the detector missed, (P, F, J) or (J,). up: the vertical,
+    if `recover` is told.
+    """
 
     what: str
     seen: Film
     fps: float
     hidden: Any = False
+    up: tuple[float, float, float] | None = None
 
 
 def judge(lifter: LoadedLifter, job: Job) -> Row:
     seen = job.seen
-    found = recover(lifter, seen.keypoints, seen.missed | job.hidden, seen.camera, job.fps, keep_absent=True)
+    found = recover(
+        lifter, seen.keypoints, seen.missed | job.hidden, seen.camera, job.fps, keep_absent=True, up=job.up
+    )
     truth = jnp.asarray(seen.joints)
     pose = np.asarray(metrics.pa_mpjpe(found.poses, truth - truth[..., :1, :])).mean((1, 2))
     root = np.asarray(metrics.root_error(found.root, truth[..., 0, :])).mean(1)
     flagged = np.asarray(found.status) != int(Status.CONVERGED)
     return Row(job.what, 1000 * float(pose.mean()), 1000 * float(np.nanmean(root)), float(flagged.mean()))
+
+
+def rolled(seen: Film, degrees: float) -> Film:
+    """The same film from cameras rolled by so much, clockwise as their operators see it."""
+    angle = math.radians(degrees)
+    turn = np.array(
+        [[math.cos(angle), math.sin(angle), 0], [-math.sin(angle), math.cos(angle), 0], [0, 0, 1]], np.float32
+    )
+    center = seen.camera.center[:, None, None]
+    keypoints = (seen.keypoints - center) @ turn[:2, :2].T + center
+    return seen._replace(keypoints=keypoints.astype(np.float32), joints=seen.joints @ turn.T)
+
+
+def steep_jobs(people: Sequence[MotionClip], fps: float, seed: int) -> list[Job]:
+    """Everybody before level, tilted and rolled cameras, with and without being told which way is up."""
+    jobs = []
+    for degrees in TILTS:
+        height = 0.9 + DISTANCE * math.tan(math.radians(degrees))
+        camera = VirtualCamera(
+            distance=(DISTANCE, DISTANCE), elevation=(height, height), roll_std=0.0, aim_jitter=(0.0, 0.0)
+        )
+        seen = film_at(people, fps, seed, camera)
+        up = up_of(math.radians(degrees))
+        jobs.append(Job(f"{degrees} degrees down", seen, fps))
+        jobs.append(Job(f"{degrees} degrees down, told so", seen, fps, up=up))
+        for roll in ROLLS if degrees == TILTS[0] else ():
+            up = up_of(0.0, math.radians(roll))
+            jobs.append(Job(f"rolled by {roll} degrees", rolled(seen, roll), fps))
+            jobs.append(Job(f"rolled by {roll} degrees, told so", rolled(seen, roll), fps, up=up))
+    return jobs
 
 
 def mistakes(seen: Film) -> dict[str, np.ndarray]:
@@ -149,6 +192,7 @@ def jobs_of(people: Sequence[MotionClip], seed: int) -> list[Job]:
         jobs.append(Job(f"{fps:g} frames a second, half of the joints hidden", films[fps], fps, mask))
     jobs += [Job(f"{angle} degrees off the axis", turned(plain, angle), rate) for angle in ANGLES]
     jobs += [Job(f"{width} px wide", scaled(plain, width / 1000), rate) for width in WIDTHS]
+    jobs += steep_jobs(people, rate, seed)
     numbers = np.arange(H36M_17.num_joints)
     jobs += [Job(what, plain, rate, np.isin(numbers, joints)) for what, joints in PARTS.items()]
     wrong = mistakes(plain).items()

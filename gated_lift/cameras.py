@@ -47,6 +47,13 @@ def screen_focal(camera: VirtualCamera = VirtualCamera()) -> float:
     return sum(camera.focal) / camera.width
 
 
+def up_of(tilt: Number, roll: Number = 0.0) -> tuple[float, float, float]:
+    """The world's vertical in the axes of a camera that looks ``tilt`` radians below the horizon and is then
+    rolled by ``roll`` radians, clockwise as its operator sees it: (0, −1, 0) for a level one.
+    """
+    return (-math.sin(roll) * math.cos(tilt), -math.cos(roll) * math.cos(tilt), -math.sin(tilt))
+
+
 class Wander(NamedTuple):
     """Band-limited noise: a sum of sinusoids with random phases and frequencies spread evenly over a
     logarithmic band.

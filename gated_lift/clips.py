@@ -24,6 +24,7 @@ class MotionClip(NamedTuple):
     licence: the terms of the data, to be kept with anything made of it.
     split: what the clip may be used for: "train" to fit on, "validation" to judge by and nothing else, "test"
     for tests of the software, neither fitted nor judged on.
+    source: the file that it comes from, by which training says how often each file is drawn from.
     """
 
     poses: Float32[np.ndarray, "people frames joints 3"]
@@ -35,6 +36,7 @@ class MotionClip(NamedTuple):
     floor_z: float
     licence: str
     split: Split = "train"
+    source: str = ""
 
 
 class MotionBank(NamedTuple):

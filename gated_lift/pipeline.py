@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from gated_lift.bones import constant_bones as with_constant_bones
 from gated_lift.cameras import camera_to_world
 from gated_lift.networks.checkpoints import LoadedLifter, without_weights
+from gated_lift.networks.protocol import reads_up
 from gated_lift.recovery.arguments import Arguments, read_arguments
 from gated_lift.recovery.inspection import Hidden, describe_hidden, inspect
 from gated_lift.recovery.lifting import lift_pixels
@@ -109,6 +110,7 @@ class Inputs(NamedTuple):
     longest_gap: Any
     pose_smoothing: Any
     numbers: dict[str, Any]
+    up: Any
 
 
 class Found(NamedTuple):
@@ -141,6 +143,7 @@ def recover(
     longest_gap: float = 4.0,
     keep_absent: bool = False,
     flip: bool = True,
+    up: Any = None,
 ) -> Recovery:
     """Lifts every person with the gated network and places each by Eq. 9; people are independent of each
     other.
@@ -168,6 +171,8 @@ def recover(
     keep_absent: also keep what network and path say where a person is not present, and the poses of people
         whose path could not be solved.
     flip: average over the mirror image.
+    up (3,): the world's vertical in camera axes, (0, −1, 0) for a level camera (`cameras.up_of`), where no
+        ``extrinsics`` tell it; for networks that read it, others do without.
 
     A visible keypoint that cannot be meant (NaN, exactly (0, 0) or (−1, −1), of confidence 0, where the lens
     has no ray) is hidden; the result counts these and a warning is logged. A person who cannot be placed has
@@ -232,6 +237,7 @@ def recover(
             float(longest_gap),
             float(pose_smoothing),
             numbers,
+            _vertical(lifter, extrinsics, up),
         ),
     )
     if not traced:
@@ -243,6 +249,21 @@ def recover(
         if words:
             LOGGER.warning("%s", words)
     return _recovery(found, given.people, keep_absent, "camera" if extrinsics is None else "world", traced)
+
+
+def _vertical(lifter: LoadedLifter, extrinsics: Extrinsics | None, up: Any) -> Any:
+    """(1, 3) for networks that read ``up``, where the extrinsics do not say it; None otherwise."""
+    if up is None or extrinsics is not None or not reads_up(lifter.network):
+        return None
+    if isinstance(up, jax.core.Tracer):
+        return up[None]
+    vector = np.asarray(up, np.float32)
+    length = np.linalg.norm(vector)
+    if vector.shape != (3,) or not 0.5 < length < 2:
+        raise ValueError(
+            f"up is {up!r}: give a vector of length 1 in camera axes, (0, -1, 0) for a level camera"
+        )
+    return vector[None] / length
 
 
 def _with_lifted_spreads(numbers: dict[str, Any]) -> dict[str, Any]:
@@ -284,7 +305,10 @@ def _recover(options: Options, inputs: Inputs) -> Found:
         clock = Clock(inputs.fps, inputs.length, options.network_frames)
     lifter = options.lifter._replace(variables=inputs.variables)
     length = inputs.length if options.padded else None
-    poses = lift_pixels(lifter, keypoints, occluded, inputs.camera, options.flip, clock, length)
+    up = inputs.up
+    if inputs.extrinsics is not None and reads_up(lifter.network):
+        up = jnp.asarray(inputs.extrinsics.rotation)[..., 2]  # of the world's z, in camera axes
+    poses = lift_pixels(lifter, keypoints, occluded, inputs.camera, options.flip, clock, length, up)
 
     # From here on padding stands before the clip, where the solve has a beginning without a say.
     begin = frames - inputs.length if options.padded else None

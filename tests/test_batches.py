@@ -17,6 +17,7 @@ from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.occlusion import frame_times, gap_age
 from gated_lift.recovery.observation import observe
 from gated_lift.skeleton import H36M_17
+from gated_lift.synthetic.hiding import HidingDistribution
 from solvers import project
 
 # ------------------------------------------------------------------------------------------------ windows
@@ -248,6 +249,43 @@ def test_windows_are_decided_by_the_key():
     draw_placed.cache_clear()
     jax.tree.map(np.testing.assert_array_equal, first, draw())
     assert (first.target != draw(seed=1).target).any()
+
+
+WILD = dataclasses.replace(
+    CLEAN,
+    network=TINY.network.replace(tilt=True),
+    wide_share=0.5,
+    level_share=0.75,
+    shifted_share=0.5,
+    hiding=HidingDistribution(hidden_share=0.5, lacking_share=0.5),
+)
+
+
+def test_the_vertical_is_that_of_the_targets_axes():
+    """A thigh and a trunk that point up in the world point along ``up`` in the axes of the targets."""
+    batch, placement = draw_placed(WILD)
+    told = np.linalg.norm(batch.up, axis=-1)
+    np.testing.assert_allclose(told[told > 0], 1, atol=1e-5)
+    assert 0.65 < (told[:, 0] > 0).mean() < 0.85
+    before = loop.make_lifter(WILD).padding[0]
+    up = batch.up[:, before : before + 16]
+    trunk = batch.target[:, :, H36M_17.names.index("thorax")]
+    upright = np.sum(up * trunk, axis=-1) / np.linalg.norm(trunk, axis=-1)
+    assert upright[told[:, before : before + 16] > 0].min() > 0.9  # the two who cross walk upright
+    down = np.einsum("bnij,bni->bnj", placement.turn, up)  # back in camera axes
+    assert (down[..., 2] < -0.5).any() and np.abs(down[..., 0]).max() > 0.2  # steep and rolled cameras
+
+
+def test_files_are_drawn_by_their_shares(monkeypatch):
+    clips = [CLIP._replace(source=name, split="train") for name in ("a.npz", "a.npz", "b.npz")]
+    bank = batches.make_bank(tuple(clips))
+    frames = CLIP.poses.shape[0] * CLIP.poses.shape[1]
+    np.testing.assert_array_equal(bank.files, [[0, 2 * frames], [2 * frames, 3 * frames]])
+    config = dataclasses.replace(TINY, data=(Path("a.npz"), Path("b.npz")), data_shares=(1.0, 3.0))
+    frame = np.asarray(batches._draw_frames(jax.random.key(0), bank, config, 2000))
+    assert 0.7 < (frame >= 2 * frames).mean() < 0.8 and frame.max() == 3 * frames - 1
+    with pytest.raises(ValueError, match=r"data_shares \(1.0,\) are not one a file: .* 2 files, a.n"):
+        batches.read_bank(dataclasses.replace(config, data_shares=(1.0,)), tuple(clips))
 
 
 # ------------------------------------------------------------------------------------------------- motion

@@ -429,3 +429,11 @@ def test_rotations_have_derivatives_everywhere(precise):
         np.testing.assert_allclose(first, slope, atol=1e-9 if precise else 1e-6)
     for second in seconds:
         np.testing.assert_allclose(second, bend, atol=1e-7 if precise else 2e-6)
+
+
+def test_the_vertical_of_a_tilted_and_rolled_camera():
+    """`up_of` is the world's z in the axes of the camera that `look_at` makes."""
+    for tilt, roll in ((0.0, 0.0), (0.5, 0.3), (-0.2, -1.0)):
+        position = jnp.array([0.0, 0.0, 1 + 5 * math.tan(tilt)])
+        rotation = cameras.look_at(position, jnp.array([3.0, 4.0, 1.0]), jnp.array(roll))
+        np.testing.assert_allclose(rotation[:, 2], cameras.up_of(tilt, roll), atol=1e-6)

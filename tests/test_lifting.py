@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from lifter_oracle import random_variables
+from scipy.spatial.transform import Rotation
 
+from gated_lift.cameras import up_of
 from gated_lift.networks.attention import AttentionLifter
 from gated_lift.networks.checkpoints import with_training
 from gated_lift.networks.factorized import FactorizedLifter
@@ -15,9 +17,11 @@ from gated_lift.networks.protocol import lift_clip
 from gated_lift.networks.sequence import SequenceLifter
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.occlusion import frame_times
+from gated_lift.pipeline import recover
 from gated_lift.recovery.lifting import lift, lift_pixels
 from gated_lift.recovery.observation import Clock, network_frames, observe, turn_back
-from solvers import Camera, project
+from gated_lift.skeleton import H36M_17
+from solvers import Camera, Extrinsics, project
 
 CAMERA = Camera(focal=(800.0, 800.0), center=(960.0, 540.0))
 TEMPORAL = TemporalLifter("two_stream", 8, (3, 3), framing="person", mask_channels="age", fill="cubic")
@@ -172,3 +176,51 @@ def test_wrong_arguments_are_refused_as_recover_does():
         lift(LIFTERS["temporal"], keypoints, occluded, CAMERA)
     with pytest.raises(ValueError, match="keypoints has 16 joints"):
         lift(LIFTERS["temporal"], keypoints[:, :, 1:], occluded[:, :, 1:], CAMERA, 50.0)
+
+
+TILTED = loaded(TEMPORAL.clone(tilt=True))
+
+
+@partial(jax.jit, static_argnames="clock")
+def lift_told(keypoints, occluded, up, clock=None):
+    return lift_pixels(TILTED, keypoints, occluded, CAMERA, True, clock, None, up)
+
+
+def test_a_network_that_reads_the_vertical_is_told_it_in_its_own_axes():
+    """Zeros are as good as nothing; a mirrored film with a mirrored vertical gives mirrored poses; and a
+    vertical a frame that does not change is one for all.
+    """
+    _, keypoints, occluded = clip(20)
+    up = np.float32([[0.1, -0.9, -0.4]]) / np.linalg.norm([0.1, -0.9, -0.4])
+    told = np.asarray(lift_told(keypoints, occluded, up))
+    np.testing.assert_array_equal(
+        lift_told(keypoints, occluded, np.zeros_like(up)), lift_told(keypoints, occluded, None)
+    )
+    assert np.abs(told - np.asarray(lift_told(keypoints, occluded, None))).max() > 1e-4
+    np.testing.assert_allclose(
+        lift_told(keypoints, occluded, np.broadcast_to(up, (20, 3))), told, rtol=1e-5, atol=1e-5
+    )
+    mirror = np.array(H36M_17.mirror)
+    flipped = keypoints[:, :, mirror].copy()
+    flipped[..., 0] = 2 * CAMERA.center[0] - flipped[..., 0]
+    mirrored = lift_told(flipped, occluded[:, :, mirror], up * np.float32([-1, 1, 1]))
+    expected = told[:, :, mirror] * np.float32([-1, 1, 1])
+    np.testing.assert_allclose(mirrored, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_recover_tells_the_vertical_of_a_moving_camera():
+    """A camera path's vertical is that of `up`, and other networks take neither."""
+    _, keypoints, occluded = clip(20, hidden=0.0)
+    up = up_of(0.4, 0.2)
+    # Rows are the camera's axes in the world; the world's z in camera axes is the third column.
+    rotation = Rotation.align_vectors([up], [[0, 0, 1]])[0].as_matrix()
+    still = Extrinsics(
+        np.broadcast_to(rotation, (20, 3, 3)).astype(np.float32), np.zeros((20, 3), np.float32)
+    )
+    options = {"pose_smoothing": 0.0, "keep_absent": True}
+    told = recover(TILTED, keypoints, occluded, CAMERA, 50.0, up=up, **options)
+    moved = recover(TILTED, keypoints, occluded, CAMERA, 50.0, extrinsics=still, **options)
+    poses = np.einsum("ij,pfnj->pfni", rotation, np.asarray(moved.poses))
+    np.testing.assert_allclose(poses, told.poses, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match=r"up is \(0, 0, 0\): give a vector of length 1"):
+        recover(TILTED, keypoints, occluded, CAMERA, 50.0, up=(0, 0, 0))

@@ -144,3 +144,28 @@ def test_halves_that_do_not_fit_are_refused():
         variation.exchange_upper_body(poses[:, :16], poses[:, :16], H36M_17)
     with pytest.raises(ValueError, match=r"coco_17 lacks \['hip'\]"):
         variation.exchange_upper_body(poses, poses, COCO_17)
+
+
+def test_other_detectors_joints_lie_near_and_alike_on_both_sides():
+    """Rows sum to 1, so that moving and turning a body moves and turns what is shifted; left is as right."""
+    keys = jax.random.split(jax.random.key(0), 300)
+    shifts = np.asarray(jax.jit(jax.vmap(lambda key: variation.sample_shift(key, H36M_17)))(keys))
+    np.testing.assert_allclose(shifts.sum(-1), 1, atol=1e-5)
+    mirror = np.array(H36M_17.mirror)
+    np.testing.assert_allclose(shifts[:, mirror][:, :, mirror], shifts, atol=1e-6)
+    poses = jnp.asarray(generated.crossing_pair(frames=4, fps=50.0, seed=0).poses[0])
+    moved = np.asarray(jax.vmap(lambda shift: variation.shift_joints(poses, shift))(shifts[:50]))
+    distance = np.linalg.norm(moved - np.asarray(poses), axis=-1)
+    assert 0.005 < distance.mean() < 0.03 and distance.max() < 0.15
+    names = H36M_17.names
+    hips = [names.index(name) for name in ("left_hip", "right_hip")]
+    shoulders = [names.index(name) for name in ("left_shoulder", "right_shoulder")]
+    between = moved[:, :, shoulders].mean(2)
+    at_middle = np.abs(moved[:, :, names.index("thorax")] - between).max((1, 2)) < 1e-5
+    assert 0.3 < at_middle.mean() < 0.7
+    offset = moved[:, :, hips].mean(2) - np.asarray(poses)[:, hips].mean(1)
+    np.testing.assert_allclose(
+        offset, moved[:, :, 0] - np.asarray(poses)[:, 0], atol=1e-5
+    )  # the hip centre goes with the hips
+    with pytest.raises(ValueError, match="skeleton coco_17 lacks hips, shoulders"):
+        variation.sample_shift(keys[0], COCO_17)

@@ -30,8 +30,10 @@ def film(
     fps: float,
     seed: int,
     skeleton: Skeleton = H36M_17,
+    views: VirtualCamera = VirtualCamera(),
 ) -> Film:
-    """Each person alone before a camera of their own. poses: metres, z up, the hips first.
+    """Each person alone before a camera of their own, drawn from ``views``. poses: metres, z up, the hips
+    first.
 
     The cameras follow from the seed and the people's first frames alone: they are the same at every ``fps``.
     """
@@ -40,7 +42,7 @@ def film(
     @jax.vmap
     def look(key: jax.Array, poses: jax.Array) -> tuple[Any, ...]:
         camera_key, detector_key = jax.random.split(key)
-        camera, extrinsics = sample_static_camera(camera_key, poses[0, 0], VirtualCamera())
+        camera, extrinsics = sample_static_camera(camera_key, poses[0, 0], views)
         seen = view(detector_key, poses, camera, extrinsics, DetectorConfig(), fps, skeleton)
         return seen.keypoints, seen.occluded, seen.joints, camera
 

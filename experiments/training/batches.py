@@ -10,19 +10,22 @@ from experiments.draws import named_key
 from experiments.training import recorded
 from experiments.training.configs import TrainConfig
 from experiments.training.recorded import RecordedBank
-from gated_lift.cameras import sample_static_camera, screen_focal
+from gated_lift.cameras import sample_static_camera, screen_focal, world_to_camera
 from gated_lift.clips import MotionClip, concatenate_people
-from gated_lift.networks.protocol import Lifter, mirror, mirror_mask
+from gated_lift.networks.protocol import Lifter, mirror, mirror_mask, reads_up
 from gated_lift.occlusion import sample_training_masks
 from gated_lift.readers import captures, human36m, motion
 from gated_lift.recovery.observation import observe, turn_to
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic import generated
+from gated_lift.synthetic.hiding import sample_hiding, sample_lacking
 from gated_lift.synthetic.variation import (
     exchange_upper_body,
     sample_proportions,
+    sample_shift,
     sample_turns,
     scale_bones,
+    shift_joints,
     turn_bones,
 )
 from gated_lift.synthetic.views import view
@@ -32,11 +35,14 @@ FPS = 50.0
 
 
 class VirtualBank(NamedTuple):
-    """poses: (N, J, 3) world metres. first, last: (N,) bounds of the stretch that each frame belongs to."""
+    """poses: (N, J, 3) world metres. first, last: (N,) bounds of the stretch that each frame belongs to.
+    files: (2, S) the first frame of every file and one behind its last.
+    """
 
     poses: jax.Array
     first: jax.Array
     last: jax.Array
+    files: jax.Array
 
 
 Bank = VirtualBank | RecordedBank
@@ -47,6 +53,7 @@ class Batch(NamedTuple):
     age: (B, T, J) seconds to the nearest visible frame, also beyond the window.
     target: (B, n, J, 3) root-relative metres, or (B, n, 1, 3) roots, in the axes that have the person in the
     middle. weight: (B, n), zero for frames beyond the end of a clip.
+    up: (B, T, 3) the world's vertical, for networks that read it.
     """
 
     keypoints: jax.Array
@@ -54,6 +61,7 @@ class Batch(NamedTuple):
     age: jax.Array
     target: jax.Array
     weight: jax.Array
+    up: jax.Array | None = None
 
 
 class Placement(NamedTuple):
@@ -113,7 +121,14 @@ def make_bank(clips: tuple[MotionClip, ...]) -> VirtualBank:
     stretches = concatenate_people(clips)
     first = np.repeat(stretches.start, stretches.length).astype(np.int32)
     last = np.repeat(stretches.start + stretches.length - 1, stretches.length).astype(np.int32)
-    return VirtualBank(jnp.asarray(stretches.poses), jnp.asarray(first), jnp.asarray(last))
+    frames = np.cumsum([clip.poses.shape[0] * clip.poses.shape[1] for clip in clips])
+    ends = [
+        end
+        for end, clip, following in zip(frames, clips, (*clips[1:], None), strict=True)
+        if following is None or following.source != clip.source
+    ]
+    files = np.array([[0, *ends[:-1]], ends], np.int32)
+    return VirtualBank(*map(jnp.asarray, (stretches.poses, first, last, files)))
 
 
 def read_bank(config: TrainConfig, clips: tuple[MotionClip, ...]) -> Bank:
@@ -121,12 +136,18 @@ def read_bank(config: TrainConfig, clips: tuple[MotionClip, ...]) -> Bank:
     if config.keypoints_2d is None:
         if config.cameras is not None:
             raise ValueError(f"cameras {config.cameras} saw no keypoints: give keypoints_2d too, or neither")
-        return make_bank(clips)
+        bank = make_bank(clips)
+        if config.data_shares and len(config.data_shares) != bank.files.shape[1]:
+            raise ValueError(
+                f"data_shares {config.data_shares} are not one a file: training clips come from "
+                f"{bank.files.shape[1]} files, {', '.join(dict.fromkeys(clip.source for clip in clips))}"
+            )
+        return bank
     if config.data or config.human36m is None:
         raise ValueError(
             f"keypoints_2d {config.keypoints_2d} are Human3.6M's: give human36m (data_3d_h36m.npz), no data"
         )
-    for name in ("recombined_share", "turned_share", "body_spread"):
+    for name in ("recombined_share", "turned_share", "body_spread", "wide_share", "shifted_share"):
         if getattr(config, name):
             raise ValueError(
                 f"{name} is {getattr(config, name)}: recorded people (keypoints_2d) keep their movements and "
@@ -184,7 +205,7 @@ def draw_placed_batch(
     times = np.concatenate([window[0] - margin[::-1], window, window[-1] + margin])
     inside = slice(len(margin), len(margin) + len(window))
 
-    frame = jax.random.randint(frame_key, (size,), 0, len(bank.first))
+    frame = _draw_frames(frame_key, bank, config, size)
     first, last = bank.first[frame], bank.last[frame]
     # A chunk starts inside its clip and stays there where the clip is long enough.
     start = jnp.clip(frame - outputs[-1] // 2, first, jnp.maximum(first, last - outputs[-1]))
@@ -192,23 +213,49 @@ def draw_placed_batch(
     weight = (start[:, None] + outputs[None] <= last[:, None]).astype(jnp.float32)
 
     def look(camera_key: jax.Array, detector_key: jax.Array, poses: jax.Array) -> tuple[Any, ...]:
-        camera, extrinsics = sample_static_camera(camera_key, poses[len(poses) // 2, 0], config.camera)
-        seen = view(detector_key, poses, camera, extrinsics, config.detector, FPS, SKELETON)
-        return seen.keypoints, seen.occluded, seen.joints, camera
+        middle = poses[len(poses) // 2, 0]
+        camera, extrinsics = sample_static_camera(camera_key, middle, config.camera)
+        if config.wide_share:
+            wide_key, share_key = jax.random.split(named_key(camera_key, "wide"))
+            wide = sample_static_camera(wide_key, middle, config.wide_camera)
+            chosen = jax.random.bernoulli(share_key, config.wide_share)
+            camera, extrinsics = jax.tree.map(
+                lambda one, other: jnp.where(chosen, one, other), wide, (camera, extrinsics)
+            )
+        shown = poses
+        if config.shifted_share:
+            shift_key, share_key = jax.random.split(named_key(camera_key, "shift"))
+            chosen = jax.random.bernoulli(share_key, config.shifted_share)
+            other = sample_shift(shift_key, SKELETON)
+            shown = shift_joints(poses, jnp.where(chosen, other, jnp.eye(SKELETON.num_joints)))
+        seen = view(detector_key, shown, camera, extrinsics, config.detector, FPS, SKELETON)
+        joints = seen.joints if not config.shifted_share else world_to_camera(poses, extrinsics)
+        return seen.keypoints, seen.occluded, joints, camera, extrinsics.rotation[..., 2]
 
     if isinstance(bank, RecordedBank):
         pixels, missed, joints, camera = recorded.look_up(bank, frames)
+        up = None
     else:
         poses = vary(key, bank.poses[frames], bank, times, config)
-        pixels, missed, joints, camera = jax.vmap(look)(
+        pixels, missed, joints, camera, up = jax.vmap(look)(
             jax.random.split(camera_key, size), jax.random.split(detector_key, size), poses
         )
     shape = (size, int(times[-1] - times[0]) + 1, SKELETON.num_joints)
     occluded = missed | sample_training_masks(mask_key, shape, config.masks)[:, times - times[0]]
+    if config.hiding.hidden_share:
+        occluded |= sample_hiding(named_key(key, "hiding"), pixels, config.hiding, SKELETON)
+    if config.hiding.lacking_share:
+        occluded |= sample_lacking(named_key(key, "lacking"), size, config.hiding, SKELETON)[:, None]
     seconds = jnp.asarray(times / FPS, jnp.float32)
     focal = screen_focal(config.camera) if focal is None else focal
-    seen = observe(lifter, pixels, occluded, camera, focal, seconds, turned)
-    keypoints, occluded, age, turn = (values[:, inside] for values in seen)
+    if up is not None and reads_up(lifter):
+        level = jax.random.bernoulli(named_key(key, "level"), config.level_share, (size, 1, 1))
+        up = jnp.where(level, up, 0)
+    else:
+        up = None
+    seen = observe(lifter, pixels, occluded, camera, focal, seconds, turned, up=up)
+    keypoints, occluded, age, turn = (values[:, inside] for values in seen[:4])
+    up = None if seen.up is None else seen.up[:, inside]
     shown = slice(before, before + len(outputs)) if config.chunk_stride == 1 else before + outputs
     turn, pixels = turn[:, shown], pixels[:, inside][:, shown]
     joints = joints[:, inside][:, shown]
@@ -221,13 +268,25 @@ def draw_placed_batch(
     occluded = jnp.where(flip, mirror_mask(occluded, SKELETON), occluded)
     age = jnp.where(flip, mirror_mask(age, SKELETON), age)
     target = jnp.where(flip[..., None], mirror(target, SKELETON), target)
+    up = None if up is None else jnp.where(flip, up.at[..., 0].multiply(-1), up)
     axis = jnp.broadcast_to(camera.center[:, None, None], pixels.shape)
     pixels = jnp.where(flip[..., None], mirror(pixels - axis, SKELETON) + axis, pixels)
     root = jnp.where(flip, root.at[..., 0].multiply(-1), root)
     signs = jnp.array([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
     turn = jnp.where(flip[..., None], turn * jnp.broadcast_to(signs, turn.shape), turn)
     hidden = occluded[:, shown] | (weight == 0)[..., None]
-    return Batch(keypoints, occluded, age, target, weight), Placement(pixels, hidden, root, turn, camera)
+    batch = Batch(keypoints, occluded, age, target, weight, up)
+    return batch, Placement(pixels, hidden, root, turn, camera)
+
+
+def _draw_frames(key: jax.Array, bank: Bank, config: TrainConfig, size: int) -> jax.Array:
+    """Any frame of the bank, or where ``data_shares`` says so, first a file and then any frame of it."""
+    if not config.data_shares or isinstance(bank, RecordedBank):
+        return jax.random.randint(key, (size,), 0, len(bank.first))
+    file_key, frame_key = jax.random.split(key)
+    shares = jnp.log(jnp.array(config.data_shares))
+    first, end = bank.files[:, jax.random.categorical(file_key, shares, shape=(size,))]
+    return jax.random.randint(frame_key, (size,), first, end)
 
 
 def vary(

@@ -1,5 +1,6 @@
 """Training configurations. Every name here is a subcommand of ``python -m experiments.train``."""
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,7 @@ from gated_lift.networks.settings import NetworkSettings, settings_of
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.occlusion import MaskDistribution
 from gated_lift.synthetic.detector import DetectorConfig
+from gated_lift.synthetic.hiding import HidingDistribution
 
 # The network that the project trains unless it is told otherwise: what hides is filled and its age told, and
 # the person is seen in a frame of their own.
@@ -38,6 +40,15 @@ OURS = settings_of(
     fade_seconds=(0.08, 0.32),
 )
 
+# Up to 60 degrees steep, with focal lengths and places in the picture of any video.
+WIDE_CAMERA = VirtualCamera(
+    focal=(700.0, 2000.0),
+    distance=(4.5, 12.0),
+    elevation=(0.3, 8.0),
+    roll_std=math.radians(10.0),
+    aim_jitter=(0.8, 0.6),
+)
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -45,6 +56,8 @@ class TrainConfig:
 
     data: tuple[Path, ...] = ()
     """Capture files (.npz). Without any, generated motion is used: for a smoke test, not for results."""
+    data_shares: tuple[float, ...] = ()
+    """How often windows are drawn from each file of ``data``; by default as often as it has frames."""
     human36m: Path | None = None
     """VideoPose3D's data_3d_h36m.npz: motion of S1, S5, S6, S7 and S8 before virtual cameras, as ``data``."""
     keypoints_2d: Path | None = None
@@ -66,7 +79,18 @@ class TrainConfig:
     """Weight of ‖(X̂ₜ₊₁ − X̂ₜ) − (X*ₜ₊₁ − X*ₜ)‖² beside the loss, where a window has consecutive outputs. A
     metre a frame is much: at 50 frames/s, weights of order 100 make this term as large as Eq. 3."""
     masks: MaskDistribution = field(default_factory=MaskDistribution)
+    hiding: HidingDistribution = field(default_factory=HidingDistribution)
+    """What is hidden besides: what lies beyond a line, limbs, sides, and joints that a format lacks."""
     camera: VirtualCamera = field(default_factory=VirtualCamera)
+    wide_share: float = 0.0
+    """Share of the windows that are seen by ``wide_camera``."""
+    wide_camera: VirtualCamera = WIDE_CAMERA
+    """Higher, steeper, rolled, with people farther off the axis."""
+    level_share: float = 0.5
+    """Share of the windows whose network is told which way is up, if it reads that (``network.tilt``)."""
+    shifted_share: float = 0.0
+    """Share of the windows whose keypoints are those of another detector's joints
+    (`variation.sample_shift`); targets stay where they are captured."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     body_spread: float = 0.0
     """How much the bodies of the windows differ from those captured: the relative standard deviation of the
@@ -138,6 +162,10 @@ TRAIN_RULES = {
     "recombined_share": SHARE,
     "turned_share": SHARE,
     "turn_spread": NOT_NEGATIVE,
+    "data_shares": each(NOT_NEGATIVE, least=0),
+    **dict.fromkeys(("wide_share", "level_share", "shifted_share"), SHARE),
+    **dict.fromkeys(("hiding.hidden_share", "hiding.lasting", "hiding.lacking_share"), SHARE),
+    **{f"hiding.{kind}": NOT_NEGATIVE for kind in ("line", "branch", "side", "whole")},
     "velocity_weight": NOT_NEGATIVE,
     "epochs": POSITIVE,
     "batch_frames": COUNT,
@@ -240,6 +268,27 @@ VARIED = replace(
     turned_share=0.5,
     output=Path("runs/varied"),
 )
+# For real video: people of every file that is given, seen steeply and rolled too, and hidden as tables,
+# picture edges, their own sides and detectors' formats hide them. Give cmu_single, cmu_pairs,
+# cmu_fbx_single and cmu_fbx_pairs, in this order; subjects 35, 135, 113 and 143 are kept to choose on.
+WILD = replace(
+    SMALL,
+    network=OURS.replace(tilt=True),
+    data_shares=(0.35, 0.08, 0.52, 0.05),
+    exclude_subjects=("35", "135", "113", "143"),
+    epochs=8,
+    learning_rate_decay=0.64,
+    masks=MaskDistribution(masked_share=0.6),
+    hiding=HidingDistribution(hidden_share=0.4, lacking_share=0.4),
+    wide_share=0.4,
+    shifted_share=0.5,
+    recombined_share=0.5,
+    turned_share=0.5,
+    detector=DetectorConfig(outlier_rate=0.01, swap_rate=0.01),
+    context_frames=100,
+    context_stride=20,
+    output=Path("runs/wild"),
+)
 # For a stream: a frame's answer waits for no later frame. VARIED's draws in SMALL's time.
 CAUSAL = replace(
     VARIED,
@@ -317,6 +366,7 @@ CONFIGS = {
     "smoke": ("A minute on two cores, generated motion only: does everything run?", SMOKE),
     "small": ("27 frames, 256 channels: about forty minutes on one core.", SMALL),
     "varied": ("The same on movements that nobody made too: about an hour on one core.", VARIED),
+    "wild": ("For real video: more people, views and ways to be hidden, about an hour.", WILD),
     "causal": ("VARIED's draws for a network that reads no later frame: forty minutes.", CAUSAL),
     "ablation": (
         "27 frames, 128 channels, without subjects 35 and 135: to choose settings on those.",

@@ -150,6 +150,7 @@ def make_step(
                 batch.occluded,
                 train=True,
                 age=batch.age,
+                **({} if batch.up is None else {"up": batch.up}),
                 rngs={"dropout": dropout_key},
                 mutable=["batch_stats"],
                 **form,

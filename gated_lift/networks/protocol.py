@@ -77,6 +77,13 @@ class Lifter(Protocol):
         ...
 
 
+def reads_up(lifter: Lifter) -> bool:
+    """Whether a network reads the world's vertical too: one with the setting ``tilt``, whose ``apply`` and
+    ``lift_frames`` take ``up``, (B, F, 3) unit vectors in the axes of the keypoints, zeros where unknown.
+    """
+    return bool(getattr(lifter, "tilt", False))
+
+
 def check_counts(lifter: Any, *names: str) -> None:
     """Raises ValueError unless these settings are whole numbers from 1."""
     for name in names:
@@ -181,6 +188,7 @@ def lift_clip(
     flip: bool = True,
     age: Float[Array, "*batch F J"] | None = None,
     length: Any = None,
+    up: Float[Array, "*batch F 3"] | None = None,
 ) -> Float[Array, "*batch F N 3"]:
     """One root-relative pose for every frame of a clip of any length, metres in camera axes; from a network
     whose ``target`` is the root, one root (N = 1).
@@ -191,7 +199,8 @@ def lift_clip(
 
     keypoints: what the network reads (`observation.observe`), at the network's own frame rate. Without
     ``age`` hidden ones may be NaN and gaps are filled here, over the whole clip; with it, their
-    `occlusion.gap_age`, the caller has filled them. length: as in `Lifter.lift_frames`. Raises ValueError as
+    `occlusion.gap_age`, the caller has filled them. length: as in `Lifter.lift_frames`.
+    up: as in `reads_up`; a network that does not read it is not given it. Raises ValueError as
     `check_keypoints` does; values are not looked at (`check_values` does): where a visible keypoint is NaN or
     infinite, so are the poses that see it, of that person only.
     """
@@ -202,12 +211,15 @@ def lift_clip(
         keypoints = fill(keypoints, occluded, lifter.fill, lifter.causal, fps=lifter.fps)
     people = keypoints.reshape(-1, frames, joints, 2)
     masks, ages = occluded.reshape(-1, frames, joints), age.reshape(-1, frames, joints)
+    level = up.reshape(-1, frames, 3) if up is not None and reads_up(lifter) else None
     averaged = flip and lifter.flip_averaging
     if averaged:
         people = jnp.concatenate([people, mirror(people, skeleton)])
         masks = jnp.concatenate([masks, mirror_mask(masks, skeleton)])
         ages = jnp.concatenate([ages, mirror_mask(ages, skeleton)])
-    poses = lifter.lift_frames(variables, people, masks, ages, length)
+        level = None if level is None else jnp.concatenate([level, level.at[..., 0].multiply(-1)])
+    known = {} if level is None else {"up": level}
+    poses = lifter.lift_frames(variables, people, masks, ages, length, **known)
     if averaged:
         poses, mirrored = jnp.split(poses, 2)
         poses = (poses + mirror_target(mirrored, lifter.target, skeleton)) / 2

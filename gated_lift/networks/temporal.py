@@ -52,6 +52,7 @@ class TemporalLifter(nn.Module):
         VideoPose3D's separate trajectory network, if ``gating`` is ``none`` and ``framing`` is ``screen``. It
         has to learn depth from size, which a focal length decides too, so its keypoints must be those of one
         focal length: `observation.observe` makes them so from each camera's own intrinsics.
+    tilt: reads which way is up too, where that is known: the world's vertical in the axes of the keypoints.
     fps: frames a second of the windows that it is trained on, and has to be given.
     batch_norm_momentum: share of the old running statistics that an update keeps.
     axis_name: pmap axis over which batch statistics are averaged.
@@ -70,6 +71,7 @@ class TemporalLifter(nn.Module):
     fade_seconds: tuple[float, ...] = ()
     gate_residual: bool = False
     target: Target = "pose"
+    tilt: bool = False
     fps: float = 50.0
     batch_norm_momentum: float = 0.9
     axis_name: str | None = None
@@ -135,6 +137,7 @@ class TemporalLifter(nn.Module):
         occluded: Bool[Array, "B F J"],
         age: Float[Array, "B F J"],
         length: Any = None,
+        up: Float[Array, "B F 3"] | None = None,
     ) -> Float[Array, "B F N 3"]:
         """One output for every frame of clips of any length: both ends are replicated by the padding, where
         the gaps that they are in go on ageing.
@@ -148,7 +151,8 @@ class TemporalLifter(nn.Module):
         hidden = occluded[:, index]
         beyond = jnp.broadcast_to(beyond[None, :, None], hidden.shape)
         older = jnp.where(hidden, jnp.minimum(age[:, index] + beyond, OLDEST_GAP), age[:, index])
-        return self.apply(variables, keypoints[:, index], hidden, age=older)
+        up = None if up is None else up[:, index]
+        return self.apply(variables, keypoints[:, index], hidden, age=older, up=up)
 
     @nn.compact
     def __call__(
@@ -159,6 +163,7 @@ class TemporalLifter(nn.Module):
         train: bool = False,
         output_stride: int = 1,
         age: Float[Array, "B T J"] | None = None,
+        up: Float[Array, "B T 3"] | None = None,
     ) -> Float[Array, "B S N 3"]:
         """Lifts windows to S = (T − RF) // output_stride + 1 root-relative poses, or roots (N = 1), metres in
         camera axes.
@@ -172,6 +177,8 @@ class TemporalLifter(nn.Module):
             the least cost. What lies between lets few frames of a long window serve many outputs.
         age: `occlusion.gap_age` of these frames, from a caller who has filled the gaps already (from frames
             beyond the window, say): hidden values are read. Without it gaps are filled from the T frames.
+        up: the world's vertical, a unit vector in the axes of the keypoints, for a network with ``tilt``;
+            zeros where it is not known, as without it. Other networks do not read it.
 
         Raises ValueError for another joint count, for windows that are too short, and for an unknown setting.
         """
@@ -179,7 +186,7 @@ class TemporalLifter(nn.Module):
         if age is None:
             age = gap_age(occluded, frame_times(occluded.shape[1], self.fps, keypoints.dtype), self.causal)
             keypoints = fill(keypoints, occluded, self.fill, self.causal, fps=self.fps)
-        features, gates = self.inputs(keypoints, occluded, age)
+        features, gates = self.inputs(keypoints, occluded, age, up)
 
         first, *rest = self.filter_widths
         strides = self._strides(output_stride)
@@ -204,7 +211,11 @@ class TemporalLifter(nn.Module):
         return poses.reshape(*poses.shape[:2], answers, 3)
 
     def inputs(
-        self, keypoints: Float[Array, "B T J 2"], occluded: Bool[Array, "B T J"], age: Float[Array, "B T J"]
+        self,
+        keypoints: Float[Array, "B T J 2"],
+        occluded: Bool[Array, "B T J"],
+        age: Float[Array, "B T J"],
+        up: Float[Array, "B T 3"] | None = None,
     ) -> tuple[Float[Array, "B T C"], Float[Array, "B T G"]]:
         """What the first layer reads of every frame, its features and its gates, from filled keypoints."""
         place: list[Array] = []
@@ -218,6 +229,9 @@ class TemporalLifter(nn.Module):
         if self.gating in ("mask_input", "single_stream"):
             masks = [gates]
         flat = [copy.reshape(*keypoints.shape[:2], -1) for copy in copies]
+        if self.tilt:
+            level = jnp.zeros((*keypoints.shape[:2], 3)) if up is None else up
+            place.append(level.astype(keypoints.dtype))
         return jnp.concatenate([*flat, *place, *masks], axis=-1), gates
 
     def _strides(self, output_stride: int) -> list[Strides]:

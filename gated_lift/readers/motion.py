@@ -16,7 +16,9 @@ def read_clips(paths: Iterable[Path]) -> tuple[MotionClip, ...]:
     """The clips of all files, in their order. Raises ValueError for a file in no form that is known here, and
     as its reader does.
     """
-    return tuple(validate(clip) for path in paths for clip in _reader_of(path)(path))
+    return tuple(
+        validate(clip)._replace(source=str(path)) for path in paths for clip in _reader_of(path)(path)
+    )
 
 
 def _reader_of(path: Path) -> Callable[[Path], tuple[MotionClip, ...]]:

@@ -39,6 +39,7 @@ class Observation(NamedTuple):
     occluded: Bool[Array, "*people T J"]
     age: Float[Array, "*people T J"]
     turn: Float[Array, "*people T 3 3"]
+    up: Float[Array, "*people T 3"] | None = None
 
 
 def observe(
@@ -50,6 +51,7 @@ def observe(
     times: Float[Array, " F"],
     turned: bool = True,
     length: Any = None,
+    up: Float[Array, "... #F 3"] | None = None,
 ) -> Observation:
     """Undoes the lens, fills gaps, turns the rays until the person is in the middle, and scales them.
 
@@ -60,12 +62,14 @@ def observe(
     `observe_clip` for other rates); frames that only help to fill gaps may lie further apart.
     turned: False leaves the person where the camera sees them, for networks that were trained so elsewhere.
     length: frames that count, perhaps traced; the last of them is repeated on those after it.
+    up: the world's vertical in camera axes, a unit vector or zeros, for networks that read it.
     """
     filled = _filled_rays(lifter, keypoints, occluded, camera, times, length)
     if length is not None:
         here = jnp.minimum(jnp.arange(occluded.shape[-2], dtype=jnp.int32), length - 1)
         filled = jnp.take(filled, here, axis=-3)
-    return _turned(lifter, filled, occluded, gap_age(occluded, times, lifter.causal), focal, times, turned)
+    age = gap_age(occluded, times, lifter.causal)
+    return _turned(lifter, filled, occluded, age, focal, times, turned, up)
 
 
 class Clock(NamedTuple):
@@ -93,6 +97,7 @@ def observe_clip(
     focal: Any,
     clock: Clock,
     turned: bool = True,
+    up: Float[Array, "... #F 3"] | None = None,
 ) -> Observation:
     """`observe` of clips at any frame rate, on the network's frames.
 
@@ -120,7 +125,9 @@ def observe_clip(
     if not lifter.causal:
         age = jnp.minimum(age, after[..., upper, :] - now)
     age = jnp.where(hidden, jnp.clip(age, 0, OLDEST_GAP), jnp.zeros_like(age))
-    return _turned(lifter, mixed, hidden, age, focal, wanted, turned)
+    if up is not None and up.shape[-2] > 1:
+        up = jnp.take(up, lower, axis=-2)  # cameras turn little from one frame to the next
+    return _turned(lifter, mixed, hidden, age, focal, wanted, turned, up)
 
 
 def from_network_frames(
@@ -161,13 +168,23 @@ def _filled_rays(
 
 
 def _turned(
-    lifter: Lifter, rays: Array, occluded: Array, age: Array, focal: Any, times: Array, turned: bool
+    lifter: Lifter,
+    rays: Array,
+    occluded: Array,
+    age: Array,
+    focal: Any,
+    times: Array,
+    turned: bool,
+    up: Array | None,
 ) -> Observation:
     if turned:
         turn = turn_towards(_smooth(direction_of(rays), times, lifter.causal))
     else:
         turn = jnp.broadcast_to(jnp.eye(3, dtype=rays.dtype), (*rays.shape[:-2], 3, 3))
-    return Observation(in_turned_axes(lifter, rays, occluded, turn, focal), occluded, age, turn)
+    if up is not None:
+        up = jnp.broadcast_to(up, (*turn.shape[:-2], 3))
+        up = turn_to(up[..., None, :], turn)[..., 0, :]
+    return Observation(in_turned_axes(lifter, rays, occluded, turn, focal), occluded, age, turn, up)
 
 
 def in_turned_axes(

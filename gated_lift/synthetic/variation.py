@@ -121,6 +121,65 @@ def sample_turns(key: PRNGKeyArray, spread: Number, skeleton: Skeleton) -> Float
     return spread * scale[:, None] * jax.random.truncated_normal(key, -2.0, 2.0, (skeleton.num_joints, 3))
 
 
+# How far detectors put joints from where motion capture has them, as standard deviations of the coefficients
+# in `shift_joints`: shares of half the hips' or shoulders' width, of the trunk, and of the joint's own bone.
+WIDTH_SHIFT = 0.15
+TRUNK_SHIFT = 0.05
+BONE_SHIFT = 0.05
+HEAD_SHIFT = 0.2
+
+
+def sample_shift(key: PRNGKeyArray, skeleton: Skeleton) -> Float[Array, "joints joints"]:
+    """Weights A, rows that sum to 1, with which x'_j = Σ_k A_jk x_k are the same body's joints as another
+    detector or data set defines them: hips and shoulders wider or narrower and higher or lower on the trunk,
+    limbs' joints along their own bones, left and right alike; the hip centre goes with the hips, and the
+    thorax lies half of the times midway between the shoulders, as where a format has no joint of its own.
+    All lie where they are captured but for normal deviates cut at two. Raises ValueError for a skeleton
+    without these joints.
+    """
+    index = {name: joint for joint, name in enumerate(skeleton.names)}
+    needed = ("hip", "thorax", "neck", "head", "spine")
+    if not {*needed, *(f"{side}_{name}" for side in ("left", "right") for name in ("hip", "shoulder"))} <= {
+        *index
+    }:
+        raise ValueError(f"skeleton {skeleton.name} lacks hips, shoulders, or what lies between: use H36M_17")
+    draws = jax.random.truncated_normal(key, -2.0, 2.0, (10,))
+    half = jax.random.bernoulli(jax.random.fold_in(key, 1)).astype(draws.dtype)
+    shift = jnp.eye(skeleton.num_joints, dtype=draws.dtype)
+
+    def add(shift: Array, joint: str, toward: str, away: str, amount: Array) -> Array:
+        shift = shift.at[index[joint], index[toward]].add(amount)
+        return shift.at[index[joint], index[away]].add(-amount)
+
+    for name, width, trunk in (("hip", draws[0], draws[1]), ("shoulder", draws[2], draws[3])):
+        for side, other in (("left", "right"), ("right", "left")):
+            joint = f"{side}_{name}"
+            shift = add(shift, joint, joint, f"{other}_{name}", WIDTH_SHIFT / 2 * width)
+            shift = add(shift, joint, "thorax", "hip", TRUNK_SHIFT * trunk)
+    shift = add(shift, "hip", "thorax", "hip", TRUNK_SHIFT * draws[1])
+    for part, parent, amount in (
+        ("knee", "hip", draws[4]),
+        ("ankle", "knee", draws[5]),
+        ("elbow", "shoulder", draws[6]),
+        ("wrist", "elbow", draws[7]),
+    ):
+        for side in ("left", "right"):
+            shift = add(shift, f"{side}_{part}", f"{side}_{part}", f"{side}_{parent}", BONE_SHIFT * amount)
+    shift = add(shift, "head", "head", "neck", HEAD_SHIFT * draws[8])
+    shift = add(shift, "neck", "head", "neck", HEAD_SHIFT * draws[9])
+    between = (shift[index["left_shoulder"]] + shift[index["right_shoulder"]]) / 2
+    thorax = shift[index["thorax"]]
+    return shift.at[index["thorax"]].set(half * between + (1 - half) * thorax)
+
+
+def shift_joints(
+    poses: Float[Array, "*batch joints 3"], shift: Float[Array, "joints joints"]
+) -> Float[Array, "*batch joints 3"]:
+    """x'_j = Σ_k A_jk x_k, from `sample_shift`."""
+    # Accelerators run float32 matmuls at reduced precision by default.
+    return jnp.einsum("...jk,...kc->...jc", shift, poses, precision="highest")
+
+
 # What stays where it is when a body gets another one's trunk, head and arms.
 LOWER_BODY = ("hip", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle")
 
