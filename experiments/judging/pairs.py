@@ -79,8 +79,8 @@ def write_inputs(path: Path, pairs: Sequence[MovingPair], name: str) -> Path:
     """Writes what a network may see of the scenes to a ``.npz`` of plain arrays, without the truth.
 
     Frames of all scenes (T) lie one after another; ``length`` (S,) cuts them. keypoints: (T, 2, 17, 2)
-    float32 pixels; where a joint is hidden they are what the detector made up. occluded: (T, 2, 17) True
-    where the detector is unsure or the joint is outside the image. focal, center: (S, 2) float32 pixels.
+    float32 pixels, NaN where occluded, because our networks do not see those either. occluded: (T, 2, 17)
+    True where the detector is unsure or the joint is outside the image. focal, center: (S, 2) float32 pixels.
     rotation, position: (T, 3, 3) and (T, 3), the camera's pose, x_camera = R (x_world − c), world z up, floor
     at 0. size: (S, 2) int32 image width and height. fps: (S,). joint_names, parents. set, sha256: which
     scenes these are. Raises ValueError for no scenes.
@@ -88,12 +88,16 @@ def write_inputs(path: Path, pairs: Sequence[MovingPair], name: str) -> Path:
     if not pairs:
         raise ValueError("pairs is empty: there is nothing to write")
     path.parent.mkdir(parents=True, exist_ok=True)
+    keypoints, occluded = (
+        np.concatenate([np.swapaxes(getattr(pair, name), 0, 1) for pair in pairs])
+        for name in ("keypoints", "occluded")
+    )
     with path.open("wb") as file:
         np.savez_compressed(
             file,
             allow_pickle=False,
-            keypoints=np.concatenate([np.swapaxes(pair.keypoints, 0, 1) for pair in pairs]),
-            occluded=np.concatenate([np.swapaxes(pair.occluded, 0, 1) for pair in pairs]),
+            keypoints=np.where(occluded[..., None], np.float32(np.nan), keypoints),
+            occluded=occluded,
             rotation=np.concatenate([pair.extrinsics.rotation for pair in pairs]),
             position=np.concatenate([pair.extrinsics.position for pair in pairs]),
             focal=np.stack([pair.camera.focal for pair in pairs]),
