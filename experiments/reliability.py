@@ -185,7 +185,7 @@ def stop_often(
             goal = begin + int(rng.integers(1, config.stretch + 1))
             delay = float(rng.uniform(0, 0.03))
             process = fork(lambda here=here: train_and_hash(here), said)
-            if stopped == times or not _reaches(process, output, goal, begin):
+            if stopped == times or not reaches(process, output, goal, begin):
                 code = wait(process)
                 if code:
                     wrong.append(f"{number.name}, the end: exit code {code}, {said.read_text()[-300:]!r}")
@@ -214,7 +214,7 @@ def stop_often(
     return Outcome(stopped, unfinished, lost, identical, finished, tuple(wrong))
 
 
-def _reaches(process: int, output: Path, goal: int, begin: int) -> bool:
+def reaches(process: int, output: Path, goal: int, begin: int) -> bool:
     """Waits until a training has taken step ``goal``; False when it ends before, which is left to `wait`.
     Lines of a log that are newer than the checkpoint that it goes on from are of the process before.
     """
