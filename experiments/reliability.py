@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,9 +30,9 @@ import tyro
 from experiments import reporting, runs
 from experiments.checks import COUNT, SEED, WHOLE, check_numbers
 from experiments.commands import run_script
-from experiments.train import run as run_training
 from experiments.training.configs import OURS, SMOKE, TrainConfig
 from experiments.training.loop import OPTIMIZERS, init_state, make_lifter
+from experiments.training.loop import run as run_training
 from gated_lift.networks import checkpoints
 from gated_lift.occlusion import MaskDistribution
 
@@ -47,6 +47,48 @@ TRAINING = dataclasses.replace(
     checkpoint_every=5,
     log_every=1,
     time_drawing=False,
+)
+COLUMNS = ("promise", "test", "times", "result", "command")
+BEFORE = """# What a training run promises when it is stopped
+
+A run is decided by its configuration and seed alone, so a run that was stopped and resumed has to end
+with the very weights, optimiser state and best weights of one that was not. Times are how often each
+test was run for this table; what the suite tests is run with every `make test`."""
+AFTER = """
+- **Stopping.** SIGTERM and SIGINT let the step that runs finish, save it, print one line and exit with 0
+  and 130; a second signal ends the process at once. Before the first step there is nothing to save.
+  While Python imports JAX, a few seconds, signals do what they do to any Python program. On a pod, all
+  hosts stop after the step that JAX's preemption service names; that has not been tried on several hosts
+  yet.
+- **Saving.** A save copies the arrays, and a thread writes them, then the manifest with the sha256 of
+  every file. A step without a manifest was interrupted, and is cleared away by the next save. A step
+  begins its save only when the one before is complete, so where saves take longer than
+  `checkpoint_every` steps, training waits; `saving_seconds` in the log tells how long.
+- **The best weights.** `best/` holds those that did best, after any epoch, on `validation_windows`
+  windows that stay the same. Their people are those of `--exclude-subjects`, whom training does not see.
+  Without any, they are the training people in other views: that tells whether training goes well, and
+  nothing about over-fitting; no clips are kept back for it, because that would change what a run trains
+  on. The validation split, on which results are judged, is never read.
+- **Time.** The log tells `step_seconds`, of which `drawing_seconds` is the drawing of a batch, timed by
+  itself before the first step, and `computing_seconds` the rest; `saving_seconds`, what a step waited
+  for saves; and `goodput`, the share of the time since the start that went into steps rather than
+  reading, compiling, validation and saves.
+- **Stalls.** When no step finishes for ten times the median of the last hundred, and for 30 seconds, the
+  stack of every thread goes to standard error; the run goes on."""
+# What every run of the suite tests: promise, test, name of the test.
+SUITE = (
+    ("a killed run ends as an unbroken one", "SIGKILL after 7 and 11 steps", "killed"),
+    ("SIGTERM and SIGINT lose no step", "one of each within a run", "resumed"),
+    ("a damaged newest step is named, `--fall-back` uses the one before", "a file added", "damaged"),
+    ("a save that fails is named, the step before stays intact", "no space left on the device", "hinders"),
+    ("a second run into a folder is refused", "the lock is held", "hinders"),
+    ("a folder deleted while a run writes to it is named within a step", "deleted after 7 steps", "hinders"),
+    (
+        "a loss or gradient that is not finite is named a step later at most",
+        "an optimiser that spoils weights",
+        "finite",
+    ),
+    ("training computes what it computed", "losses of 200 steps, to 0.1 %", "golden"),
 )
 PATIENCE = 300.0  # seconds without a step after which a training hangs
 
@@ -186,7 +228,7 @@ def stop_often(
             goal = begin + int(rng.integers(1, config.stretch + 1))
             delay = float(rng.uniform(0, 0.03))
             process = fork(partial(train_and_hash, here), said)
-            if stopped == times or not _reaches(process, output, goal, begin):
+            if stopped == times or not reaches(process, output, goal, begin):
                 code = wait(process)
                 if code:
                     wrong.append(f"{number.name}, the end: exit code {code}, {said.read_text()[-300:]!r}")
@@ -215,7 +257,7 @@ def stop_often(
     return Outcome(stopped, unfinished, lost, identical, finished, tuple(wrong))
 
 
-def _reaches(process: int, output: Path, goal: int, begin: int) -> bool:
+def reaches(process: int, output: Path, goal: int, begin: int) -> bool:
     """Waits until a training has taken step ``goal``; False when it ends before, which is left to `wait`.
     Lines of a log that are newer than the checkpoint that it goes on from are of the process before.
     """
@@ -257,6 +299,7 @@ def fill_disk(config: ReliabilityConfig, training: TrainConfig, disk: Path) -> l
         f"trained on a file system of {os.statvfs(disk).f_frsize * os.statvfs(disk).f_blocks // 1024} KiB",
         "1",
         f"{'named' if named else text}, exit code {code}, {intact}",
+        "`python -m experiments.reliability --small-disk` with such a folder",
     ]
 
 
@@ -281,10 +324,20 @@ def measure(config: ReliabilityConfig) -> list[list[str]]:
     if code or unbroken is None:
         raise RuntimeError(f"the unbroken training failed: {said.read_text()}")
     rows = []
-    for number, times, promise in (
-        (signal.SIGKILL, config.kills, "a killed run goes on and ends as an unbroken one"),
-        (signal.SIGTERM, config.terminations, "SIGTERM: no step is lost, exit code 0, no traceback"),
-        (signal.SIGINT, config.interrupts, "SIGINT: no step is lost, exit code 130, no traceback"),
+    for number, option, times, promise in (
+        (signal.SIGKILL, "kills", config.kills, "a killed run goes on and ends as an unbroken one"),
+        (
+            signal.SIGTERM,
+            "terminations",
+            config.terminations,
+            "SIGTERM: no step is lost, exit code 0, no traceback",
+        ),
+        (
+            signal.SIGINT,
+            "interrupts",
+            config.interrupts,
+            "SIGINT: no step is lost, exit code 130, no traceback",
+        ),
     ):
         if not times:
             continue
@@ -294,24 +347,41 @@ def measure(config: ReliabilityConfig) -> list[list[str]]:
             result += f", {found.unfinished} kills within a save"
         if found.wrong:
             result += f"; {len(found.wrong)} not as promised: {'; '.join(found.wrong)}"
-        rows.append([promise, f"{number.name} after 1 to {config.stretch} steps", str(found.stopped), result])
+        option = {signal.SIGKILL: "kills", signal.SIGTERM: "terminations", signal.SIGINT: "interrupts"}[
+            number
+        ]
+        command = f"`python -m experiments.reliability --{option} {times}`"
+        test = f"{number.name} after 1 to {config.stretch} steps"
+        rows.append([promise, test, str(found.stopped), result, command])
     if config.small_disk is not None:
         rows.append(fill_disk(config, training, config.small_disk))
     return rows
 
 
+def report(rows: Sequence[Sequence[str]], path: Path) -> None:
+    """Prints the rows that were measured, and writes them and what the suite tests to a document."""
+    tested = [
+        [promise, test, "every run", "as promised", f"`pytest tests/test_loop.py -k {name}`"]
+        for promise, test, name in SUITE
+    ]
+    reporting.report(
+        reporting.console(),
+        COLUMNS,
+        [*rows, *tested],
+        path,
+        names=len(COLUMNS),
+        before=BEFORE.splitlines(),
+        after=AFTER.strip().splitlines(),
+    )
+
+
 def main() -> None:
     config = tyro.cli(ReliabilityConfig, description=__doc__)
     rows = measure(config)
-    columns = ["promise", "test", "times", "result"]
-    console = reporting.console()
     if config.report is None:
-        reporting.show(console, columns, rows)
+        reporting.show(reporting.console(), COLUMNS, rows)
     else:
-        command = f"python -m experiments.reliability --report {config.report}"
-        reporting.report(
-            console, columns, rows, config.report, names=2, before=[f"`{command}`, seed {config.seed}:"]
-        )
+        report(rows, config.report)
 
 
 if __name__ == "__main__":

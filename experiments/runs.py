@@ -3,6 +3,8 @@
 config.json    what was asked for
 metrics.jsonl  {"step": 50, "loss": 0.01, ..., "steps_per_second": 12.3, "time": 1.7e9}, line by line
 checkpoints/   of `gated_lift.networks.checkpoints`
+best/          another such folder, where a run is validated on the way: the weights that did best
+lock           held by the run that writes, if it is `experiments.train`
 """
 
 import hashlib

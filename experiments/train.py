@@ -13,25 +13,12 @@ the newest checkpoint stopped; SIGTERM and Ctrl-C finish the step and save it fi
 command on every host with `--distributed`.
 """
 
-import sys
-
 import jax
 import tyro
 
-from experiments import runs
 from experiments.commands import run_script
-from experiments.training.configs import CONFIGS, TrainConfig
-from experiments.training.loop import train
-from experiments.training.saving import SaveError
-
-
-def run(config: TrainConfig) -> None:
-    """Trains; what cannot be done is told on one line of standard error, and the process exits with 2."""
-    try:
-        train(config)
-    except (ValueError, OSError, runs.NonFiniteLossError, SaveError) as error:
-        print(f"train: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+from experiments.training.configs import CONFIGS
+from experiments.training.loop import run
 
 
 def main() -> None:

@@ -299,6 +299,10 @@ def test_motion_comes_from_the_training_split(monkeypatch):
     assert [clip.subject for clip in batches.read_motion(config)] == ["16", "35"]
     kept = batches.read_motion(dataclasses.replace(config, exclude_subjects=("35",)))
     assert [clip.subject for clip in kept] == ["16"]
+    # Never of the split that results are judged on.
+    held = batches.read_held_out(dataclasses.replace(config, exclude_subjects=("35", "02", "18")))
+    assert [clip.subject for clip in held] == ["35"] and batches.read_held_out(config) == ()
+    assert len(batches.read_held_out(TINY)) == 1
     with pytest.raises(ValueError, match=r"data a.npz leaves no training clip"):
         batches.read_motion(dataclasses.replace(config, exclude_subjects=("35", "16")))
     clips[1] = clips[1]._replace(fps=30.0)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import golden
@@ -160,24 +161,6 @@ def test_a_resumed_run_equals_a_straight_one_bit_for_bit(finished, motion, tmp_p
     assert {step: resumed[step] for step in unbroken} == unbroken
 
 
-def test_a_damaged_checkpoint_is_named_and_an_older_one_is_used_on_demand(finished, motion, tmp_path):
-    config, straight, _ = finished
-    shutil.copytree(straight, tmp_path / "copy")
-    config = dataclasses.replace(config, output=tmp_path / "copy", resume=True)
-    folder = tmp_path / "copy" / "checkpoints"
-    (folder / "12" / "extra").write_text("")
-    with pytest.raises(ValueError, match=r"12: the file extra was added .*, or add --fall-back to go"):
-        loop.train(config, silent())
-    console = silent()
-    loop.train(dataclasses.replace(config, fall_back=True), console)
-    assert "the file extra was added" in console.file.getvalue()
-    assert "set aside; going on from step 10" in console.file.getvalue()
-    assert (folder / "damaged-12").is_dir()
-    first, second = read(straight, config), read(config.output, config)
-    assert second[0] == STEPS
-    same(first[1:], second[1:])
-
-
 def test_losses_are_those_of_the_golden_run(tmp_path):
     """With XLA's own flags instead of the suite's, and so other roundings, they differ by less than a
     hundredth of what is allowed. `python tests/golden.py` writes them anew.
@@ -304,6 +287,80 @@ def test_what_hinders_writing_is_named(motion, tmp_path, monkeypatch):
     ):
         loop.train(dataclasses.replace(config, resume=True), silent())
     assert not config.output.exists()
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """The configuration of a run on noise, from start to end."""
+    config = dataclasses.replace(TINY, output=tmp_path_factory.mktemp("noise") / "unbroken", log_every=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "read_motion", lambda config: (CLIP,))
+        patch.setattr(loop, "draw_batch", noise)
+        loop.train(config, silent())
+    return config
+
+
+def test_a_damaged_checkpoint_is_named_and_an_older_one_used(unbroken, motion, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "draw_batch", noise)
+    config, straight = unbroken, unbroken.output
+    shutil.copytree(straight, tmp_path / "copy")
+    config = dataclasses.replace(config, output=tmp_path / "copy", resume=True)
+    folder = tmp_path / "copy" / "checkpoints"
+    (folder / "12" / "extra").write_text("")
+    with pytest.raises(ValueError, match=r"12: the file extra was added .*, or add --fall-back to go"):
+        loop.train(config, silent())
+    console = silent()
+    loop.train(dataclasses.replace(config, fall_back=True), console)
+    assert "the file extra was added" in console.file.getvalue()
+    assert "set aside; going on from step 10" in console.file.getvalue()
+    assert (folder / "damaged-12").is_dir()
+    first, second = read(straight, config), read(config.output, config)
+    assert second[0] == STEPS
+    same(first[1:], second[1:])
+
+
+KILLED = """
+import dataclasses, os, signal, sys
+from pathlib import Path
+from drawn import CLIP, TINY
+from noise import noise
+from experiments import reliability, train
+from experiments.training import loop
+loop.draw_batch, loop.read_motion = noise, lambda config: (CLIP,)
+output = Path(sys.argv[1])
+for goal in (7, 11):  # the newest checkpoint is of step 5, or of 10, if that was complete in time
+    config = dataclasses.replace(TINY, output=output, resume=output.exists(), log_every=1)
+    begin = loop.checkpoints.newest_step(output / "checkpoints") or 0
+    process = reliability.fork(lambda: loop.run(config), output.with_suffix(".txt"))
+    if reliability.reaches(process, output, goal, begin):
+        os.kill(process, signal.SIGKILL)
+    print(reliability.wait(process))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs an operating system with fork")
+def test_a_killed_run_ends_as_an_unbroken_one(unbroken, motion, tmp_path, monkeypatch):
+    """`python -m experiments.reliability` kills more, at random moments."""
+    here = Path(__file__).parent
+    environment = {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)]),
+    }
+    monkeypatch.setattr(loop, "draw_batch", noise)
+    killed = dataclasses.replace(unbroken, output=tmp_path / "killed", resume=True)
+    arguments = [sys.executable, "-c", KILLED, killed.output]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == ["-9", "-9"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", checkpoints.IncompleteCheckpointWarning)
+        loop.train(killed, silent())
+    first, second = read(unbroken.output, unbroken), read(killed.output, killed)
+    assert first[0] == second[0] == STEPS
+    same(first[1:], second[1:])
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(motion, tmp_path, monkeypatch):

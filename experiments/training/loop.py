@@ -5,6 +5,7 @@ run continues exactly where the newest checkpoint stopped.
 """
 
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,7 +33,7 @@ from experiments.training.batches import (
 )
 from experiments.training.configs import TRAIN_RULES, TrainConfig
 from experiments.training.losses import check_loss_fits, training_loss
-from experiments.training.saving import Saver, saver
+from experiments.training.saving import SaveError, Saver, saver
 from experiments.training.validation import make_validation
 from gated_lift.cameras import screen_focal
 from gated_lift.drawing import charts
@@ -439,6 +440,15 @@ class Shares:
             told["saving_seconds"] = (self._saving.seconds - self._saved) / (step - self._step)
         self._told, self._saved, self._step = self._stepping, self._saving.seconds, step
         return told
+
+
+def run(config: TrainConfig) -> None:
+    """Trains; what cannot be done is told on one line of standard error, and the process exits with 2."""
+    try:
+        train(config)
+    except (ValueError, OSError, runs.NonFiniteLossError, SaveError) as error:
+        print(f"train: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
 
 
 def check_settings(config: TrainConfig) -> None:
