@@ -13,7 +13,7 @@ UNBOUNDED = 10_000
 
 def console() -> Console:
     """A console on standard output, as wide as the terminal. Into a pipe or a file, where there is none,
-    lines are as long as what is printed, so that nothing of a table is cut. ``COLUMNS`` overrides both.
+    lines are as long as what is printed. ``COLUMNS`` overrides both. Tables are never cut (`show`).
     """
     found = Console()
     return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=UNBOUNDED)
@@ -27,11 +27,15 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], names: int) 
 
 
 def show(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table."""
+    """Prints a table. One that is wider than the console is printed as wide as it is, for the terminal to
+    wrap, where rich would cut names and numbers to fit.
+    """
     table = Table(*columns)
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    unbounded = Console(file=console.file, force_terminal=console.is_terminal, width=UNBOUNDED)
+    width = unbounded.measure(table).maximum
+    (console if width <= console.width else unbounded).print(table)
 
 
 def report(

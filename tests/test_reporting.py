@@ -39,8 +39,10 @@ def test_a_table_is_not_cut_in_a_pipe():
     assert len(lines[1]) < 1000, "no wider than the table is"
 
 
-def test_columns_may_be_asked_for():
-    assert max(map(len, through_a_pipe(COLUMNS="120").splitlines())) == 120
+def test_columns_may_be_asked_for_and_cut_no_table():
+    lines = through_a_pipe(COLUMNS="60").splitlines()
+    assert lines[:5] == through_a_pipe().splitlines()[:5]
+    assert len(lines) > 6 and max(map(len, lines[5:])) <= 60
 
 
 @pytest.mark.parametrize("before", [(), ("above",)])

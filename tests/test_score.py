@@ -207,7 +207,8 @@ def scenes(tmp_path, monkeypatch):
 def test_a_stranger_is_given_what_they_need_and_scored(tmp_path, scenes, capsys):
     path = tmp_path / "inputs.npz"
     assert score.command(["--scenes", str(scenes), "--write-inputs", str(path)]) == 0
-    inputs = np.load(path)
+    with np.load(path) as file:
+        inputs = {name: file[name] for name in file.files}
     ends = np.cumsum(inputs["length"])
     joints = np.full((ends[-1], 2, 17, 3), np.nan, np.float32)
     for number, end in enumerate(ends):
@@ -220,7 +221,7 @@ def test_a_stranger_is_given_what_they_need_and_scored(tmp_path, scenes, capsys)
     np.savez(tmp_path / "mine.npz", joints=joints, sha256=inputs["sha256"])
     np.testing.assert_array_equal(inputs["occluded"], np.concatenate(np.swapaxes(OCCLUDED, 1, 2)))
     np.testing.assert_array_equal(np.isnan(inputs["keypoints"]).any(axis=-1), inputs["occluded"])
-    assert str(inputs["set"]) == "moving-pairs-v1" and "joints" not in inputs.files
+    assert str(inputs["set"]) == "moving-pairs-v1" and "joints" not in inputs
 
     table = tmp_path / "tables" / "score.md"
     assert score.command([str(tmp_path / "mine.npz"), "--scenes", str(scenes), "--output", str(table)]) == 0
