@@ -17,6 +17,13 @@ def run_script(main: Callable[[], None]) -> None:
     main()
 
 
+def tell(name: str, error: BaseException) -> str:
+    """Says on one line of standard error what was wrong with what a command was given, and returns it."""
+    message = " ".join(str(error).split())
+    print(f"{name}: {message}", file=sys.stderr, flush=True)
+    return message
+
+
 def keep_compiled() -> None:
     """Keeps compiled programs in the user's cache folder; where ``JAX_COMPILATION_CACHE_DIR`` names another
     one, JAX has taken that.

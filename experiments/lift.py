@@ -24,7 +24,7 @@ from rich.logging import RichHandler
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from experiments import live, reporting
-from experiments.commands import run_script
+from experiments.commands import run_script, tell
 from gated_lift.drawing.movie import movie_path, plan_movie
 from gated_lift.drawing.report import plan_report
 from gated_lift.drawing.video import check_video
@@ -250,7 +250,7 @@ def command(arguments: list[str]) -> int:
             return stream(config)
         lift(config)
     except (ValueError, OSError, ImportError) as error:
-        print(f"gated-lift: {' '.join(str(error).split())}", file=sys.stderr)
+        tell("gated-lift", error)
         return 2
     except KeyboardInterrupt:
         print("gated-lift: stopped", file=sys.stderr)

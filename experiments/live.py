@@ -11,12 +11,12 @@ A line that cannot be read is answered by {"line": number, "error": why}, also o
 goes on, and the command ends with 1 instead of 0."""
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO
 
+from experiments.commands import tell
 from gated_lift.live import Live, LiveFrame, start_live, step_live
 from gated_lift.live.lines import Pace, next_frame, read_line, record_of, skeleton_of_line
 from gated_lift.live.stream import check_live
@@ -130,8 +130,7 @@ def answer_lines(config: LiveConfig, image_size: tuple[int, int], source: Binary
             pace = after
             write(record_of(frame_number, line.time, frame))
         except ValueError as error:
-            message = " ".join(str(error).split())
-            print(f"gated-lift: {message}", file=sys.stderr, flush=True)
+            message = tell("gated-lift", error)
             write({"line": number, "error": message})
             pace, wrong = pace.without_line(), wrong + 1
     return wrong

@@ -19,7 +19,7 @@ from typing import Literal
 import tyro
 
 from experiments import reporting
-from experiments.commands import run_script
+from experiments.commands import run_script, tell
 from experiments.judging import pairs as judging
 from experiments.judging.pairs import Predictions
 from experiments.judging.protocol import network_names
@@ -129,7 +129,7 @@ def command(arguments: list[str]) -> int:
     try:
         score(config)
     except (ValueError, OSError) as error:
-        print(f"score: {' '.join(str(error).split())}", file=sys.stderr)
+        tell("score", error)
         return 2
     return 0
 

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from experiments import guards, reporting, runs
 from experiments.checks import check_numbers
+from experiments.commands import tell
 from experiments.draws import named_key
 from experiments.training.batches import (
     FPS,
@@ -447,7 +448,7 @@ def run(config: TrainConfig) -> None:
     try:
         train(config)
     except (ValueError, OSError, runs.NonFiniteLossError, SaveError) as error:
-        print(f"train: {' '.join(str(error).split())}", file=sys.stderr)
+        tell("train", error)
         sys.exit(2)
 
 

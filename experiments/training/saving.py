@@ -38,7 +38,7 @@ class Saver:
         self._finish(folder)
         try:
             saving = checkpoints.begin_save(folder, step, variables, dict(description), optimizer, keep)
-        except Exception as error:
+        except Exception as error:  # Orbax and file systems fail in many ways, all of which are named
             raise _named(folder, step, error) from error
         self._going[folder] = step, saving
         self.seconds += time.perf_counter() - started
@@ -62,7 +62,7 @@ class Saver:
             return
         try:
             saving.result()
-        except Exception as error:
+        except Exception as error:  # as in `begin`
             raise _named(folder, step, error) from error
 
 
