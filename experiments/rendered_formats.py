@@ -65,6 +65,8 @@ class RenderedFormats:
     """Capture files (.npz); the people of their training split are seen, a stretch of 4 s each."""
     seen: tuple[Path, ...] = ()
     """Capture files that the weights were trained on: people who are in them are left out."""
+    subjects: tuple[str, ...] = ()
+    """Only these people, each with as many stretches as make up ``people``; by default everybody, once."""
     weights: tuple[str, ...] = ("two_stream", "plain")
     """Names of weights that ship, or checkpoint folders."""
     people: int = 40
@@ -78,7 +80,8 @@ class RenderedFormats:
 
 
 def read_people(config: RenderedFormats) -> MotionClip:
-    """One stretch of `SECONDS` of everybody, of a clip that the seed chooses, as people of one clip.
+    """Stretches of `SECONDS` of clips that the seed chooses, as people of one clip: one of everybody, or of
+    ``subjects`` as many of each.
 
     Raises ValueError for settings out of range and data without anybody who is left.
     """
@@ -87,14 +90,18 @@ def read_people(config: RenderedFormats) -> MotionClip:
     clips: dict[str, list[MotionClip]] = {}
     for clip in captures.split(motion.read_clips(config.data))[0]:
         long_enough = clip.poses.shape[1] >= round(SECONDS * clip.fps) + 1
-        if long_enough and not known & set(clip.subject.split("+")):
+        wanted = not config.subjects or clip.subject in config.subjects
+        if long_enough and wanted and not known & set(clip.subject.split("+")):
             clips.setdefault(clip.subject, []).append(clip)
     if not clips:
         names = ", ".join(map(str, config.data))
         raise ValueError(f"data {names} has nobody for {SECONDS:g} seconds who is not in the files of seen")
     rng = np.random.default_rng(config.seed)
     people = []
-    for subject in sorted(clips)[:: max(1, len(clips) // config.people)][: config.people]:
+    chosen = sorted(clips)[:: max(1, len(clips) // config.people)][: config.people]
+    if config.subjects:
+        chosen *= config.people // len(chosen)
+    for subject in chosen:
         clip = clips[subject][rng.integers(len(clips[subject]))]
         frames = round(SECONDS * clip.fps) + 1
         start = rng.integers(clip.poses.shape[1] - frames + 1)

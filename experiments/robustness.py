@@ -53,6 +53,9 @@ class RobustnessConfig:
 
     data: tuple[Path, ...]
     """Capture files (.npz); the people of their validation split are judged."""
+    subjects: tuple[str, ...] = ()
+    """People of any split in the place of the validation split, to choose settings on those whom training was
+    kept from."""
     checkpoint: str = "two_stream"
     """A name of the weights that ship, or a checkpoint folder."""
     people: int = 48
@@ -72,15 +75,22 @@ class Row(NamedTuple):
 
 
 def read_people(config: RobustnessConfig) -> list[MotionClip]:
-    """One stretch of SECONDS of every clip of the validation split that is long enough, a person each."""
-    clips = captures.split([clip for path in config.data for clip in captures.read_captures(path)])[1]
+    """One stretch of SECONDS of every clip that is long enough, of the validation split or of ``subjects``, a
+    person each.
+    """
+    clips = [clip for path in config.data for clip in captures.read_captures(path)]
+    if config.subjects:
+        clips = [clip for clip in clips if set(config.subjects) & set(clip.subject.split("+"))]
+    else:
+        clips = list(captures.split(clips)[1])
     people = []
     for clip in clips:
         frames = round(SECONDS * clip.fps) + 1
         if clip.poses.shape[1] >= frames:
             people += [clip._replace(poses=poses[None, :frames]) for poses in clip.poses]
     if not people:
-        raise ValueError(f"data {config.data} holds nobody of the validation split for {SECONDS:g} seconds")
+        whom = f"of subjects {config.subjects}" if config.subjects else "of the validation split"
+        raise ValueError(f"data {config.data} holds nobody {whom} for {SECONDS:g} seconds")
     step = max(1, len(people) // config.people)
     return people[::step][: config.people]
 
@@ -211,7 +221,7 @@ def run(config: RobustnessConfig) -> list[Row]:
     lines = [[row.what, f"{row.pose:.1f}", f"{row.root:.0f}", f"{100 * row.flagged:.0f}"] for row in rows]
     path = config.output / "robustness.md"
     reporting.report(console, columns, lines, path)
-    console.print(f"{len(people)} people of the validation split, {SECONDS:g} s each; wrote {path}")
+    console.print(f"{len(people)} stretches of {SECONDS:g} s, a person each; wrote {path}")
     return rows
 
 
