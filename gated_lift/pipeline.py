@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Float, Int
 from gated_lift.bones import constant_bones as with_constant_bones
 from gated_lift.cameras import camera_to_world
 from gated_lift.networks.checkpoints import LoadedLifter, without_weights
-from gated_lift.networks.protocol import reads_up
-from gated_lift.recovery.arguments import Arguments, read_arguments
+from gated_lift.networks.protocol import Hints
+from gated_lift.recovery.arguments import Arguments, read_arguments, read_up
 from gated_lift.recovery.inspection import Hidden, describe_hidden, inspect
 from gated_lift.recovery.lifting import lift_pixels
 from gated_lift.recovery.observation import Clock, network_frames
@@ -157,6 +157,7 @@ def recover(
     fps: frames a second of the video. It need not be that of training: the network reads keypoints at its own
         rate, interpolated, and Eq. 9 weighs speeds and accelerations in seconds.
     confidence (..., F, J): the detector's, 0 to 1, weighs the joints' errors in Eq. 9; 0 hides a joint.
+        Networks with the setting ``confidence`` read it too.
     extrinsics: where the camera is on every frame, rotation (..., F, 3, 3) and position (..., F, 3), metres;
         everything that comes back is in world axes then.
     covariance: also say how sure every root is. Where ``trajectory`` leaves keypoint_std, size_std and
@@ -237,7 +238,7 @@ def recover(
             float(longest_gap),
             float(pose_smoothing),
             numbers,
-            _vertical(lifter, extrinsics, up),
+            None if extrinsics is not None else read_up(lifter, up),
         ),
     )
     if not traced:
@@ -249,21 +250,6 @@ def recover(
         if words:
             LOGGER.warning("%s", words)
     return _recovery(found, given.people, keep_absent, "camera" if extrinsics is None else "world", traced)
-
-
-def _vertical(lifter: LoadedLifter, extrinsics: Extrinsics | None, up: Any) -> Any:
-    """(1, 3) for networks that read ``up``, where the extrinsics do not say it; None otherwise."""
-    if up is None or extrinsics is not None or not reads_up(lifter.network):
-        return None
-    if isinstance(up, jax.core.Tracer):
-        return up[None]
-    vector = np.asarray(up, np.float32)
-    length = np.linalg.norm(vector)
-    if vector.shape != (3,) or not 0.5 < length < 2:
-        raise ValueError(
-            f"up is {up!r}: give a vector of length 1 in camera axes, (0, -1, 0) for a level camera"
-        )
-    return vector[None] / length
 
 
 def _with_lifted_spreads(numbers: dict[str, Any]) -> dict[str, Any]:
@@ -306,9 +292,10 @@ def _recover(options: Options, inputs: Inputs) -> Found:
     lifter = options.lifter._replace(variables=inputs.variables)
     length = inputs.length if options.padded else None
     up = inputs.up
-    if inputs.extrinsics is not None and reads_up(lifter.network):
+    if inputs.extrinsics is not None:
         up = jnp.asarray(inputs.extrinsics.rotation)[..., 2]  # of the world's z, in camera axes
-    poses = lift_pixels(lifter, keypoints, occluded, inputs.camera, options.flip, clock, length, up)
+    hints = Hints(up, None if confidence is None else jnp.clip(1 - confidence, 0, 1))
+    poses = lift_pixels(lifter, keypoints, occluded, inputs.camera, options.flip, clock, length, hints)
 
     # From here on padding stands before the clip, where the solve has a beginning without a say.
     begin = frames - inputs.length if options.padded else None

@@ -264,11 +264,11 @@ WILD = dataclasses.replace(
 def test_the_vertical_is_that_of_the_targets_axes():
     """A thigh and a trunk that point up in the world point along ``up`` in the axes of the targets."""
     batch, placement = draw_placed(WILD)
-    told = np.linalg.norm(batch.up, axis=-1)
+    told = np.linalg.norm(batch.hints.up, axis=-1)
     np.testing.assert_allclose(told[told > 0], 1, atol=1e-5)
     assert 0.65 < (told[:, 0] > 0).mean() < 0.85
     before = loop.make_lifter(WILD).padding[0]
-    up = batch.up[:, before : before + 16]
+    up = batch.hints.up[:, before : before + 16]
     trunk = batch.target[:, :, H36M_17.names.index("thorax")]
     upright = np.sum(up * trunk, axis=-1) / np.linalg.norm(trunk, axis=-1)
     assert upright[told[:, before : before + 16] > 0].min() > 0.9  # the two who cross walk upright

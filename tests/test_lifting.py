@@ -13,7 +13,7 @@ from gated_lift.cameras import up_of
 from gated_lift.networks.attention import AttentionLifter
 from gated_lift.networks.checkpoints import with_training
 from gated_lift.networks.factorized import FactorizedLifter
-from gated_lift.networks.protocol import lift_clip
+from gated_lift.networks.protocol import Hints, lift_clip
 from gated_lift.networks.sequence import SequenceLifter
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.occlusion import frame_times
@@ -178,12 +178,12 @@ def test_wrong_arguments_are_refused_as_recover_does():
         lift(LIFTERS["temporal"], keypoints[:, :, 1:], occluded[:, :, 1:], CAMERA, 50.0)
 
 
-TILTED = loaded(TEMPORAL.clone(tilt=True))
+TILTED = loaded(TEMPORAL.clone(tilt=True, confidence=True))
 
 
 @partial(jax.jit, static_argnames="clock")
 def lift_told(keypoints, occluded, up, clock=None):
-    return lift_pixels(TILTED, keypoints, occluded, CAMERA, True, clock, None, up)
+    return lift_pixels(TILTED, keypoints, occluded, CAMERA, True, clock, None, Hints(up))
 
 
 def test_a_network_that_reads_the_vertical_is_told_it_in_its_own_axes():
@@ -208,8 +208,8 @@ def test_a_network_that_reads_the_vertical_is_told_it_in_its_own_axes():
     np.testing.assert_allclose(mirrored, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_recover_tells_the_vertical_of_a_moving_camera():
-    """A camera path's vertical is that of `up`, and other networks take neither."""
+def test_recover_tells_the_vertical_of_a_moving_camera_and_the_confidence():
+    """A camera path's vertical is that of `up`."""
     _, keypoints, occluded = clip(20, hidden=0.0)
     up = up_of(0.4, 0.2)
     # Rows are the camera's axes in the world; the world's z in camera axes is the third column.
@@ -218,8 +218,12 @@ def test_recover_tells_the_vertical_of_a_moving_camera():
         np.broadcast_to(rotation, (20, 3, 3)).astype(np.float32), np.zeros((20, 3), np.float32)
     )
     options = {"pose_smoothing": 0.0, "keep_absent": True}
-    told = recover(TILTED, keypoints, occluded, CAMERA, 50.0, up=up, **options)
-    moved = recover(TILTED, keypoints, occluded, CAMERA, 50.0, extrinsics=still, **options)
+    doubted = np.full(occluded.shape, 0.5, np.float32)
+    doubted[:, 10:] = 0.9
+    told = recover(TILTED, keypoints, occluded, CAMERA, 50.0, doubted, up=up, **options)
+    moved = recover(TILTED, keypoints, occluded, CAMERA, 50.0, doubted, extrinsics=still, **options)
+    sure = recover(TILTED, keypoints, occluded, CAMERA, 50.0, np.ones_like(doubted), up=up, **options)
+    assert np.abs(np.asarray(sure.poses) - told.poses).max() > 1e-4
     poses = np.einsum("ij,pfnj->pfni", rotation, np.asarray(moved.poses))
     np.testing.assert_allclose(poses, told.poses, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match=r"up is \(0, 0, 0\): give a vector of length 1"):

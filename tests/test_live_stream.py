@@ -17,6 +17,7 @@ from gated_lift.live import start_live, step_live, stream
 from gated_lift.live.clock import beat
 from gated_lift.live.stream import Rows, Settings, lift_frame, start_lift
 from gated_lift.networks.checkpoints import without_weights
+from gated_lift.networks.protocol import Hints
 from gated_lift.networks.streaming import fold
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.recovery.lifting import lift_pixels
@@ -27,8 +28,8 @@ from solvers import Camera, Status, project, streaming
 
 CAUSAL = partial(TemporalLifter, channels=8, filter_widths=(3, 3), causal=True, mask_channels="age")
 NETWORKS = {
-    50.0: CAUSAL("two_stream", framing="person", fade_seconds=(0.1,)),
-    30.0: CAUSAL("single_stream", fill="cubic"),
+    50.0: CAUSAL("two_stream", framing="person", fade_seconds=(0.1,), tilt=True),
+    30.0: CAUSAL("single_stream", fill="cubic", tilt=True, confidence=True),
     72.0: CAUSAL("two_stream", fill="zero"),
 }
 
@@ -41,11 +42,14 @@ def test_every_frame_is_the_last_one_of_the_clip_so_far(fps):
     _, keypoints, occluded = clip(frames, fps=fps)
     occluded[0, :, 5] = occluded[1, 3:9] = True
 
+    up = np.float32([[0.0, -0.8, -0.6]])
+    doubt = jnp.asarray(np.random.default_rng(0).random(occluded.shape, np.float32))
+
     # Of clips of all lengths, the last frame; with the network's frames up to it and just beyond.
     @jax.jit
     def whole(keypoints, occluded, length):
         clock = None if fps == 50 else Clock(fps, length, network_frames(frames, fps, 50.0))
-        return lift_pixels(lifter, keypoints, occluded, CAMERA, True, clock, length)
+        return lift_pixels(lifter, keypoints, occluded, CAMERA, True, clock, length, Hints(up, doubt))
 
     settings = Settings(without_weights(lifter), H36M_17, "midpoint", fps, True)
     folded = fold(lifter.network, lifter.variables)
@@ -54,9 +58,9 @@ def test_every_frame_is_the_last_one_of_the_clip_so_far(fps):
     for t in range(frames):
         rows = Rows.nobody(3, 17)
         rows.hidden[:2] = occluded[:, t]
-        rows.confidence[:2] = ~occluded[:, t]
+        rows.confidence[:2] = np.where(occluded[:, t], 0, 1 - doubt[:, t])
         rows.keypoints[:2] = keypoints[:, t]
-        state, poses, *_ = lift_frame(settings, folded, camera, state, rows, beat(t, fps, 50.0))
+        state, poses, *_ = lift_frame(settings, folded, camera, up, state, rows, beat(t, fps, 50.0))
         expected = whole(keypoints, occluded, t + 1)[:, t]
         np.testing.assert_allclose(poses[:2], expected, atol=1e-5)
 

@@ -10,7 +10,7 @@ from lifter_oracle import random_variables
 
 from gated_lift.networks import weights
 from gated_lift.networks.checkpoints import load_lifter
-from gated_lift.networks.protocol import lift_clip
+from gated_lift.networks.protocol import Hints, lift_clip, readable
 from gated_lift.networks.sequence import SequenceLifter
 from gated_lift.networks.streaming import check_streaming, fold, start_network, step_averaged
 from gated_lift.networks.temporal import TemporalLifter
@@ -18,7 +18,14 @@ from gated_lift.skeleton import H36M_17
 
 CAUSAL = partial(TemporalLifter, channels=8, causal=True)
 NETWORKS = {
-    "gated": CAUSAL("two_stream", filter_widths=(3, 5), mask_channels="age", gate_residual=True),
+    "gated": CAUSAL(
+        *("two_stream",),
+        filter_widths=(3, 5),
+        mask_channels="age",
+        gate_residual=True,
+        tilt=True,
+        confidence=True,
+    ),
     "one stream": CAUSAL("single_stream", filter_widths=(3, 3, 3), fill="zero", framing="person"),
     "plain": CAUSAL("none", filter_widths=(5,), fade_seconds=(0.1,)),
 }
@@ -38,7 +45,9 @@ def clip(frames, people=2):
     rng = np.random.default_rng(0)
     keypoints = 0.3 * rng.normal(size=(people, frames, 17, 2)).astype(np.float32)
     occluded = rng.random((people, frames, 17)) < 0.3
-    return keypoints, occluded, np.where(occluded, rng.uniform(0, 2, occluded.shape), 0).astype(np.float32)
+    age = np.where(occluded, rng.uniform(0, 2, occluded.shape), 0).astype(np.float32)
+    up, doubt = rng.normal(size=(people, frames, 3)), rng.random(occluded.shape)
+    return keypoints, occluded, age, up.astype(np.float32), doubt.astype(np.float32)
 
 
 def stream(network, variables, arrays):
@@ -48,7 +57,8 @@ def stream(network, variables, arrays):
     state, answers = start_network(network, folded, 2 * people), []
     step = jax.jit(
         lambda folded, state, frame, started, kept: step_averaged(
-            network, folded, state, *frame, started, kept, H36M_17, True
+            *(network, folded, state, *frame[:3], started, kept, H36M_17, True),
+            readable(network, Hints(*frame[3:])),
         )
     )
     started = np.zeros(people, bool)
@@ -62,9 +72,10 @@ def stream(network, variables, arrays):
 
 
 def whole(network, variables, arrays):
-    keypoints, occluded, age = map(jnp.asarray, arrays)
-    lift = jax.jit(lambda *each: lift_clip(network, variables, *each[:2], H36M_17, True, each[2]))
-    return np.asarray(lift(keypoints, occluded, age))
+    lift = jax.jit(
+        lambda *each: lift_clip(network, variables, *each[:2], H36M_17, True, each[2], None, Hints(*each[3:]))
+    )
+    return np.asarray(lift(*map(jnp.asarray, arrays)))
 
 
 @pytest.mark.parametrize("kind", list(NETWORKS))

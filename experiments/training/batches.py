@@ -12,13 +12,15 @@ from experiments.training.configs import TrainConfig
 from experiments.training.recorded import RecordedBank
 from gated_lift.cameras import sample_static_camera, screen_focal, world_to_camera
 from gated_lift.clips import MotionClip, concatenate_people
-from gated_lift.networks.protocol import Lifter, mirror, mirror_mask, reads_up
+from gated_lift.networks.protocol import Hints, Lifter, mirror, mirror_hints, mirror_mask, readable
 from gated_lift.occlusion import sample_training_masks
 from gated_lift.readers import captures, human36m, motion
 from gated_lift.recovery.observation import observe, turn_to
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic import generated
+from gated_lift.synthetic.detector import as_another_detector
 from gated_lift.synthetic.hiding import sample_hiding, sample_lacking
+from gated_lift.synthetic.rates import at_slower_rates
 from gated_lift.synthetic.variation import (
     exchange_upper_body,
     sample_proportions,
@@ -53,7 +55,7 @@ class Batch(NamedTuple):
     age: (B, T, J) seconds to the nearest visible frame, also beyond the window.
     target: (B, n, J, 3) root-relative metres, or (B, n, 1, 3) roots, in the axes that have the person in the
     middle. weight: (B, n), zero for frames beyond the end of a clip.
-    up: (B, T, 3) the world's vertical, for networks that read it.
+    hints: (B, T, …) for networks that read them.
     """
 
     keypoints: jax.Array
@@ -61,7 +63,7 @@ class Batch(NamedTuple):
     age: jax.Array
     target: jax.Array
     weight: jax.Array
-    up: jax.Array | None = None
+    hints: Hints = Hints()
 
 
 class Placement(NamedTuple):
@@ -147,7 +149,14 @@ def read_bank(config: TrainConfig, clips: tuple[MotionClip, ...]) -> Bank:
         raise ValueError(
             f"keypoints_2d {config.keypoints_2d} are Human3.6M's: give human36m (data_3d_h36m.npz), no data"
         )
-    for name in ("recombined_share", "turned_share", "body_spread", "wide_share", "shifted_share"):
+    for name in (
+        "recombined_share",
+        "turned_share",
+        "body_spread",
+        "wide_share",
+        "shifted_share",
+        "slow_share",
+    ):
         if getattr(config, name):
             raise ValueError(
                 f"{name} is {getattr(config, name)}: recorded people (keypoints_2d) keep their movements and "
@@ -230,14 +239,17 @@ def draw_placed_batch(
             shown = shift_joints(poses, jnp.where(chosen, other, jnp.eye(SKELETON.num_joints)))
         seen = view(detector_key, shown, camera, extrinsics, config.detector, FPS, SKELETON)
         joints = seen.joints if not config.shifted_share else world_to_camera(poses, extrinsics)
-        return seen.keypoints, seen.occluded, joints, camera, extrinsics.rotation[..., 2]
+        doubt = None
+        if getattr(lifter, "confidence", False):
+            doubt = 1 - as_another_detector(named_key(detector_key, "confidence"), seen.confidence)
+        return seen.keypoints, seen.occluded, joints, camera, Hints(extrinsics.rotation[..., 2], doubt)
 
     if isinstance(bank, RecordedBank):
         pixels, missed, joints, camera = recorded.look_up(bank, frames)
-        up = None
+        hints = Hints()
     else:
         poses = vary(key, bank.poses[frames], bank, times, config)
-        pixels, missed, joints, camera, up = jax.vmap(look)(
+        pixels, missed, joints, camera, hints = jax.vmap(look)(
             jax.random.split(camera_key, size), jax.random.split(detector_key, size), poses
         )
     shape = (size, int(times[-1] - times[0]) + 1, SKELETON.num_joints)
@@ -246,16 +258,14 @@ def draw_placed_batch(
         occluded |= sample_hiding(named_key(key, "hiding"), pixels, config.hiding, SKELETON)
     if config.hiding.lacking_share:
         occluded |= sample_lacking(named_key(key, "lacking"), size, config.hiding, SKELETON)[:, None]
+    hints = _withheld(key, readable(lifter, hints), config, size)
+    if config.slow_share:
+        pixels, occluded, hints = _slowed(key, pixels, occluded, hints, inside, config, lifter.causal)
     seconds = jnp.asarray(times / FPS, jnp.float32)
     focal = screen_focal(config.camera) if focal is None else focal
-    if up is not None and reads_up(lifter):
-        level = jax.random.bernoulli(named_key(key, "level"), config.level_share, (size, 1, 1))
-        up = jnp.where(level, up, 0)
-    else:
-        up = None
-    seen = observe(lifter, pixels, occluded, camera, focal, seconds, turned, up=up)
+    seen = observe(lifter, pixels, occluded, camera, focal, seconds, turned, hints=hints)
     keypoints, occluded, age, turn = (values[:, inside] for values in seen[:4])
-    up = None if seen.up is None else seen.up[:, inside]
+    hints = jax.tree.map(lambda hint: hint[:, inside], seen.hints)
     shown = slice(before, before + len(outputs)) if config.chunk_stride == 1 else before + outputs
     turn, pixels = turn[:, shown], pixels[:, inside][:, shown]
     joints = joints[:, inside][:, shown]
@@ -268,15 +278,58 @@ def draw_placed_batch(
     occluded = jnp.where(flip, mirror_mask(occluded, SKELETON), occluded)
     age = jnp.where(flip, mirror_mask(age, SKELETON), age)
     target = jnp.where(flip[..., None], mirror(target, SKELETON), target)
-    up = None if up is None else jnp.where(flip, up.at[..., 0].multiply(-1), up)
+    hints = jax.tree.map(lambda *pair: jnp.where(flip, *pair), mirror_hints(hints, SKELETON), hints)
     axis = jnp.broadcast_to(camera.center[:, None, None], pixels.shape)
     pixels = jnp.where(flip[..., None], mirror(pixels - axis, SKELETON) + axis, pixels)
     root = jnp.where(flip, root.at[..., 0].multiply(-1), root)
     signs = jnp.array([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
     turn = jnp.where(flip[..., None], turn * jnp.broadcast_to(signs, turn.shape), turn)
     hidden = occluded[:, shown] | (weight == 0)[..., None]
-    batch = Batch(keypoints, occluded, age, target, weight, up)
+    batch = Batch(keypoints, occluded, age, target, weight, hints)
     return batch, Placement(pixels, hidden, root, turn, camera)
+
+
+def _withheld(key: jax.Array, hints: Hints, config: TrainConfig, size: int) -> Hints:
+    """The hints of the windows whose network is told them, zeros for the others."""
+
+    def withhold(name: str, hint: jax.Array | None, share: float) -> jax.Array | None:
+        if hint is None:
+            return None
+        told = jax.random.bernoulli(named_key(key, name), share, (size, 1, 1))
+        return jnp.where(told, hint, jnp.zeros_like(hint))
+
+    return Hints(
+        withhold("level", hints.up, config.level_share),
+        withhold("doubt", hints.doubt, config.confidence_share),
+    )
+
+
+def _slowed(
+    key: jax.Array,
+    pixels: jax.Array,
+    occluded: jax.Array,
+    hints: Hints,
+    inside: slice,
+    config: TrainConfig,
+    causal: bool,
+) -> tuple[jax.Array, jax.Array, Hints]:
+    """Some windows as of a video of fewer frames a second, of which the frames ``inside`` are the window."""
+    share_key, rate_key, phase_key = jax.random.split(named_key(key, "rate"), 3)
+    size = len(pixels)
+    slow, fast = config.slow_rates
+    rate = slow * (fast / slow) ** jax.random.uniform(rate_key, (size,))
+    chosen = jax.random.bernoulli(share_key, config.slow_share, (size,))[:, None, None]
+    values, hidden = pixels[:, inside], occluded[:, inside]
+    if hints.doubt is not None:
+        values = jnp.concatenate([values, hints.doubt[:, inside, :, None]], axis=-1)
+    phase = jax.random.uniform(phase_key, (size,))
+    slowed, later_hidden = at_slower_rates(values, hidden, FPS / rate, phase, causal)
+    slowed = jnp.where(chosen[..., None], slowed, values)
+    occluded = occluded.at[:, inside].set(jnp.where(chosen, later_hidden, hidden))
+    pixels = pixels.at[:, inside].set(slowed[..., :2])
+    if hints.doubt is not None:
+        hints = hints._replace(doubt=hints.doubt.at[:, inside].set(slowed[..., 2]))
+    return pixels, occluded, hints
 
 
 def _draw_frames(key: jax.Array, bank: Bank, config: TrainConfig, size: int) -> jax.Array:

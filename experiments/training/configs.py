@@ -88,6 +88,13 @@ class TrainConfig:
     """Higher, steeper, rolled, with people farther off the axis."""
     level_share: float = 0.5
     """Share of the windows whose network is told which way is up, if it reads that (``network.tilt``)."""
+    confidence_share: float = 0.5
+    """Share of the windows whose network is told the detector's confidence, if it reads that
+    (``network.confidence``)."""
+    slow_share: float = 0.0
+    """Share of the windows that are of a video of fewer frames a second than the network reads."""
+    slow_rates: tuple[float, float] = (10.0, 45.0)
+    """Of how many, frames a second, at least and at most; drawn with even logarithms."""
     shifted_share: float = 0.0
     """Share of the windows whose keypoints are those of another detector's joints
     (`variation.sample_shift`); targets stay where they are captured."""
@@ -140,6 +147,9 @@ class TrainConfig:
     time_drawing: bool = True
     """Compile and time the drawing of a batch by itself before the first step, so that the log can tell it
     from the rest of a step."""
+    start_from: str | None = None
+    """Weights to begin with, by the name of some that ship or a checkpoint folder; by default random ones.
+    The network may read more than they did, and be causal where they were not."""
     output: Path = Path("runs/train")
     """Run folder: config.json, metrics.jsonl, curves.png, checkpoints/, best/."""
     resume: bool = False
@@ -163,9 +173,10 @@ TRAIN_RULES = {
     "turned_share": SHARE,
     "turn_spread": NOT_NEGATIVE,
     "data_shares": each(NOT_NEGATIVE, least=0),
-    **dict.fromkeys(("wide_share", "level_share", "shifted_share"), SHARE),
+    **dict.fromkeys(("wide_share", "level_share", "shifted_share", "confidence_share", "slow_share"), SHARE),
     **dict.fromkeys(("hiding.hidden_share", "hiding.lasting", "hiding.lacking_share"), SHARE),
     **{f"hiding.{kind}": NOT_NEGATIVE for kind in ("line", "branch", "side", "whole")},
+    "slow_rates": rising(Rule(lambda rate: 5 <= rate <= 50, "give frames a second, 5 to 50")),
     "velocity_weight": NOT_NEGATIVE,
     "epochs": POSITIVE,
     "batch_frames": COUNT,

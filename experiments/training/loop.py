@@ -40,7 +40,7 @@ from gated_lift.cameras import screen_focal
 from gated_lift.drawing import charts
 from gated_lift.metrics import mpjpe
 from gated_lift.networks import checkpoints
-from gated_lift.networks.protocol import parameter_count
+from gated_lift.networks.protocol import parameter_count, told
 from gated_lift.networks.settings import settings_of
 
 # Windows whose statistics stand for the training set's.
@@ -152,7 +152,7 @@ def make_step(
                 batch.occluded,
                 train=True,
                 age=batch.age,
-                **({} if batch.up is None else {"up": batch.up}),
+                **told(batch.hints),
                 rngs={"dropout": dropout_key},
                 mutable=["batch_stats"],
                 **form,
@@ -342,7 +342,10 @@ def begin_state(
     """
     folder = config.output / "checkpoints"
     if not config.resume or checkpoints.newest_step(folder) is None:
-        return set_statistics(init_state(config, lifter, optimizer), config, lifter, bank)
+        state = init_state(config, lifter, optimizer)
+        if config.start_from is not None:
+            return start_from(config.start_from, config, state)
+        return set_statistics(state, config, lifter, bank)
     state = jax.eval_shape(lambda: init_state(config, lifter, optimizer))
     if config.fall_back:
         for damage in checkpoints.set_aside_damaged(folder):
@@ -354,6 +357,47 @@ def begin_state(
             f"{error}, or add --fall-back to go on from the newest step before that is intact"
         ) from error
     return State(jnp.asarray(step, jnp.int32), variables, moments)
+
+
+def start_from(source: str, config: TrainConfig, state: State) -> State:
+    """The first state with the weights of a network that was trained before, for another run of its own.
+
+    The network of this run may read more than that one did, further channels behind those of its first layer
+    (a setting such as ``tilt`` or ``confidence`` that was off): their weights are zero, so that it begins
+    with the same answers. It may be causal where that one was not. Raises ValueError for every other
+    difference in the shapes of weights, and for weights of another skeleton or focal length.
+    """
+    loaded = checkpoints.load_lifter(source)
+    focal = screen_focal(config.camera)
+    if loaded.skeleton != SKELETON or not math.isclose(loaded.focal, focal, rel_tol=1e-6):
+        raise ValueError(
+            f"start_from {source} reads {loaded.skeleton.name} at a focal length of {loaded.focal:.4g}, this "
+            f"run {SKELETON.name} at {focal:.4g}: give weights of the same, or the camera that they had"
+        )
+
+    def grown(path: Any, old: jax.Array, new: jax.Array) -> jax.Array:
+        more = [(0, wanted - size) for size, wanted in zip(old.shape, new.shape, strict=False)]
+        inputs = "['expand']" in jax.tree_util.keystr(path) and old.ndim == 3 and new.ndim == 3
+        if inputs and more[0] == more[2] == (0, 0) and more[1][1] >= 0:
+            return jnp.pad(old, more)
+        if old.shape != new.shape:
+            raise ValueError(
+                f"start_from {source}: {jax.tree_util.keystr(path)} has shape {old.shape}, the network of "
+                f"this run needs {new.shape}: give weights of the same widths and channels"
+            )
+        return jnp.asarray(old, new.dtype)
+
+    begun, wanted = (
+        {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)}
+        for tree in (loaded.variables, state.variables)
+    )
+    if begun != wanted:
+        raise ValueError(
+            f"start_from {source} holds weights of another kind of network or of other layers: give those of "
+            f"{type(make_lifter(config)).__name__} with this run's gating and filter widths"
+        )
+    variables = jax.tree_util.tree_map_with_path(grown, loaded.variables, state.variables)
+    return state._replace(variables=variables)
 
 
 class Best:

@@ -20,6 +20,7 @@ from gated_lift import tracking
 from gated_lift.live.clock import Beat, beat
 from gated_lift.live.observing import GapState, fill_frame, forget_gaps, start_gaps, turn_frame
 from gated_lift.networks.checkpoints import LoadedLifter, without_weights
+from gated_lift.networks.protocol import Hints, readable
 from gated_lift.networks.streaming import (
     Folded,
     NetworkState,
@@ -29,9 +30,9 @@ from gated_lift.networks.streaming import (
     step_averaged,
 )
 from gated_lift.readers.detectors.rows import are_shares
-from gated_lift.recovery.arguments import check_fps
+from gated_lift.recovery.arguments import check_fps, read_up
 from gated_lift.recovery.inspection import inspect
-from gated_lift.recovery.observation import turn_back
+from gated_lift.recovery.observation import turn_back, turn_to
 from gated_lift.skeleton import Missing, Skeleton, convert
 from gated_lift.video.lift import better_missing
 from solvers import Camera, StreamState, TrajectoryConfig, feed, forget, normalize, start_stream
@@ -71,13 +72,15 @@ class Live(NamedTuple):
     """A stream between two frames, of fixed size; `step_live` makes the next one.
 
     ids: who is in each slot, `FREE` where nobody is. here: frames since each of them came, unseen: since
-    they were last seen. frame: number of the next frame, from 0. tracker: None once ids came with a frame.
+    they were last seen. up: the vertical in camera axes, if the network reads it. frame: number of the next
+    frame, from 0. tracker: None once ids came with a frame.
     longest_gap: frames.
     """
 
     settings: Settings
     folded: dict[str, Folded]
     camera: Camera
+    up: Float[Array, "1 3"] | None
     lift: LiftState
     path: StreamState
     tracker: tracking.OnlineState | None
@@ -121,6 +124,7 @@ def start_live(
     lag: Any = 0.5,
     threshold: Any = 0.3,
     longest_gap: Any = 1.5,
+    up: Any = None,
     trajectory: TrajectoryConfig = TrajectoryConfig(loss="huber"),
     flip: bool = True,
 ) -> Live:
@@ -135,6 +139,7 @@ def start_live(
     lag: seconds by which `LiveFrame.lagged_root` is late.
     threshold: keypoints of less confidence count as hidden.
     longest_gap: seconds after which somebody who is not seen is no longer answered for.
+    up (3,): the world's vertical in camera axes (`cameras.up_of`), for networks that read it.
     trajectory: settings of Eq. 9, see `solvers.start_stream`. flip: average over the mirror image.
 
     Raises ValueError, naming the argument and the mend, for a network that reads later frames, wrong frame
@@ -150,6 +155,7 @@ def start_live(
         ),
         folded=folded,
         camera=Camera(*(None if value is None else jnp.asarray(value, jnp.float32) for value in camera)),
+        up=read_up(lifter, up),
         lift=start_lift(lifter, folded, people, flip),
         path=path,
         tracker=tracking.start(skeleton, tracking.OnlineSettings(threshold=threshold, remember=longest_gap)),
@@ -358,7 +364,7 @@ def _advance(live: Live, rows: Rows) -> tuple[Live, _Found]:
     """Lifts and places one frame of everybody."""
     now = beat(live.frame, live.settings.fps, live.settings.lifter.network.fps)
     lift, poses, keypoints, hidden, confidence = lift_frame(
-        live.settings, live.folded, live.camera, live.lift, rows, now
+        live.settings, live.folded, live.camera, live.up, live.lift, rows, now
     )
     path, found = feed(live.path, poses, keypoints, hidden, confidence)
     seen = np.logical_not(rows.hidden).any(axis=1).tolist()
@@ -377,6 +383,7 @@ def lift_frame(
     settings: Settings,
     folded: dict[str, Folded],
     camera: Camera,
+    up: Float[Array, "1 3"] | None,
     state: LiftState,
     rows: Rows,
     now: Beat,
@@ -395,6 +402,8 @@ def lift_frame(
     keypoints, occluded = inspected.keypoints[:, 0], inspected.occluded[:, 0]
     trust = inspected.confidence[:, 0]
 
+    doubt = jnp.where(occluded, 0, jnp.clip(1 - trust, 0, 1))
+
     gaps, seen = fill_frame(
         network.fill, state.gaps, normalize(keypoints, camera), occluded, 1 / settings.fps
     )
@@ -406,10 +415,14 @@ def lift_frame(
         direction, shown, age, turn = turn_frame(
             network, before.direction, seen, started, later, lifter.focal, lifter.turned
         )
+        level = None
+        if up is not None:
+            level = turn_to(jnp.broadcast_to(up[:, None], (len(turn), 1, 3)), turn)[:, 0]
         layers, answers = step_averaged(
             *(network, folded, before.network, shown, occluded, age, started, kept),
             lifter.skeleton,
             settings.flip,
+            readable(network, Hints(level, doubt)),
         )
         poses = turn_back(answers[:, None], turn[:, None])[:, 0]
         # Who has just come has no pose of the time before.

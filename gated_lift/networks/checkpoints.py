@@ -26,7 +26,7 @@ from gated_lift.readers.json_file import read_json, read_object
 from gated_lift.skeleton import H36M_17, SKELETONS, Skeleton
 
 # What checkpoints older than a setting mean.
-EARLIER = {"kind": TemporalLifter.__name__, "target": "pose", "fps": 50.0, "tilt": False}
+EARLIER = {"kind": TemporalLifter.__name__, "target": "pose", "fps": 50.0, "tilt": False, "confidence": False}
 
 
 class IncompleteCheckpointWarning(UserWarning):

@@ -1,6 +1,6 @@
 """What every lifter is: windows of 2D keypoints and their occlusion mask in, root-relative 3D joints out."""
 
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -77,11 +77,39 @@ class Lifter(Protocol):
         ...
 
 
-def reads_up(lifter: Lifter) -> bool:
-    """Whether a network reads the world's vertical too: one with the setting ``tilt``, whose ``apply`` and
-    ``lift_frames`` take ``up``, (B, F, 3) unit vectors in the axes of the keypoints, zeros where unknown.
+class Hints(NamedTuple):
+    """What some networks read besides keypoints and mask; None where nothing is known of it.
+
+    up: (..., F, 3) the world's vertical, unit vectors in the axes of the keypoints, zeros where unknown.
+    doubt: (..., F, J) one minus the detector's confidence, zeros where it is unknown and for hidden joints.
     """
-    return bool(getattr(lifter, "tilt", False))
+
+    up: Any = None
+    doubt: Any = None
+
+
+def readable(lifter: Lifter, hints: Hints) -> Hints:
+    """The hints that a network reads, None for the others: the vertical if it has the setting ``tilt``, the
+    doubt if it has the setting ``confidence``. ``apply`` and ``lift_frames`` of such networks take ``hints``.
+    """
+    return Hints(
+        up=hints.up if getattr(lifter, "tilt", False) else None,
+        doubt=hints.doubt if getattr(lifter, "confidence", False) else None,
+    )
+
+
+def told(hints: Hints) -> dict[str, Hints]:
+    """``hints`` as keyword arguments of a network: none where there are none, which every network takes."""
+    return {} if all(hint is None for hint in hints) else {"hints": hints}
+
+
+def mirror_hints(hints: Hints, skeleton: Skeleton) -> Hints:
+    """The hints of a mirror image."""
+    up, doubt = hints
+    return Hints(
+        up=None if up is None else up.at[..., 0].multiply(-1),
+        doubt=None if doubt is None else mirror_mask(doubt, skeleton),
+    )
 
 
 def check_counts(lifter: Any, *names: str) -> None:
@@ -188,7 +216,7 @@ def lift_clip(
     flip: bool = True,
     age: Float[Array, "*batch F J"] | None = None,
     length: Any = None,
-    up: Float[Array, "*batch F 3"] | None = None,
+    hints: Hints = Hints(),
 ) -> Float[Array, "*batch F N 3"]:
     """One root-relative pose for every frame of a clip of any length, metres in camera axes; from a network
     whose ``target`` is the root, one root (N = 1).
@@ -200,7 +228,7 @@ def lift_clip(
     keypoints: what the network reads (`observation.observe`), at the network's own frame rate. Without
     ``age`` hidden ones may be NaN and gaps are filled here, over the whole clip; with it, their
     `occlusion.gap_age`, the caller has filled them. length: as in `Lifter.lift_frames`.
-    up: as in `reads_up`; a network that does not read it is not given it. Raises ValueError as
+    hints: those that the network does not read are left out (`readable`). Raises ValueError as
     `check_keypoints` does; values are not looked at (`check_values` does): where a visible keypoint is NaN or
     infinite, so are the poses that see it, of that person only.
     """
@@ -211,15 +239,15 @@ def lift_clip(
         keypoints = fill(keypoints, occluded, lifter.fill, lifter.causal, fps=lifter.fps)
     people = keypoints.reshape(-1, frames, joints, 2)
     masks, ages = occluded.reshape(-1, frames, joints), age.reshape(-1, frames, joints)
-    level = up.reshape(-1, frames, 3) if up is not None and reads_up(lifter) else None
+    known = jax.tree.map(lambda hint: hint.reshape(-1, *hint.shape[len(batch) :]), readable(lifter, hints))
     averaged = flip and lifter.flip_averaging
     if averaged:
         people = jnp.concatenate([people, mirror(people, skeleton)])
         masks = jnp.concatenate([masks, mirror_mask(masks, skeleton)])
         ages = jnp.concatenate([ages, mirror_mask(ages, skeleton)])
-        level = None if level is None else jnp.concatenate([level, level.at[..., 0].multiply(-1)])
-    known = {} if level is None else {"up": level}
-    poses = lifter.lift_frames(variables, people, masks, ages, length, **known)
+        mirrored_hints = mirror_hints(known, skeleton)
+        known = jax.tree.map(lambda *pair: jnp.concatenate(pair), known, mirrored_hints)
+    poses = lifter.lift_frames(variables, people, masks, ages, length, **told(known))
     if averaged:
         poses, mirrored = jnp.split(poses, 2)
         poses = (poses + mirror_target(mirrored, lifter.target, skeleton)) / 2

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from gated_lift.networks.protocol import mirror, mirror_mask, mirror_target
+from gated_lift.networks.protocol import Hints, mirror, mirror_hints, mirror_mask, mirror_target
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.skeleton import Skeleton
 
@@ -95,14 +95,17 @@ def step_network(
     age: Float[Array, "B J"],
     started: Bool[Array, " B"],
     kept: Any,
+    hints: Hints = Hints(),
 ) -> tuple[NetworkState, Float[Array, "B N 3"]]:
     """What `TemporalLifter.lift_frames` answers for the newest frame.
 
     keypoints, occluded, age: one frame as `observation.observe` makes it, gaps filled. started: who had a
     frame before; for the others this one is repeated before the first, as the offline padding does.
     kept: whether the frame goes into the state, perhaps traced; where not, the next one takes its place.
+    hints: of one frame too, (B, 3) and (B, J).
     """
-    inputs = network.inputs(keypoints[:, None], occluded[:, None], age[:, None])
+    of_one = jax.tree.map(lambda hint: hint[:, None], hints)
+    inputs = network.inputs(keypoints[:, None], occluded[:, None], age[:, None], of_one)
     features, gates = (each[:, 0] for each in inputs)
     new_features, new_gates = [], []
 
@@ -151,17 +154,19 @@ def step_averaged(
     kept: Any,
     skeleton: Skeleton,
     flip: bool,
+    hints: Hints = Hints(),
 ) -> tuple[NetworkState, Float[Array, "P N 3"]]:
     """`step_network`, with ``flip`` the mean over everybody and their mirror images, as `lift_clip` takes it;
     the state is one of twice as many people then.
     """
     if not flip:
-        return step_network(network, folded, state, keypoints, occluded, age, started, kept)
+        return step_network(network, folded, state, keypoints, occluded, age, started, kept, hints)
     keypoints = jnp.concatenate([keypoints, mirror(keypoints, skeleton)])
     occluded = jnp.concatenate([occluded, mirror_mask(occluded, skeleton)])
     age = jnp.concatenate([age, mirror_mask(age, skeleton)])
     both = jnp.concatenate([started, started])
-    state, answers = step_network(network, folded, state, keypoints, occluded, age, both, kept)
+    hints = jax.tree.map(lambda *pair: jnp.concatenate(pair), hints, mirror_hints(hints, skeleton))
+    state, answers = step_network(network, folded, state, keypoints, occluded, age, both, kept, hints)
     answers, mirrored = jnp.split(answers, 2)
     return state, (answers + mirror_target(mirrored, network.target, skeleton)) / 2
 

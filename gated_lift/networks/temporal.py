@@ -4,11 +4,19 @@ import math
 from typing import Any, Literal, NamedTuple, get_args
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, DTypeLike, Float
 
 from gated_lift.networks.layers import Gating, MaskChannels, TemporalLayer, mask_channels
-from gated_lift.networks.protocol import TARGETS, Target, check_counts, check_dropouts, check_keypoints
+from gated_lift.networks.protocol import (
+    TARGETS,
+    Hints,
+    Target,
+    check_counts,
+    check_dropouts,
+    check_keypoints,
+)
 from gated_lift.occlusion import OLDEST_GAP, Fill, fill, frame_times, gap_age, joint_mean
 
 GATINGS = get_args(Gating)
@@ -53,6 +61,7 @@ class TemporalLifter(nn.Module):
         has to learn depth from size, which a focal length decides too, so its keypoints must be those of one
         focal length: `observation.observe` makes them so from each camera's own intrinsics.
     tilt: reads which way is up too, where that is known: the world's vertical in the axes of the keypoints.
+    confidence: reads how far the detector doubts each joint too, where that is known, in both streams.
     fps: frames a second of the windows that it is trained on, and has to be given.
     batch_norm_momentum: share of the old running statistics that an update keeps.
     axis_name: pmap axis over which batch statistics are averaged.
@@ -72,6 +81,7 @@ class TemporalLifter(nn.Module):
     gate_residual: bool = False
     target: Target = "pose"
     tilt: bool = False
+    confidence: bool = False
     fps: float = 50.0
     batch_norm_momentum: float = 0.9
     axis_name: str | None = None
@@ -137,7 +147,7 @@ class TemporalLifter(nn.Module):
         occluded: Bool[Array, "B F J"],
         age: Float[Array, "B F J"],
         length: Any = None,
-        up: Float[Array, "B F 3"] | None = None,
+        hints: Hints = Hints(),
     ) -> Float[Array, "B F N 3"]:
         """One output for every frame of clips of any length: both ends are replicated by the padding, where
         the gaps that they are in go on ageing.
@@ -151,8 +161,8 @@ class TemporalLifter(nn.Module):
         hidden = occluded[:, index]
         beyond = jnp.broadcast_to(beyond[None, :, None], hidden.shape)
         older = jnp.where(hidden, jnp.minimum(age[:, index] + beyond, OLDEST_GAP), age[:, index])
-        up = None if up is None else up[:, index]
-        return self.apply(variables, keypoints[:, index], hidden, age=older, up=up)
+        hints = jax.tree.map(lambda hint: hint[:, index], hints)
+        return self.apply(variables, keypoints[:, index], hidden, age=older, hints=hints)
 
     @nn.compact
     def __call__(
@@ -163,7 +173,7 @@ class TemporalLifter(nn.Module):
         train: bool = False,
         output_stride: int = 1,
         age: Float[Array, "B T J"] | None = None,
-        up: Float[Array, "B T 3"] | None = None,
+        hints: Hints = Hints(),
     ) -> Float[Array, "B S N 3"]:
         """Lifts windows to S = (T − RF) // output_stride + 1 root-relative poses, or roots (N = 1), metres in
         camera axes.
@@ -177,8 +187,8 @@ class TemporalLifter(nn.Module):
             the least cost. What lies between lets few frames of a long window serve many outputs.
         age: `occlusion.gap_age` of these frames, from a caller who has filled the gaps already (from frames
             beyond the window, say): hidden values are read. Without it gaps are filled from the T frames.
-        up: the world's vertical, a unit vector in the axes of the keypoints, for a network with ``tilt``;
-            zeros where it is not known, as without it. Other networks do not read it.
+        hints: the world's vertical for a network with ``tilt``, and the detector's doubt for one with
+            ``confidence``; a hint that is not there is zeros. Other networks do not read them.
 
         Raises ValueError for another joint count, for windows that are too short, and for an unknown setting.
         """
@@ -186,7 +196,7 @@ class TemporalLifter(nn.Module):
         if age is None:
             age = gap_age(occluded, frame_times(occluded.shape[1], self.fps, keypoints.dtype), self.causal)
             keypoints = fill(keypoints, occluded, self.fill, self.causal, fps=self.fps)
-        features, gates = self.inputs(keypoints, occluded, age, up)
+        features, gates = self.inputs(keypoints, occluded, age, hints)
 
         first, *rest = self.filter_widths
         strides = self._strides(output_stride)
@@ -215,7 +225,7 @@ class TemporalLifter(nn.Module):
         keypoints: Float[Array, "B T J 2"],
         occluded: Bool[Array, "B T J"],
         age: Float[Array, "B T J"],
-        up: Float[Array, "B T 3"] | None = None,
+        hints: Hints = Hints(),
     ) -> tuple[Float[Array, "B T C"], Float[Array, "B T G"]]:
         """What the first layer reads of every frame, its features and its gates, from filled keypoints."""
         place: list[Array] = []
@@ -230,8 +240,12 @@ class TemporalLifter(nn.Module):
             masks = [gates]
         flat = [copy.reshape(*keypoints.shape[:2], -1) for copy in copies]
         if self.tilt:
-            level = jnp.zeros((*keypoints.shape[:2], 3)) if up is None else up
+            level = jnp.zeros((*keypoints.shape[:2], 3)) if hints.up is None else hints.up
             place.append(level.astype(keypoints.dtype))
+        if self.confidence:
+            doubt = jnp.zeros(occluded.shape) if hints.doubt is None else hints.doubt
+            place.append(doubt.astype(keypoints.dtype))
+            gates = jnp.concatenate([gates, doubt.astype(gates.dtype)], axis=-1)
         return jnp.concatenate([*flat, *place, *masks], axis=-1), gates
 
     def _strides(self, output_stride: int) -> list[Strides]:

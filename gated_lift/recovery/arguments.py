@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from gated_lift.networks.checkpoints import LoadedLifter
-from gated_lift.networks.protocol import check_keypoints
+from gated_lift.networks.protocol import Hints, check_keypoints, readable
 from gated_lift.skeleton import Skeleton
 from solvers import Camera, Extrinsics, refuse_masked
 
@@ -118,6 +118,24 @@ def check_fps(fps: Any) -> None:
         raise ValueError(f"fps is {fps!r}: pass one number that is known before jax.jit, such as 29.97")
     if not (math.isfinite(float(fps)) and float(fps) > 0):
         raise ValueError(f"fps is {fps}: pass frames a second, finite and above zero")
+
+
+def read_up(lifter: LoadedLifter, up: Any) -> Any:
+    """The vertical as (1, 3), or None where there is none or the network does not read it. Raises ValueError
+    for what is not a vector of length 1.
+    """
+    if up is None:
+        return None
+    read = readable(lifter.network, Hints(up=up)).up is not None
+    if isinstance(up, jax.core.Tracer):
+        return up[None] if read else None
+    vector = np.asarray(up, np.float32)
+    length = np.linalg.norm(vector)
+    if vector.shape != (3,) or not 0.5 < length < 2:
+        raise ValueError(
+            f"up is {up!r}: give a vector of length 1 in camera axes, (0, -1, 0) for a level camera"
+        )
+    return vector[None] / length if read else None
 
 
 def _read_camera(camera: Camera, people: tuple[int, ...], frames: int, dtype: Any, array: Any) -> Camera:

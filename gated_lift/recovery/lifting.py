@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from gated_lift.networks.checkpoints import LoadedLifter
-from gated_lift.networks.protocol import lift_clip
+from gated_lift.networks.protocol import Hints, lift_clip
 from gated_lift.occlusion import frame_times
 from gated_lift.recovery.arguments import read_arguments
 from gated_lift.recovery.observation import (
@@ -54,36 +54,38 @@ def lift_pixels(
     flip: bool,
     clock: Clock | None = None,
     length: Any = None,
-    up: Float[Array, "... #F 3"] | None = None,
+    hints: Hints = Hints(),
 ) -> Float[Array, "P F N 3"]:
     """`lift` of arguments that have been checked.
 
     clock: how the clip's frames lie among the network's; None where the clip has the network's rate.
     length: frames of the clip that count, perhaps traced, the last being repeated on those after it; None
     where all do.
-    up: the world's vertical in camera axes, read by networks with ``tilt``; on every frame or on all.
+    hints: for networks that read them, the vertical in camera axes, one or one a frame, and the doubt.
     """
     network, dtype, frames = lifter.network, keypoints.dtype, keypoints.shape[1]
     if clock is None:
         times = frame_times(frames, network.fps, dtype)
-        seen = observe(network, keypoints, occluded, camera, lifter.focal, times, lifter.turned, length, up)
+        seen = observe(
+            network, keypoints, occluded, camera, lifter.focal, times, lifter.turned, length, hints
+        )
     else:
-        seen = observe_clip(network, keypoints, occluded, camera, lifter.focal, clock, lifter.turned, up)
+        seen = observe_clip(network, keypoints, occluded, camera, lifter.focal, clock, lifter.turned, hints)
         if length is not None:
             # As `network_frames`, of a length that is traced.
             last = (jnp.asarray(length, jnp.float32) - 1) * network.fps / clock.rate
             length = jnp.ceil(last - 1e-3).astype(jnp.int32) + 1
-    shown, level = seen.keypoints, seen.up
+    shown, hints = seen.keypoints, seen.hints
     if length is not None:
         # The direction of the person settles on the frames after the last: what the network reads must not.
         here = jnp.minimum(jnp.arange(shown.shape[1], dtype=jnp.int32), length - 1)
         shown = jnp.take(shown, here, axis=1)
-        level = None if level is None else jnp.take(level, here, axis=1)
+        hints = jax.tree.map(lambda hint: jnp.take(hint, here, axis=1), hints)
     variables = lifter.variables
     if dtype == jnp.float64:
         variables = jax.tree.map(lambda leaf: leaf.astype(dtype), variables)
     answers = lift_clip(
-        network, variables, shown, seen.occluded, lifter.skeleton, flip, seen.age, length, level
+        network, variables, shown, seen.occluded, lifter.skeleton, flip, seen.age, length, hints
     )
     poses = turn_back(answers.astype(dtype), seen.turn)
     return poses if clock is None else from_network_frames(network, poses, clock, frames)

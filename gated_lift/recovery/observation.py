@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from gated_lift.networks.protocol import Lifter
+from gated_lift.networks.protocol import Hints, Lifter, readable
 from gated_lift.occlusion import OLDEST_GAP, fill, frame_times, gap_age, nearest_visible, zero_gaps
 from solvers import Camera, normalize
 
@@ -33,13 +33,14 @@ class Observation(NamedTuple):
     focal length; gaps filled. occluded (..., T, J): True where the joint was not seen.
     age (..., T, J): `occlusion.gap_age`, seconds.
     turn (..., T, 3, 3): the rotation from camera axes to those axes, x_turned = turn x_camera.
+    hints: in those axes too.
     """
 
     keypoints: Float[Array, "*people T J 2"]
     occluded: Bool[Array, "*people T J"]
     age: Float[Array, "*people T J"]
     turn: Float[Array, "*people T 3 3"]
-    up: Float[Array, "*people T 3"] | None = None
+    hints: Hints = Hints()
 
 
 def observe(
@@ -51,7 +52,7 @@ def observe(
     times: Float[Array, " F"],
     turned: bool = True,
     length: Any = None,
-    up: Float[Array, "... #F 3"] | None = None,
+    hints: Hints = Hints(),
 ) -> Observation:
     """Undoes the lens, fills gaps, turns the rays until the person is in the middle, and scales them.
 
@@ -62,14 +63,15 @@ def observe(
     `observe_clip` for other rates); frames that only help to fill gaps may lie further apart.
     turned: False leaves the person where the camera sees them, for networks that were trained so elsewhere.
     length: frames that count, perhaps traced; the last of them is repeated on those after it.
-    up: the world's vertical in camera axes, a unit vector or zeros, for networks that read it.
+    hints: for networks that read them: the world's vertical in camera axes (..., F or 1, 3), and the doubt
+        (..., F, J).
     """
     filled = _filled_rays(lifter, keypoints, occluded, camera, times, length)
     if length is not None:
         here = jnp.minimum(jnp.arange(occluded.shape[-2], dtype=jnp.int32), length - 1)
         filled = jnp.take(filled, here, axis=-3)
     age = gap_age(occluded, times, lifter.causal)
-    return _turned(lifter, filled, occluded, age, focal, times, turned, up)
+    return _turned(lifter, filled, occluded, age, focal, times, turned, hints)
 
 
 class Clock(NamedTuple):
@@ -97,7 +99,7 @@ def observe_clip(
     focal: Any,
     clock: Clock,
     turned: bool = True,
-    up: Float[Array, "... #F 3"] | None = None,
+    hints: Hints = Hints(),
 ) -> Observation:
     """`observe` of clips at any frame rate, on the network's frames.
 
@@ -125,9 +127,12 @@ def observe_clip(
     if not lifter.causal:
         age = jnp.minimum(age, after[..., upper, :] - now)
     age = jnp.where(hidden, jnp.clip(age, 0, OLDEST_GAP), jnp.zeros_like(age))
+    up, doubt = hints
     if up is not None and up.shape[-2] > 1:
         up = jnp.take(up, lower, axis=-2)  # cameras turn little from one frame to the next
-    return _turned(lifter, mixed, hidden, age, focal, wanted, turned, up)
+    if doubt is not None:
+        doubt = _mix(doubt[..., None], lower, upper, share, axis=-3)[..., 0]
+    return _turned(lifter, mixed, hidden, age, focal, wanted, turned, Hints(up, doubt))
 
 
 def from_network_frames(
@@ -175,16 +180,20 @@ def _turned(
     focal: Any,
     times: Array,
     turned: bool,
-    up: Array | None,
+    hints: Hints,
 ) -> Observation:
     if turned:
         turn = turn_towards(_smooth(direction_of(rays), times, lifter.causal))
     else:
         turn = jnp.broadcast_to(jnp.eye(3, dtype=rays.dtype), (*rays.shape[:-2], 3, 3))
+    up, doubt = readable(lifter, hints)
     if up is not None:
         up = jnp.broadcast_to(up, (*turn.shape[:-2], 3))
         up = turn_to(up[..., None, :], turn)[..., 0, :]
-    return Observation(in_turned_axes(lifter, rays, occluded, turn, focal), occluded, age, turn, up)
+    if doubt is not None:
+        doubt = jnp.where(occluded, jnp.zeros_like(doubt), doubt)
+    shown = in_turned_axes(lifter, rays, occluded, turn, focal)
+    return Observation(shown, occluded, age, turn, Hints(up, doubt))
 
 
 def in_turned_axes(

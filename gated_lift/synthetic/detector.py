@@ -183,6 +183,27 @@ def _words_in_time(key: Array, shape: tuple[int, ...], config: DetectorConfig, f
     return jax.tree.map(lambda start, later: jnp.concatenate([start[None], later]), first, rest)
 
 
+# How detectors' confidences differ from `detect`'s, on the logistic scale: the range of the slope, and the
+# standard deviations of a detector's offset and of each joint's own.
+SLOPES, OFFSET_STD, JOINT_STD = (0.3, 1.2), 0.7, 0.7
+
+
+def as_another_detector(
+    key: Array, confidence: Float[Array, "frames joints"]
+) -> Float[Array, "frames joints"]:
+    """The confidence that another detector would tell of the same joints, σ(a · logit(c) + b + n): a and b
+    are drawn once, n for every joint and frame, so that who reads it learns no more than that a higher one
+    tends to be nearer to the truth.
+    """
+    slope_key, offset_key, joint_key = jax.random.split(key, 3)
+    slope = jax.random.uniform(slope_key, (), confidence.dtype, *SLOPES)
+    offset = OFFSET_STD * jax.random.normal(offset_key, (), confidence.dtype)
+    own = JOINT_STD * jax.random.normal(joint_key, confidence.shape, confidence.dtype)
+    logit = jnp.log(jnp.clip(confidence, 1e-4, 1 - 1e-4))
+    logit -= jnp.log1p(-jnp.clip(confidence, 1e-4, 1 - 1e-4))
+    return jax.nn.sigmoid(slope * logit + offset + own)
+
+
 def hidden_by_confidence(
     confidence: Float[Array, "*batch"], threshold: Number | Float[Array, ""] = 0.3
 ) -> Bool[Array, "*batch"]:

@@ -20,12 +20,13 @@ BODY_HEIGHT = 1.7  # metres; only scales the detector's noise with the person's 
 class View(NamedTuple):
     """keypoints: (..., F, J, 2) detected, pixels. occluded: (..., F, J), True where the detector's
     confidence is too low or the joint lies far outside the image.
-    joints: (..., F, J, 3) true camera-space joints, metres.
+    joints: (..., F, J, 3) true camera-space joints, metres. confidence: (..., F, J), the detector's.
     """
 
     keypoints: Array
     occluded: Array
     joints: Array
+    confidence: Array
 
 
 def view(
@@ -56,4 +57,5 @@ def view(
     visible = (joints[..., 2] >= NEAREST) & jnp.all(offset <= FARTHEST_OFF, axis=-1)
     keypoints = jnp.where(visible[..., None], keypoints, center)
     found = detect(key, keypoints, coverage, height, detector, fps, skeleton.mirror)
-    return View(found.keypoints, hidden_by_confidence(found.confidence) | ~visible, joints)
+    missed = hidden_by_confidence(found.confidence) | ~visible
+    return View(found.keypoints, missed, joints, found.confidence)
