@@ -253,8 +253,10 @@ def test_windows_are_decided_by_the_key():
 
 WILD = dataclasses.replace(
     CLEAN,
-    network=TINY.network.replace(tilt=True),
+    network=TINY.network.replace(tilt=True, confidence=True),
+    detector=SILENT._replace(noise=0.008),
     wide_share=0.5,
+    slow_share=0.5,
     level_share=0.75,
     shifted_share=0.5,
     hiding=HidingDistribution(hidden_share=0.5, lacking_share=0.5),
@@ -274,6 +276,19 @@ def test_the_vertical_is_that_of_the_targets_axes():
     assert upright[told[:, before : before + 16] > 0].min() > 0.9  # the two who cross walk upright
     down = np.einsum("bnij,bni->bnj", placement.turn, up)  # back in camera axes
     assert (down[..., 2] < -0.5).any() and np.abs(down[..., 0]).max() > 0.2  # steep and rolled cameras
+
+
+def test_doubt_is_told_of_half_of_the_windows_and_slow_videos_are_smoother():
+    batch, _ = draw_placed(WILD)
+    doubt, hidden = np.asarray(batch.hints.doubt), np.asarray(batch.occluded)
+    assert ((doubt >= 0) & (doubt < 1)).all() and not doubt[hidden].any()
+    told = (doubt > 0).any((1, 2))
+    assert 0.4 < told.mean() < 0.6 and (doubt > 0)[told][~hidden[told]].all()
+    # Between two frames of a video that is more than twice as slow as the network, three lie on a line: of
+    # rates with even logarithms six tenths, and of the windows half of those.
+    bends = np.abs(np.diff(np.asarray(batch.keypoints), n=2, axis=1)).max((-1, -2))
+    straight = (bends < 1e-4).any(axis=1)
+    assert 0.2 < straight.mean() < 0.4
 
 
 def test_files_are_drawn_by_their_shares(monkeypatch):

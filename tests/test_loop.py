@@ -31,6 +31,7 @@ from experiments.training.saving import SaveError
 from gated_lift.losses import squared_joint_error
 from gated_lift.networks import checkpoints
 from gated_lift.networks.attention import AttentionLifter
+from gated_lift.networks.protocol import Hints
 from gated_lift.networks.sequence import SequenceLifter
 from gated_lift.networks.settings import settings_of
 from gated_lift.occlusion import MaskDistribution
@@ -169,6 +170,26 @@ def test_losses_are_those_of_the_golden_run(tmp_path):
     assert list(found) == list(expected) and len(found) == 20
     np.testing.assert_allclose(list(found.values()), list(expected.values()), rtol=GOLDEN_TOLERANCE)
     assert found[200] < 0.5 * found[10]
+
+
+def test_a_run_starts_from_weights_of_a_network_that_read_less(finished):
+    """What it reads besides has no weight yet, so the answers are the same; another width is refused."""
+    config, output, _ = finished
+    source = str(output / "checkpoints")
+    more = dataclasses.replace(config, network=config.network.replace(tilt=True, confidence=True))
+    lifter, optimizer = loop.make_lifter(more), optax.amsgrad(1e-3)
+    begun = loop.start_from(source, more, loop.init_state(more, lifter, optimizer))
+    batch, loaded = draw(), checkpoints.load_lifter(source)
+    window = [jnp.asarray(values[:2]) for values in (batch.keypoints, batch.occluded)]
+    hints = Hints(jnp.ones((*window[1].shape[:2], 3)), jnp.ones(window[1].shape))
+    expected = loaded.network.apply(loaded.variables, *window)
+    np.testing.assert_allclose(lifter.apply(begun.variables, *window, hints=hints), expected, atol=1e-6)
+    wide = dataclasses.replace(config, network=config.network.replace(channels=16))
+    with pytest.raises(ValueError, match=r"the network of this run needs .*same widths and channels"):
+        loop.start_from(source, wide, loop.init_state(wide, loop.make_lifter(wide), optimizer))
+    plain = dataclasses.replace(config, network=config.network.replace(gating="none"))
+    with pytest.raises(ValueError, match="another kind of network or of other layers"):
+        loop.start_from(source, plain, loop.init_state(plain, loop.make_lifter(plain), optimizer))
 
 
 def test_a_finished_run_is_not_written_over(finished):
@@ -494,7 +515,18 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_read(changes, m
 
 
 def test_configurations_describe_themselves():
-    ours = {"smoke", "small", "varied", "wild", "causal", "ablation", "trajectory", "paper"}
+    ours = {
+        "smoke",
+        "small",
+        "varied",
+        "wild",
+        "wilder",
+        "wild_causal",
+        "causal",
+        "ablation",
+        "trajectory",
+        "paper",
+    }
     assert set(CONFIGS) == ours | {"hossain", "lin", "attention"}
     for words, config in CONFIGS.values():
         assert words and config.batch_frames % config.chunk_frames == 0
