@@ -300,11 +300,12 @@ WILD = replace(
     context_stride=20,
     output=Path("runs/wild"),
 )
-# WILD's network reads the detector's confidence too, and people of slower videos: begun with WILD's weights,
-# for three quarters as long. `--start-from` is to name these.
+# WILD's network reads the detector's confidence too, and sees people of slower videos and from nearer, more
+# rolled cameras: begun with WILD's weights, for three quarters as long. `--start-from` is to name these.
 WILDER = replace(
     WILD,
     network=WILD.network.replace(confidence=True),
+    wide_camera=WIDE_CAMERA._replace(distance=(3.0, 12.0), roll_std=math.radians(15.0)),
     slow_share=0.3,
     learning_rate=5e-4,
     learning_rate_decay=0.57,
