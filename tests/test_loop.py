@@ -586,14 +586,8 @@ def test_one_output_a_window_has_the_loss_of_the_dense_form():
         np.testing.assert_allclose(strided[:, 0], dense[:, output], rtol=1e-4, atol=1e-5)
 
 
-def four_windows():
-    """Of long clips: pmap averages the devices' losses whatever weight each has."""
-    long = np.flatnonzero(draw().weight.all(axis=1))[:4]
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf[long]), draw())
-
-
 def fixed_step(config):
-    """A compiled step on one and the same batch, and the state that it starts from; no dropout."""
+    """A compiled step and the state that it starts from; no dropout."""
     lifter = loop.make_lifter(config)
     optimizer = optax.amsgrad(1e-2)
     state = loop.init_state(config, lifter, optimizer)
@@ -604,16 +598,6 @@ def fixed_step(config):
 
     compiled, state, bank, one_copy = loop.distribute(config, make, state, make_bank())
     return compiled, state, bank, one_copy
-
-
-def share_of(batch):
-    """Stands in for `draw_batch`: each device takes its share of one batch."""
-
-    def draw_batch(key, bank, lifter, config, size):
-        start = jax.lax.axis_index(lifter.axis_name) * size if lifter.axis_name else 0
-        return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), batch)
-
-    return draw_batch
 
 
 def both_ways():
@@ -642,31 +626,23 @@ def check_both_ways(results):
         assert np.mean(np.abs(one - two) > 1e-4) < 0.01
 
 
-def test_pmap_and_jit_take_the_same_step(monkeypatch):
-    batch = four_windows()
-    monkeypatch.setattr(loop, "draw_batch", share_of(batch))
+def test_pmap_and_jit_take_the_same_step():
     check_both_ways(both_ways())
 
 
 def test_four_devices_take_the_step_of_one(tmp_path):
-    """On simulated devices: statistics and gradients are those of the whole batch, under jit and pmap."""
-    batch = four_windows()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "draw_batch", share_of(batch))
-        alone = both_ways()[0]
-    known = {name: value for name, value in batch._asdict().items() if value is not None}
-    np.savez(tmp_path / "batch.npz", **known)
+    """On simulated devices: windows, statistics and gradients are those of the whole batch, under jit and
+    pmap.
+    """
+    alone = both_ways()[0]
     program = (
-        "import jax, sys, numpy as np, jax.numpy as jnp\n"
+        "import jax, sys, numpy as np\n"
         "import test_loop as t\n"
-        "from experiments.training import batches, loop\n"
         "assert jax.device_count() == 4\n"
-        "batch = batches.Batch(**{k: jnp.asarray(v) for k, v in np.load(sys.argv[1]).items()})\n"
-        "loop.draw_batch = t.share_of(batch)\n"
         "results = t.both_ways()\n"
         "t.check_both_ways(results)\n"
         "leaves = jax.tree.leaves([results[0][0].variables, results[0][1]])\n"
-        "np.savez(sys.argv[2], **{str(i): leaf for i, leaf in enumerate(leaves)})\n"
+        "np.savez(sys.argv[1], **{str(i): leaf for i, leaf in enumerate(leaves)})\n"
     )
     here = Path(__file__).parent
     environment = {
@@ -676,7 +652,7 @@ def test_four_devices_take_the_step_of_one(tmp_path):
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)]),
     }
-    arguments = [sys.executable, "-c", program, tmp_path / "batch.npz", tmp_path / "shared.npz"]
+    arguments = [sys.executable, "-c", program, tmp_path / "shared.npz"]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     shared = np.load(tmp_path / "shared.npz")
@@ -722,8 +698,8 @@ def test_every_step_draws_anew(monkeypatch):
 
 def test_running_statistics_move_by_the_scheduled_rate(monkeypatch):
     config = dataclasses.replace(TINY, network=TINY.network.replace(dropout=0.0))
-    batch = four_windows()
-    monkeypatch.setattr(loop, "draw_batch", share_of(batch))
+    batch = jax.tree.map(lambda leaf: jnp.asarray(leaf[:4]), draw())
+    monkeypatch.setattr(loop, "draw_batch", lambda *arguments: batch)
     compiled, state, bank, _ = fixed_step(config)
     before = jax.tree.map(np.asarray, state.variables)
     lifter = loop.make_lifter(config)

@@ -127,10 +127,13 @@ def make_step(
     batch_norm_rate: Callable,
     place: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> Callable[[State, Bank], tuple[State, dict[str, jax.Array]]]:
-    """One training step. ``place`` shards a batch under jit; under pmap ``axis_name`` joins the devices."""
+    """One training step. ``place`` shards a batch under jit; under pmap ``axis_name`` joins the devices, each
+    of which draws the whole batch and keeps its own rows, so that both ways and any number of devices see the
+    same windows.
+    """
     axis = "devices" if config.parallel == "pmap" else None
-    devices = jax.device_count() if axis else 1
-    size = config.batch_frames // config.chunk_frames // devices
+    size = config.batch_frames // config.chunk_frames
+    rows = size // jax.device_count()
     form = lifter.training_form(config.chunk_frames, config.chunk_stride)
 
     def mean(values: jax.Array, weight: jax.Array) -> jax.Array:
@@ -140,10 +143,12 @@ def make_step(
 
     def step(state: State, bank: Bank) -> tuple[State, dict[str, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        if axis:
-            key = jax.random.fold_in(key, jax.lax.axis_index(axis))
         draw_key, dropout_key = jax.random.split(key)
         batch = place(draw_batch(draw_key, bank, lifter, config, size))
+        if axis:
+            device = jax.lax.axis_index(axis)
+            dropout_key = jax.random.fold_in(dropout_key, device)
+            batch = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, device * rows, rows), batch)
 
         def loss(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
             poses, updated = lifter.apply(
@@ -440,7 +445,9 @@ def time_drawing(config: TrainConfig, lifter: Any, bank: Bank) -> float:
     """Seconds of drawing one step's batch, by itself on one device: the median of five. A step draws inside
     its compiled program, where no clock can tell it from the rest.
     """
-    size = config.batch_frames // config.chunk_frames // jax.device_count()
+    size = config.batch_frames // config.chunk_frames
+    if config.parallel == "jit":  # under pmap every device draws the whole batch
+        size //= jax.device_count()
     draw = jax.jit(lambda key, bank: draw_batch(key, bank, lifter, config, size))
     bank = jax.device_put(bank, jax.local_devices()[0])
     seconds = []
