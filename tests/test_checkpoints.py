@@ -444,6 +444,15 @@ def test_exports_are_half_the_size_and_come_back_as_float32(tmp_path):
         checkpoints.restore_training(tmp_path / "shipped", LIFTER, moments())
 
 
+def test_an_export_names_no_folder_and_may_fill_gaps_otherwise(tmp_path):
+    config = {"data": ["/data/a.npz"], "output": "/runs/b", "start_from": "/runs/wild/checkpoints"}
+    checkpoints.save(tmp_path / "run", 9, weights(), {**DESCRIPTION, "config": config})
+    checkpoints.export(tmp_path / "run", tmp_path / "shipped", fill="cubic")
+    loaded = checkpoints.load_lifter(tmp_path / "shipped")
+    assert loaded.description["config"] == {"data": ["a.npz"], "start_from": "wild"}
+    assert loaded.network == LIFTER.clone(fill="cubic")
+
+
 def test_an_export_never_keeps_older_weights_in_silence(tmp_path):
     for seed in (1, 2):
         checkpoints.save(tmp_path / f"run{seed}", 9, weights(seed), DESCRIPTION)

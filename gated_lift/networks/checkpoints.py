@@ -22,6 +22,7 @@ from gated_lift.networks import settings as networks
 from gated_lift.networks import weights
 from gated_lift.networks.protocol import Lifter
 from gated_lift.networks.temporal import TemporalLifter
+from gated_lift.occlusion import Fill
 from gated_lift.readers.json_file import read_json, read_object
 from gated_lift.skeleton import H36M_17, SKELETONS, Skeleton
 
@@ -338,10 +339,12 @@ def restore_training(directory: Path, lifter: Lifter, optimizer: Any) -> tuple[i
     return step, loaded.variables, restored["optimizer"]
 
 
-def export(source: Path, target: Path) -> Path:
+def export(source: Path, target: Path, fill: Fill | None = None) -> Path:
     """Copies a checkpoint's newest weights, without optimiser and in float16, to a folder small enough to
     ship.
 
+    fill: what stands for hidden keypoints from now on, in the place of what training had: curves (``cubic``)
+    are nearer to the truth than lines, and cost training more than they gain it.
     Raises ValueError as `load_lifter` does, and when ``target`` holds a checkpoint already.
     """
     loaded = load_lifter(source)
@@ -352,6 +355,12 @@ def export(source: Path, target: Path) -> Path:
         # Folders of the machine that trained say nothing to others.
         kept = {name: value for name, value in config.items() if name != "output"}
         description["config"] = kept | {"data": [Path(str(path)).name for path in config.get("data", ())]}
+        if kept.get("start_from"):
+            begun = Path(kept["start_from"])
+            named = begun.parent if begun.name in ("checkpoints", "best") else begun
+            description["config"]["start_from"] = named.name
+    if fill is not None:
+        description["network"] = {**description["network"], "fill": fill}
     return save(target, 0, variables, description, keep=1)
 
 
