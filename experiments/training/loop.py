@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -423,7 +424,11 @@ class Best:
                 raise ValueError(f"{error}, or delete {folder} to go on without the best weights") from error
         held_out = read_held_out(config)
         self.people = "held-out people" if held_out else "training people, in other views"
-        self._validate = make_validation(config, lifter, read_bank(config, held_out) if held_out else bank)
+        if held_out:
+            # They need not be in every file, so no file has a share of its own.
+            config = replace(config, data_shares=())
+            bank = read_bank(config, held_out)
+        self._validate = make_validation(config, lifter, bank)
         console.print(f"judged after every epoch on {config.validation_windows} windows of {self.people}")
 
     def judge(
