@@ -16,6 +16,7 @@ from experiments.draws import named_key
 from experiments.training.batches import Bank, Batch, draw_batch
 from experiments.training.configs import TrainConfig
 from gated_lift.metrics import mpjpe
+from gated_lift.networks.protocol import told
 
 
 def make_validation(config: TrainConfig, lifter: Any, bank: Bank) -> Callable[[Any], float]:
@@ -27,7 +28,8 @@ def make_validation(config: TrainConfig, lifter: Any, bank: Bank) -> Callable[[A
 
     @jax.jit
     def errors(variables: Any, batch: Batch) -> jax.Array:
-        poses = lifter.apply(variables, batch.keypoints, batch.occluded, age=batch.age, **form)
+        hints = told(batch.hints)
+        poses = lifter.apply(variables, batch.keypoints, batch.occluded, age=batch.age, **hints, **form)
         return mpjpe(poses, batch.target).mean(-1)
 
     def validate(variables: Any) -> float:
