@@ -194,6 +194,12 @@ def follow(
         yield tell
 
 
+@contextmanager
+def follow_in_silence(*arguments: Any, **settings: Any) -> Iterator[Callable[..., None]]:
+    """`follow` in the processes whose log another one writes."""
+    yield lambda step, values, shown: None
+
+
 # -------------------------------------------------------------------------------------- finite numbers
 
 

@@ -10,21 +10,27 @@
 Any field of a configuration is a flag (`--help` after a configuration's name lists them). A run is decided by
 its configuration and seed alone: step n draws from fold_in(seed, n), so `--resume` continues exactly where
 the newest checkpoint stopped; SIGTERM and Ctrl-C finish the step and save it first. On a pod, start the same
-command on every host with `--distributed`.
+command on every host with `--distributed` (docs/scaling.md).
 """
 
-import jax
+import sys
+
 import tyro
 
-from experiments.commands import run_script
+from experiments import processes
+from experiments.commands import run_script, tell
 from experiments.training.configs import CONFIGS
 from experiments.training.loop import run
 
 
 def main() -> None:
     config = tyro.extras.overridable_config_cli(CONFIGS, description=__doc__)
-    if config.distributed:
-        jax.distributed.initialize()  # before anything asks for devices
+    if config.distributed or config.coordinator is not None:
+        try:
+            processes.join(config.coordinator, config.processes, config.process_id, config.heartbeat_seconds)
+        except ValueError as error:
+            tell("train", error)
+            sys.exit(2)
     run(config)
 
 

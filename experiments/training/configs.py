@@ -134,7 +134,17 @@ class TrainConfig:
     parallel: Literal["jit", "pmap"] = "jit"
     """jit shards the batch over all devices of all hosts; pmap is the second way to run the same step."""
     distributed: bool = False
-    """Several hosts: `jax.distributed.initialize` finds them; start the same command on each."""
+    """Several processes: start the same command in each. A TPU pod, SLURM and the like say who the others
+    are; elsewhere the three flags that follow do."""
+    coordinator: str | None = None
+    """Address and port at which the first process listens for the others, such as 10.0.0.1:1234."""
+    processes: int | None = None
+    """How many processes there are."""
+    process_id: int | None = None
+    """Which of them this is, from 0."""
+    heartbeat_seconds: int = 60
+    """A process that is silent for so long is taken for dead, and the others end; start them again with
+    --resume."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     checkpoint_every: int = 1000
     """Steps between checkpoints."""
@@ -195,6 +205,7 @@ TRAIN_RULES = {
     "checkpoint_every": COUNT,
     "log_every": COUNT,
     "validation_windows": WHOLE,
+    "heartbeat_seconds": COUNT,
     **SEEN_RULES,
 }
 

@@ -4,8 +4,9 @@ A run is decided by its configuration and seed alone: step n draws from fold_in(
 run continues exactly where the newest checkpoint stopped.
 """
 
+import contextlib
+import json
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from rich.console import Console
 
-from experiments import guards, reporting, runs
+from experiments import guards, processes, reporting, runs
 from experiments.checks import check_numbers
 from experiments.commands import tell
 from experiments.draws import named_key
@@ -38,6 +39,7 @@ from experiments.training.losses import check_loss_fits, training_loss
 from experiments.training.saving import SaveError, Saver, saver
 from experiments.training.validation import make_validation
 from gated_lift.cameras import screen_focal
+from gated_lift.clips import MotionClip
 from gated_lift.drawing import charts
 from gated_lift.metrics import mpjpe
 from gated_lift.networks import checkpoints
@@ -49,7 +51,7 @@ STATISTICS_WINDOWS = 1024
 # Settings of a run that do not decide its numbers.
 MAY_CHANGE = {
     *("resume", "fall_back", "output", "checkpoint_every", "log_every", "data", "distributed"),
-    *("allow_pickle", "time_drawing"),
+    *("allow_pickle", "time_drawing", "coordinator", "processes", "process_id", "heartbeat_seconds"),
 }
 OPTIMIZERS = {"amsgrad": optax.amsgrad, "adam": optax.adam}
 
@@ -203,14 +205,15 @@ def distribute(
             compiled,
             replicate(state),
             replicate(bank),
-            lambda tree: jax.tree.map(lambda leaf: leaf[0], tree),
+            lambda tree: processes.as_numpy(jax.tree.map(lambda leaf: leaf[0], tree)),
         )
     mesh = jax.make_mesh((devices,), ("batch",), axis_types=(AxisType.Auto,))
     shared = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec("batch"))
     step = make(place=lambda batch: jax.lax.with_sharding_constraint(batch, split))
     compiled = jax.jit(step, donate_argnums=0, out_shardings=(shared, shared))
-    return compiled, jax.device_put(state, shared), jax.device_put(bank, shared), lambda tree: tree
+    state, bank = (jax.device_put(processes.as_numpy(tree), shared) for tree in (state, bank))
+    return compiled, state, bank, processes.as_numpy
 
 
 # ------------------------------------------------------------------------------------------------ loop
@@ -225,7 +228,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     ValueError for settings, data and folders that do not fit.
     """
     began = time.perf_counter()
-    console = console or reporting.console()
+    console = processes.console_of(console or reporting.console())
     output = config.output
     check_settings(config)
     lifter = make_lifter(config)
@@ -239,21 +242,28 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
         else:
             runs.check_unused(output, "add --resume or choose another folder")
 
-    check_folder()
+    processes.together(check_folder)
     with guards.stop_signals() as asked:
-        clips = read_motion(config)
-        bank = read_bank(config, clips)
-        files = [*config.data, config.human36m, config.keypoints_2d, config.cameras]
-        data = runs.describe_data(bank, [path for path in files if path is not None])
-        output.mkdir(parents=True, exist_ok=True)
-        with guards.only_run(output) as check_there, saver() as saving:
-            check_folder()  # once more: another run may have ended here in the meantime
-            if config.resume:
-                runs.check_same_data(output, data)
-            runs.start(output, described, data)
+        clips, bank, data = processes.together(lambda: read(config))
+        processes.together(lambda: make_folder(output))
+        processes.check_one_folder(output)
+        decisive = {name: value for name, value in described.items() if name not in MAY_CHANGE}
+        processes.check_alike("what was asked", json.dumps(decisive), "start all with the same flags")
+        processes.check_alike("the data", json.dumps(data["arrays"]), "give all the same files")
+        with contextlib.ExitStack() as locked, saver() as saving:
+            check_there = processes.together(lambda: locked.enter_context(guards.only_run(output)))
+
+            def begin_folder() -> None:
+                check_folder()  # another run may have ended here in the meantime
+                if config.resume:
+                    runs.check_same_data(output, data)
+
+            processes.together(begin_folder)
+            if processes.is_first():
+                runs.start(output, described, data)
             per_epoch, steps, learning_rate, batch_norm_rate = make_schedules(config, len(bank.first))
             optimizer = OPTIMIZERS[config.optimizer](learning_rate)
-            state = begin_state(config, lifter, optimizer, bank, console)
+            state = processes.together(lambda: begin_state(config, lifter, optimizer, bank, console))
             begin = int(state.step)
             description = {
                 "network": checkpoints.describe_lifter(lifter),
@@ -272,6 +282,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
                 return make_step(config, lifter, optimizer, batch_norm_rate, **settings)
 
             compiled, state, bank, one_copy = distribute(config, make, state, bank)
+            tell_of = runs.follow if processes.is_first() else runs.follow_in_silence
             console.print(
                 f"{parameter_count(one_copy(state).variables):,} weights, receptive field "
                 f"{lifter.receptive_field} frames; {len(clips)} clips, {len(one_copy(bank).first):,} frames; "
@@ -281,9 +292,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
             shares = Shares(began, drawing, saving, begin)
             stopped, done, saved = asked(begin), begin, begin
             with (
-                runs.follow(
-                    output, console, "training", steps, begin, "samples", config.batch_frames
-                ) as tell,
+                tell_of(output, console, "training", steps, begin, "samples", config.batch_frames) as tell,
                 guards.watchdog() as watchdog,
             ):
                 # The step before, whose numbers are looked at while the next one runs.
@@ -333,9 +342,24 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
             kept = f"step {saved} of {steps} is saved in {folder}" if saved else "no step had been taken"
             console.print(f"{stopped.name}: stopped; {kept}; the same command with --resume goes on")
             raise guards.Interrupted(guards.EXIT_CODES[stopped])
-    draw_curves(output)
+    if processes.is_first():
+        draw_curves(output)
     console.print(f"wrote {folder}, {output / runs.LOG} and {output / 'curves.png'}")
     return folder
+
+
+def read(config: TrainConfig) -> tuple[tuple[MotionClip, ...], Bank, dict[str, Any]]:
+    """The training clips, what the steps draw from, and its description."""
+    clips = read_motion(config)
+    bank = read_bank(config, clips)
+    files = [*config.data, config.human36m, config.keypoints_2d, config.cameras]
+    return clips, bank, runs.describe_data(bank, [path for path in files if path is not None])
+
+
+def make_folder(output: Path) -> None:
+    """Makes the run folder, for all processes."""
+    if processes.is_first():
+        output.mkdir(parents=True, exist_ok=True)
 
 
 def begin_state(
@@ -354,8 +378,10 @@ def begin_state(
         return set_statistics(state, config, lifter, bank)
     state = jax.eval_shape(lambda: init_state(config, lifter, optimizer))
     if config.fall_back:
-        for damage in checkpoints.set_aside_damaged(folder):
-            console.print(f"{damage}: set aside; going on from step {checkpoints.newest_step(folder)}")
+        if processes.is_first():
+            for damage in checkpoints.set_aside_damaged(folder):
+                console.print(f"{damage}: set aside; going on from step {checkpoints.newest_step(folder)}")
+        processes.wait_for_all("damaged steps set aside")
     try:
         step, variables, moments = checkpoints.restore_training(folder, lifter, state.optimizer)
     except checkpoints.DamagedCheckpointError as error:
@@ -505,7 +531,12 @@ def run(config: TrainConfig) -> None:
         train(config)
     except (ValueError, OSError, runs.NonFiniteLossError, SaveError) as error:
         tell("train", error)
-        sys.exit(2)
+        processes.leave(2)
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        tell("train", processes.lost(error))
+        processes.leave(3)
 
 
 def check_settings(config: TrainConfig) -> None:

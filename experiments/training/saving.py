@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from experiments import processes
 from gated_lift.networks import checkpoints
 
 
@@ -33,7 +34,11 @@ class Saver:
         optimizer: Any = None,
         keep: int = 2,
     ) -> None:
-        """Waits for the save into ``folder`` before, if it still goes on, and begins the next one."""
+        """Waits for the save into ``folder`` before, if it still goes on, and begins the next one. Of several
+        processes, which all hold the same, the first one saves.
+        """
+        if not processes.is_first():
+            return
         started = time.perf_counter()
         self._finish(folder)
         try:

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
 
 from gated_lift.cameras import VirtualCamera, screen_focal
 from gated_lift.networks import settings as networks
@@ -101,7 +100,8 @@ def begin_save(
 
     The result is there when the step is complete; an error of writing is raised when it is asked for. Wait
     for it before the next save into the same folder, which would take the unfinished step for an interrupted
-    one and clear it away. Every process of a distributed run has to call this with the same step.
+    one and clear it away. Of several processes that train together, which all hold the same, one saves, from
+    NumPy's arrays: it waits for no other.
     """
     directory = Path(directory).absolute()
     if keep < 1:
@@ -133,17 +133,16 @@ def _finish(manager: ocp.CheckpointManager, directory: Path, step: int, keep: in
     """Waits for a step's files, writes their manifest and removes what is no longer kept."""
     with manager:
         manager.wait_until_finished()
-    if jax.process_index() == 0:
-        # Orbax leaves the machine's folders in these markers; only that they exist is ever read of them.
-        for marker in (directory / str(step)).rglob("commit_success.txt"):
-            marker.write_text("")
-        manifest = directory / f"{step}.sha256"
-        manifest.with_suffix(".partial").write_text(json.dumps(_hash_files(directory / str(step)), indent=1))
-        manifest.with_suffix(".partial").replace(manifest)
-        for stale in _complete_steps(directory)[:-keep]:
-            # The manifest goes first: a step whose removal is interrupted must not look complete.
-            (directory / f"{stale}.sha256").unlink()
-            shutil.rmtree(directory / str(stale))
+    # Orbax leaves the machine's folders in these markers; only that they exist is ever read of them.
+    for marker in (directory / str(step)).rglob("commit_success.txt"):
+        marker.write_text("")
+    manifest = directory / f"{step}.sha256"
+    manifest.with_suffix(".partial").write_text(json.dumps(_hash_files(directory / str(step)), indent=1))
+    manifest.with_suffix(".partial").replace(manifest)
+    for stale in _complete_steps(directory)[:-keep]:
+        # The manifest goes first: a step whose removal is interrupted must not look complete.
+        (directory / f"{stale}.sha256").unlink()
+        shutil.rmtree(directory / str(stale))
     return directory / str(step)
 
 
@@ -178,19 +177,16 @@ def _clear_interrupted(directory: Path) -> None:
     """Removes steps without a manifest. Orbax takes such a step for a good one: it would neither write it
     again nor save any earlier one, and report neither.
     """
-    if jax.process_index() == 0:
-        complete = {str(step) for step in _complete_steps(directory)}
-        for path in directory.glob("*"):
-            number, _, rest = path.name.partition(".")
-            if not number.isdigit() or number in complete:
-                continue
-            if path.is_dir():
-                # Orbax's temporary folders do no harm, and a save that failed may still be writing to one.
-                shutil.rmtree(path, ignore_errors=bool(rest))
-            else:
-                path.unlink()
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("gated_lift.networks.checkpoints: interrupted steps cleared")
+    complete = {str(step) for step in _complete_steps(directory)}
+    for path in directory.glob("*"):
+        number, _, rest = path.name.partition(".")
+        if not number.isdigit() or number in complete:
+            continue
+        if path.is_dir():
+            # Orbax's temporary folders do no harm, and a save that failed may still be writing to one.
+            shutil.rmtree(path, ignore_errors=bool(rest))
+        else:
+            path.unlink()
 
 
 def verify(directory: Path, step: int) -> None:
@@ -374,11 +370,20 @@ def _here(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
 def _manager(directory: Path, background: bool = False) -> ocp.CheckpointManager:
     # Orbax reports every save and restore as a warning in places; a run's own log says it better.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    options = ocp.CheckpointManagerOptions(enable_async_checkpointing=background)
+    alone: dict[str, Any] = {}
+    if jax.process_count() > 1:
+        # By default all processes would have to call this at the same time, and wait for each other under one
+        # name, so that two folders could not be written side by side.
+        me = jax.process_index()
+        alone["multiprocessing_options"] = ocp.options.MultiprocessingOptions(
+            primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"{me}{directory}"
+        )
+        directory.mkdir(parents=True, exist_ok=True)
+    options = ocp.CheckpointManagerOptions(enable_async_checkpointing=background, create=not alone, **alone)
     handlers = {
-        "variables": ocp.StandardCheckpointHandler(),
-        "optimizer": ocp.StandardCheckpointHandler(),
-        "description": ocp.JsonCheckpointHandler(),
+        "variables": ocp.StandardCheckpointHandler(**alone),
+        "optimizer": ocp.StandardCheckpointHandler(**alone),
+        "description": ocp.JsonCheckpointHandler(**alone),
     }
     return ocp.CheckpointManager(directory, options=options, item_handlers=handlers)
 
