@@ -1,0 +1,131 @@
+"""Two processes of two devices each train one network, over the loopback address."""
+
+import dataclasses
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import processes
+from experiments.training import loop
+from experiments.training.configs import SMOKE
+from gated_lift.networks import checkpoints
+
+STEPS = 2
+CONFIG = dataclasses.replace(
+    SMOKE,
+    network=SMOKE.network.replace(channels=8),
+    epochs=STEPS / 9,  # of generated motion an epoch has nine steps
+    checkpoint_every=1,
+    validation_windows=0,
+    time_drawing=False,
+)
+FLAGS = [
+    *("smoke", "--network.channels", "8", "--epochs", str(CONFIG.epochs), "--checkpoint-every", "1"),
+    *("--validation-windows", "0", "--no-time-drawing"),
+]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    return tmp_path_factory.mktemp("compiled")
+
+
+def train_together(compiled, outputs):
+    """Exit codes and errors of one process for each of ``outputs``."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(compiled),
+        "PYTHONPATH": str(Path(__file__).parent.parent),
+        "NPROC": "8",
+    }
+    begun = []
+    for index, output in enumerate(outputs):
+        flags = ["--coordinator", address, "--processes", str(len(outputs)), "--process-id", str(index)]
+        flags += ["--heartbeat-seconds", "10", "--output", str(output)]
+        command = [sys.executable, "-m", "experiments.train", *FLAGS, *flags]
+        begun.append(subprocess.Popen(command, env=environment, stdout=-1, stderr=-1, text=True))
+    said = [process.communicate(timeout=240) for process in begun]
+    return [process.returncode for process in begun], said
+
+
+def test_two_processes_write_one_run_which_one_process_goes_on_with(compiled, tmp_path):
+    output = tmp_path / "run"
+    codes, said = train_together(compiled, [output, output])
+    assert codes == [0, 0], said
+    assert f"wrote {output / 'checkpoints'}" in said[0][0] and "wrote" not in said[1][0]
+    assert "on 4 cpu device(s)" in said[0][0]
+    log = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [1, 2]
+    assert not (output / processes.TOKEN).exists()
+    for step in (1, 2):
+        checkpoints.verify(output / "checkpoints", step)
+    # One process with one device takes the second step as the four took it.
+    alone = tmp_path / "alone"
+    shutil.copytree(output, alone)
+    shutil.rmtree(alone / "checkpoints" / "2")
+    (alone / "checkpoints" / "2.sha256").unlink()
+    jax.config.update("jax_numpy_dtype_promotion", "standard")  # as for all of Optax's schedules
+    try:
+        loop.train(dataclasses.replace(CONFIG, output=alone, resume=True))
+    finally:
+        jax.config.update("jax_numpy_dtype_promotion", "strict")
+    first, second = (checkpoints.load_lifter(run / "checkpoints") for run in (output, alone))
+    assert first.step == second.step == STEPS
+    for one, other in zip(jax.tree.leaves(first.variables), jax.tree.leaves(second.variables), strict=True):
+        # AMSGrad's first steps divide by next to nothing, where sums in another order show.
+        np.testing.assert_allclose(one, other, atol=2e-3)
+        assert np.mean(np.abs(one - other) > 1e-4) < 0.01
+
+
+def test_two_folders_for_one_run_are_refused(compiled, tmp_path):
+    codes, said = train_together(compiled, [tmp_path / "a", tmp_path / "b"])
+    assert codes == [2, 2]
+    assert f"output {tmp_path / 'b'} of process 1 is not the folder of process 0" in said[1][1]
+    assert "process 1 of this run could not begin" in said[0][1]
+    assert not (tmp_path / "a" / "checkpoints").exists() and not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"coordinator": "127.0.0.1:1"}, "--processes, --process-id is missing: give all three"),
+        (
+            {"coordinator": "127.0.0.1", "processes": 2, "process_id": 0},
+            "coordinator is 127.0.0.1: give address and port",
+        ),
+        (
+            {"coordinator": "127.0.0.1:1", "processes": 2, "process_id": 2},
+            "the other processes are not known or cannot be reached",
+        ),
+    ],
+)
+def test_addresses_that_cannot_be_meant_are_refused(given, match):
+    before = jax.config.jax_cpu_collectives_implementation
+    try:
+        with pytest.raises(ValueError, match=match):
+            processes.join(**given)
+    finally:
+        jax.config.update("jax_cpu_collectives_implementation", before)
+
+
+def test_one_process_asks_nobody(tmp_path):
+    assert processes.is_first() and processes.together(lambda: 3) == 3
+    processes.check_one_folder(tmp_path)
+    processes.check_alike("the data", "a", "none")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(SystemExit) as left:
+        processes.leave(2)
+    assert left.value.code == 2
