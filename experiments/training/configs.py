@@ -160,6 +160,12 @@ class TrainConfig:
     start_from: str | None = None
     """Weights to begin with, by the name of some that ship or a checkpoint folder; by default random ones.
     The network may read more than they did, and be causal where they were not."""
+    tensorboard: bool = False
+    """Write TensorBoard's event files to events/ too (extra ``tensorboard``)."""
+    wandb: bool = False
+    """Log to Weights & Biases too, where it is installed."""
+    profile: bool = False
+    """Record a trace of ten steps to profile/."""
     output: Path = Path("runs/train")
     """Run folder: config.json, metrics.jsonl, curves.png, checkpoints/, best/."""
     resume: bool = False

@@ -20,7 +20,7 @@ import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from rich.console import Console
 
-from experiments import guards, processes, reporting, runs
+from experiments import guards, processes, reporting, runs, watching
 from experiments.checks import check_numbers
 from experiments.commands import tell
 from experiments.draws import named_key
@@ -52,6 +52,7 @@ STATISTICS_WINDOWS = 1024
 MAY_CHANGE = {
     *("resume", "fall_back", "output", "checkpoint_every", "log_every", "data", "distributed"),
     *("allow_pickle", "time_drawing", "coordinator", "processes", "process_id", "heartbeat_seconds"),
+    *("tensorboard", "wandb", "profile"),
 }
 OPTIMIZERS = {"amsgrad": optax.amsgrad, "adam": optax.adam}
 
@@ -282,7 +283,8 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
                 return make_step(config, lifter, optimizer, batch_norm_rate, **settings)
 
             compiled, state, bank, one_copy = distribute(config, make, state, bank)
-            tell_of = runs.follow if processes.is_first() else runs.follow_in_silence
+            first = processes.is_first()
+            tell_of = runs.follow if first else runs.follow_in_silence
             console.print(
                 f"{parameter_count(one_copy(state).variables):,} weights, receptive field "
                 f"{lifter.receptive_field} frames; {len(clips)} clips, {len(one_copy(bank).first):,} frames; "
@@ -294,6 +296,10 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
             with (
                 tell_of(output, console, "training", steps, begin, "samples", config.batch_frames) as tell,
                 guards.watchdog() as watchdog,
+                watching.watchers(
+                    output, first and config.tensorboard, first and config.wandb, described, begin
+                ) as show,
+                watching.traced(output / "profile" if config.profile else None) as trace,
             ):
                 # The step before, whose numbers are looked at while the next one runs.
                 before: tuple[int, dict[str, jax.Array]] | None = None
@@ -306,6 +312,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
                     return values
 
                 while done < steps and stopped is None:
+                    trace(done - begin)
                     state, metrics = compiled(state, bank)
                     done += 1
                     if before is not None:
@@ -332,6 +339,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
                         line |= best.judge(done, one_copy(state).variables, description, saving)
                         shares.rested()
                     tell(done, line, f"{1000 * values['train_mpjpe_m']:.1f} mm")
+                    show(done, line)
                     if save:
                         whole = one_copy(state)
                         saving.begin(folder, done, whole.variables, description, whole.optimizer)
@@ -544,6 +552,7 @@ def check_settings(config: TrainConfig) -> None:
     not fit them, and a batch that the devices cannot share.
     """
     check_numbers(config, TRAIN_RULES)
+    watching.check_watchers(config.tensorboard, config.wandb)
     lifter = make_lifter(config)
     lifter.training_form(config.chunk_frames, config.chunk_stride)
     check_loss_fits(config, lifter.target)
