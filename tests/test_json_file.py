@@ -7,9 +7,9 @@ import human36m_files
 import jax
 import jax.numpy as jnp
 import pytest
-from damage import outcomes
 from lifter_oracle import random_variables
 
+from experiments.fuzzing.damage import outcomes
 from gated_lift.networks import checkpoints
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.readers.human36m import read_cameras

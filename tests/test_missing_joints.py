@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from keypoint_files import people
 
+from experiments.fuzzing.samples import people
 from experiments.missing_joints import of_body_25b, views
 from gated_lift.skeleton import BODY_25, BODY_25B, COCO_17, HALPE_26
 

@@ -2,11 +2,11 @@
 
 import json
 
-import keypoint_files as files
 import numpy as np
 import pytest
-from damage import damaged, replaced
 
+from experiments.fuzzing import samples as files
+from experiments.fuzzing.damage import damaged, replaced
 from gated_lift.readers.detections import read_detections
 from gated_lift.skeleton import COCO_17
 

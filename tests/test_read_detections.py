@@ -4,10 +4,10 @@ import gzip
 import os
 import zipfile
 
-import keypoint_files as files
 import numpy as np
 import pytest
 
+from experiments.fuzzing import samples as files
 from gated_lift.readers import text_file
 from gated_lift.readers.detections import FORMATS, read_detections
 from gated_lift.readers.detectors import source

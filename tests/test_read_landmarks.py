@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-import keypoint_files as files
 import numpy as np
 import pytest
 
+from experiments.fuzzing import samples as files
 from gated_lift.readers.detections import read_detections
 from gated_lift.skeleton import COCO_17, MEDIAPIPE_33
 

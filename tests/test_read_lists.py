@@ -2,10 +2,10 @@
 
 import json
 
-import keypoint_files as files
 import numpy as np
 import pytest
 
+from experiments.fuzzing import samples as files
 from gated_lift.readers.detections import read_detections
 from gated_lift.skeleton import COCO_17, COCO_18, COCO_133, HALPE_26, VITPOSE_25
 

@@ -4,10 +4,10 @@ import gzip
 import json
 from pathlib import Path
 
-import keypoint_files as files
 import numpy as np
 import pytest
 
+from experiments.fuzzing import samples as files
 from experiments.missing_joints import of_body_25b
 from gated_lift.readers.detections import read_detections
 from gated_lift.readers.detectors.layouts import tell_25

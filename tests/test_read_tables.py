@@ -3,10 +3,10 @@
 import pickle
 import sys
 
-import keypoint_files as files
 import numpy as np
 import pytest
 
+from experiments.fuzzing import samples as files
 from gated_lift.readers.detections import read_detections
 from gated_lift.readers.detectors import table
 from gated_lift.readers.detectors.layouts import named_skeleton, plain_name

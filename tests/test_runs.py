@@ -9,10 +9,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from damage import outcomes
 from rich.console import Console
 
 from experiments import runs
+from experiments.fuzzing.damage import outcomes
 
 
 class Pair(NamedTuple):

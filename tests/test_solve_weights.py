@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from damage import outcomes
 
+from experiments.fuzzing.damage import outcomes
 from experiments.judging.stretches import EvaluateConfig
 from experiments.solve_weights import (
     Logarithms,

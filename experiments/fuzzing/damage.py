@@ -65,3 +65,57 @@ def outcomes(read, path, text, seeds, named):
         else:
             found.add("read")
     return found
+
+
+def damaged_bytes(data, seed):
+    """Bytes with one to three accidents: bits, cuts, doublings and bytes in between."""
+    rng = np.random.default_rng(seed)
+    for _ in range(rng.integers(1, 4)):
+        at = int(rng.integers(len(data))) if data else 0
+        kind = rng.integers(5)
+        if kind == 0:
+            data = data[:at]
+        elif kind == 1:
+            data = data[:at] + data[at : at + 40] + data[at:]
+        elif kind == 2:
+            data = data[:at] + bytes(rng.integers(0, 256, 4).astype(np.uint8)) + data[at:]
+        elif data:
+            data = data[:at] + bytes([data[at] ^ 1 << int(rng.integers(8))]) + data[at + 1 :]
+    return data
+
+
+def odd_arrays(arrays, seed):
+    """The arrays of an archive, one of which has become another: of another kind or shape, with NaN and
+    infinities in it, an object that runs code when it is unpickled, renamed or gone.
+    """
+    rng = np.random.default_rng(seed)
+    arrays = dict(arrays)
+    name = sorted(arrays)[rng.integers(len(arrays))]
+    value = np.asarray(arrays.pop(name))
+    kind = rng.integers(9)
+    if kind == 0:
+        arrays[name] = np.array([Trap()], object)
+    elif kind == 1:
+        arrays[name] = value.reshape(-1)[: rng.integers(value.size + 1)]
+    elif kind == 2:
+        arrays[name] = value[None]
+    elif kind == 3:
+        arrays[name] = value.astype("U40")
+    elif kind == 4 and value.dtype.kind == "f" and value.size:
+        spoiled = value.copy().reshape(-1)
+        spoiled[rng.integers(spoiled.size)] = rng.choice([np.nan, np.inf, -np.inf, 1e300, -1e30])
+        arrays[name] = spoiled.reshape(value.shape)
+    elif kind == 5:
+        arrays[name] = np.zeros((0, *value.shape[1:]), value.dtype)
+    elif kind == 6 and value.dtype.kind in "fiu":
+        arrays[name] = value.astype(rng.choice(["int8", "uint64", "float16", "complex64", "bool"]))
+    elif kind == 7:
+        arrays["renamed"] = value
+    return arrays
+
+
+class Trap:
+    """Unpickling it would say so in the environment: no reader may."""
+
+    def __reduce__(self):
+        return exec, ("import os; os.environ['GATED_LIFT_TRAP'] = 'sprung'",)

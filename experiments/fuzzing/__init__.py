@@ -1,0 +1,1 @@
+"""Every reader under damaged and invented files."""
