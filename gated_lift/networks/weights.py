@@ -5,11 +5,12 @@ from pathlib import Path
 _FOLDER = Path(__file__).with_name("trained")
 
 TWO_STREAM = _FOLDER / "two_stream"
+SMALL = _FOLDER / "small"
 PLAIN = _FOLDER / "plain"
 CAUSAL = _FOLDER / "causal"
 
-SHIPPED = {path.name: path for path in (TWO_STREAM, PLAIN, CAUSAL)}
-DEFAULT = TWO_STREAM.name
+SHIPPED = {path.name: path for path in (SMALL, TWO_STREAM, PLAIN, CAUSAL)}
+DEFAULT = SMALL.name
 
 LICENCE_SENTENCE = (
     "The data used in this project was obtained from mocap.cs.cmu.edu. "
