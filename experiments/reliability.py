@@ -3,6 +3,7 @@
     python -m experiments.reliability                                # 50 SIGKILLs, 20 SIGTERMs, 20 SIGINTs
     python -m experiments.reliability --kills 3 --terminations 1 --interrupts 1 --output /tmp/reliability
     python -m experiments.reliability --small-disk /mnt/small        # besides, a file system that runs full
+    python -m experiments.reliability --soak 10000                   # and a long training, watched
 
 A small network is trained on generated motion without interruption. Then it is trained again and again, with
 a signal after a random number of steps and a random delay, and resumed each time. In the end weights,
@@ -14,6 +15,7 @@ Every training is a process of its own, forked before JAX has started, and runs 
 import dataclasses
 import hashlib
 import os
+import re
 import signal
 import sys
 import time
@@ -110,6 +112,8 @@ class ReliabilityConfig:
     validation_windows: int = 32
     small_disk: Path | None = None
     """Folder on a file system that is too small for two checkpoints: a disk that runs full."""
+    soak: int = 0
+    """Steps of a long training whose memory and compilations are watched."""
     seed: int = 0
     """Of the moments of the signals."""
     output: Path = Path("runs/reliability")
@@ -119,7 +123,7 @@ class ReliabilityConfig:
 
 
 RULES = {
-    **dict.fromkeys(("kills", "terminations", "interrupts", "validation_windows"), WHOLE),
+    **dict.fromkeys(("kills", "terminations", "interrupts", "validation_windows", "soak"), WHOLE),
     **dict.fromkeys(("steps", "stretch"), COUNT),
     "seed": SEED,
 }
@@ -303,6 +307,48 @@ def fill_disk(config: ReliabilityConfig, training: TrainConfig, disk: Path) -> l
     ]
 
 
+# ------------------------------------------------------------------------------------------------- soak
+
+# Which of the sizes that were seen, in the order of the steps, are compared.
+SOAKED = (slice(0, 10), slice(-10, None))
+COMPILED = "Finished XLA compilation of jit(step)"
+
+
+def soak(config: ReliabilityConfig, training: TrainConfig) -> list[str]:
+    """Trains for long and watches the process: the row of the table. Needs Linux's /proc."""
+    epochs = config.soak / round(GENERATED_FRAMES / TRAINING.batch_frames)
+    here = dataclasses.replace(
+        training, epochs=epochs, checkpoint_every=500, log_every=50, output=config.output / "soak"
+    )
+
+    def train() -> None:
+        jax.config.update("jax_log_compiles", True)
+        run_training(here)
+
+    said = config.output / "soak.txt"
+    process = fork(train, said)
+    sizes: dict[int, float] = {}
+    while os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        step = last_step(here.output)
+        if step >= config.soak // 10:
+            status = Path(f"/proc/{process}/status").read_text()
+            found = re.search(r"VmRSS:\s+(\d+) kB", status)
+            if found:
+                sizes[step] = int(found[1]) / 1024
+        time.sleep(0.5)
+    code = wait(process)
+    first, last = (np.median([sizes[step] for step in sorted(sizes)[part]]) for part in SOAKED)
+    compiled = said.read_text().count(COMPILED)
+    return [
+        "a long training compiles its step once and takes no more memory",
+        f"{last_step(here.output):,} steps",
+        "1",
+        f"exit code {code}, {compiled} compilation(s), resident memory {first:.0f} MiB after a tenth and "
+        f"{last:.0f} MiB at the end ({100 * (last / first - 1):+.1f} %)",
+        f"`python -m experiments.reliability --kills 0 --terminations 0 --interrupts 0 --soak {config.soak}`",
+    ]
+
+
 # ---------------------------------------------------------------------------------------------- reports
 
 
@@ -355,6 +401,8 @@ def measure(config: ReliabilityConfig) -> list[list[str]]:
         rows.append([promise, test, str(found.stopped), result, command])
     if config.small_disk is not None:
         rows.append(fill_disk(config, training, config.small_disk))
+    if config.soak:
+        rows.append(soak(config, training))
     return rows
 
 
