@@ -24,6 +24,7 @@ from gated_lift.recovery.plausibility import (
     lies,
     misfit,
     never_seen,
+    rises,
     unseen_size_std,
 )
 from gated_lift.recovery.presence import present_frames
@@ -342,7 +343,10 @@ def _recover(options: Options, inputs: Inputs) -> Found:
     residual = early(jnp.where(told & late(seen), jnp.asarray(solution.residual), 0))
     # Frames of padding show the last one again: they are not to count.
     fit = misfit(residual, keypoints, occluded | ~seen[..., None])
-    bad = fits_badly(fit, unseen > 0, lies(early(poses), seen, lifter.skeleton))
+    lying = lies(early(poses), seen, lifter.skeleton)
+    # Where the camera's path is given, roots are in world axes, and the picture's vertical may be any.
+    rising = jnp.zeros_like(lying) if extrinsics is not None else rises(early(solution.root), seen)
+    bad = fits_badly(fit, unseen > 0, lying, rising)
     status = jnp.where(answered & (unseen > 0), int(Status.PARTLY_SEEN), solution.status)
     status = jnp.where(answered & bad, int(Status.MISFIT), status)
     # Who has no answer has zeros here; NaN are put in their place at the very end.

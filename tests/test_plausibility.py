@@ -11,6 +11,7 @@ from gated_lift.recovery.plausibility import (
     lies,
     misfit,
     never_seen,
+    rises,
     unseen_size_std,
 )
 from gated_lift.skeleton import COCO_17, H36M_17
@@ -71,9 +72,21 @@ def test_who_lies():
 
 
 def test_what_fits_badly():
-    def bad(fit, partial=False, lying=False):
-        return bool(fits_badly(jnp.array([fit]), jnp.array([partial]), jnp.array([lying]))[0])
+    def bad(fit, partial=False, lying=False, rising=False):
+        flags = (jnp.array([flag]) for flag in (partial, lying, rising))
+        return bool(fits_badly(jnp.array([fit]), *flags)[0])
 
     assert bad(WORST_FIT + 0.01) and not bad(WORST_FIT - 0.01)
     assert not bad(WORST_FIT + 0.01, partial=True) and bad(WORST_PARTIAL_FIT + 0.01, partial=True)
     assert bad(TILTED_FIT + 0.01, lying=True) and not bad(TILTED_FIT - 0.01, lying=True)
+    assert bad(0.01, lying=True, rising=True) and not bad(0.01, rising=True)
+
+
+def test_who_rises_moves_up_or_down_where_they_are_seen():
+    root = np.zeros((3, 5, 3), np.float32)
+    root[0, :, [0, 2]] = np.arange(5)
+    root[1, :, 1] = 0.2 * np.arange(5)
+    root[2, 4, 1] = -9
+    seen = np.ones((3, 5), bool)
+    seen[2, 4] = False
+    assert list(rises(jnp.asarray(root), jnp.asarray(seen))) == [False, True, False]
