@@ -186,7 +186,7 @@ def main() -> None:
     with console.status("filming two generated people"):
         scene = film(config)
     found: dict[str, Recovery] = {}
-    for name, path in (("two-stream gated", weights.TWO_STREAM), ("plain, the rival", weights.PLAIN)):
+    for name, path in (("two-stream gated", weights.SMALL), ("plain, the rival", weights.PLAIN)):
         with console.status(f"lifting and placing both people: {name}"):
             found[name] = recover(
                 load_lifter(path), scene.seen.keypoints, scene.seen.occluded, scene.camera, scene.fps
