@@ -1,6 +1,5 @@
 """Checkpoints: Orbax files beside a sha256 manifest, because Orbax restores a flipped bit without a word."""
 
-import hashlib
 import itertools
 import json
 import logging
@@ -23,12 +22,13 @@ from gated_lift.networks import weights
 from gated_lift.networks.manifest import (
     DamagedCheckpointError,
     compare,
+    hash_file,
     hash_files,
     read_manifest,
     write_manifest,
 )
 from gated_lift.networks.protocol import Lifter
-from gated_lift.networks.repository import is_repository, read_repository, write_repository
+from gated_lift.networks.repository import MANIFEST, is_repository, read_repository, write_repository
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.readers.json_file import read_json
 from gated_lift.skeleton import H36M_17, SKELETONS, Skeleton
@@ -153,12 +153,16 @@ def newest_step(directory: Path) -> int | None:
     return max(_complete_steps(Path(directory)), default=None)
 
 
-def fingerprint(directory: Path) -> str:
+def fingerprint(source: str | Path) -> str:
     """sha256 of the newest step's manifest, which holds those of all of its files: other weights have
-    another, also where their folder and step are the same. Raises ValueError where there is no step.
+    another, also where their folder and step are the same. source: as `load_lifter` takes it. Raises
+    ValueError where there is no step.
     """
-    directory, step = _locate(directory, None)
-    return hashlib.sha256((directory / f"{step}.sha256").read_bytes()).hexdigest()
+    folder = _folder_of(source)
+    if is_repository(folder):
+        return hash_file(folder / MANIFEST)
+    directory, step = _locate(folder, None)
+    return hash_file(directory / f"{step}.sha256")
 
 
 def _complete_steps(directory: Path) -> list[int]:
