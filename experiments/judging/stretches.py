@@ -178,9 +178,8 @@ def see(
     poses = jnp.asarray(np.stack([poses for _, poses in stretches]))
     key = jax.random.fold_in(jax.random.key(config.seed), length)
     keys = jax.random.split(key, len(poses))
-    return Stretches(
-        *_look(keys, poses, config.camera, config.detector, fps), tuple(label for label, _ in stretches)
-    )
+    keypoints, missed, joints, focal, center = _look(keys, poses, config.camera, config.detector, fps)
+    return Stretches(keypoints, missed, joints, focal, center, tuple(label for label, _ in stretches))
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4))
