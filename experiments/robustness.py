@@ -160,11 +160,16 @@ def rolled(seen: Film, degrees: float) -> Film:
     return seen._replace(keypoints=keypoints.astype(np.float32), joints=seen.joints @ turn.T)
 
 
+def height_of(degrees: float) -> float:
+    """Metres above the floor of a camera that looks down so far at hips `DISTANCE` away."""
+    return 0.9 + DISTANCE * math.tan(math.radians(degrees))
+
+
 def steep_jobs(people: Sequence[MotionClip], fps: float, seed: int) -> list[Job]:
     """Everybody before level, tilted and rolled cameras, with and without being told which way is up."""
     jobs = []
     for degrees in TILTS:
-        height = 0.9 + DISTANCE * math.tan(math.radians(degrees))
+        height = height_of(degrees)
         camera = VirtualCamera(
             distance=(DISTANCE, DISTANCE), elevation=(height, height), roll_std=0.0, aim_jitter=(0.0, 0.0)
         )
@@ -177,6 +182,12 @@ def steep_jobs(people: Sequence[MotionClip], fps: float, seed: int) -> list[Job]
             jobs.append(Job(f"rolled by {roll} degrees", rolled(seen, roll), fps))
             jobs.append(Job(f"rolled by {roll} degrees, told so", rolled(seen, roll), fps, up=up))
     return jobs
+
+
+def part_jobs(seen: Film, fps: float) -> list[Job]:
+    """Everybody with parts of the body that are never seen."""
+    numbers = np.arange(H36M_17.num_joints)
+    return [Job(what, seen, fps, np.isin(numbers, joints)) for what, joints in PARTS.items()]
 
 
 def mistakes(seen: Film) -> dict[str, np.ndarray]:
@@ -203,8 +214,7 @@ def jobs_of(people: Sequence[MotionClip], seed: int) -> list[Job]:
     jobs += [Job(f"{angle} degrees off the axis", turned(plain, angle), rate) for angle in ANGLES]
     jobs += [Job(f"{width} px wide", scaled(plain, width / 1000), rate) for width in WIDTHS]
     jobs += steep_jobs(people, rate, seed)
-    numbers = np.arange(H36M_17.num_joints)
-    jobs += [Job(what, plain, rate, np.isin(numbers, joints)) for what, joints in PARTS.items()]
+    jobs += part_jobs(plain, rate)
     wrong = mistakes(plain).items()
     return jobs + [Job(what, plain._replace(keypoints=keypoints), rate) for what, keypoints in wrong]
 

@@ -186,7 +186,7 @@ def test_the_last_complete_step_outlives_a_failing_save(tmp_path, monkeypatch):
     def fail(folder):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(checkpoints, "_hash_files", fail)
+    monkeypatch.setattr(checkpoints, "hash_files", fail)
     with pytest.raises(OSError, match="no space"):
         checkpoints.save(tmp_path, 2, weights(2), DESCRIPTION, keep=1)
     monkeypatch.undo()
@@ -397,7 +397,7 @@ def test_a_description_that_is_no_text_of_ours_is_named(tmp_path, content, why):
 def sign(folder, content):
     """Puts another description into step 1 and writes the manifest that fits."""
     (folder / "1" / "description" / "metadata").write_bytes(content)
-    (folder / "1.sha256").write_text(json.dumps(checkpoints._hash_files(folder / "1")))
+    (folder / "1.sha256").write_text(json.dumps(checkpoints.hash_files(folder / "1")))
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,7 @@ def test_the_best_weights_are_kept(motion, tmp_path, monkeypatch):
 def test_what_hinders_writing_is_named(motion, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "draw_batch", noise)
     config = dataclasses.replace(TINY, output=tmp_path / "run")
-    hash_files, calls = checkpoints._hash_files, []
+    hash_files, calls = checkpoints.hash_files, []
 
     def full(folder):
         calls.append(folder.name)
@@ -282,7 +282,7 @@ def test_what_hinders_writing_is_named(motion, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         return hash_files(folder)
 
-    monkeypatch.setattr(checkpoints, "_hash_files", full)
+    monkeypatch.setattr(checkpoints, "hash_files", full)
     words = r"step 10 could not be saved .*No space left on device.*; step 5 is complete there: make room"
     with pytest.raises(SaveError, match=words):
         loop.train(config, silent())

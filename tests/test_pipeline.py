@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from lifter_oracle import random_variables
-from scenes import STANDING
+from scenes import STANDING, on_the_spot
 
-from gated_lift import load_lifter, metrics
+from gated_lift import load_lifter, metrics, pipeline
 from gated_lift.bones import constant_bones as with_constant_bones
 from gated_lift.cameras import VirtualCamera, camera_to_world, look_at, screen_focal, world_to_camera
 from gated_lift.networks.checkpoints import with_training
@@ -101,9 +101,11 @@ def test_a_walk_is_recovered_by_the_weights_that_ship(shipped):
 
 @pytest.fixture(scope="module")
 def rates(shipped):
-    """Errors in mm of one motion filmed at six rates: (pose, root)."""
+    """Errors in mm of one motion filmed at four rates, each a program of its own: (pose, root). More of them
+    are judged by `python -m experiments.robustness`.
+    """
     errors = {}
-    for fps in (10.0, 25.0, 30.0, 50.0, 60.0, 120.0):
+    for fps in (10.0, 30.0, 50.0, 120.0):
         joints, keypoints, _ = walking(int(2.5 * fps) + 1, fps)
         seen = np.zeros(keypoints.shape[:-1], bool)
         found = recover(shipped, keypoints, seen, CAMERA, fps, covariance=fps == 50.0)
@@ -113,7 +115,7 @@ def rates(shipped):
     return errors
 
 
-def test_one_motion_at_six_frame_rates_has_one_error(rates):
+def test_one_motion_at_four_frame_rates_has_one_error(rates):
     pose, root = np.array(list(rates.values())).T
     assert pose.max() / pose.min() <= 1.03, rates
     assert root.max() / root.min() <= 1.03, rates
@@ -255,7 +257,10 @@ def test_smoothing_takes_out_what_trembles():
     assert trembling(smooth.poses) < 0.3 * trembling(rough.poses)
 
 
-def test_the_first_half_is_lift_and_bones_can_be_constant():
+def test_the_first_half_is_lift_and_bones_can_be_constant(monkeypatch):
+    # Paths are not the matter here, and solving them is most of what is compiled: no other test has these
+    # options, which decide what is compiled anew.
+    monkeypatch.setattr(pipeline, "solve_trajectory", on_the_spot)
     keypoints, occluded = people(40)
     settings = {"keep_absent": True, "pose_smoothing": 0.0, "constant_bones": True}
     found = recover(LIFTER, keypoints, occluded, CAMERA, 30.0, **settings)

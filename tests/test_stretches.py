@@ -193,7 +193,7 @@ def test_conditions_are_the_whole_grid(files):
 
 
 def test_parts_hold_everyone_once():
-    parts = list(stretches._parts(5, 2))
+    parts = list(stretches.parts(5, 2))
     assert [list(part) for part in parts] == [[0, 1], [2, 3], [4, 4]]
 
 

@@ -119,11 +119,12 @@ def test_spoilt_people_get_their_status_and_change_nobody_else():
 
 
 def test_too_few_observations_for_the_weights_at_hand():
-    scene = oracle.walking_people(4, 8, hidden=0.0)
+    # As many people and frames as where leading axes are tested, so that both are one program.
+    scene = oracle.walking_people(4, 20, hidden=0.0)
     occluded = np.ones_like(scene.occluded)
     occluded[0, 3, :2] = False  # one telling frame
     occluded[1, [1, 6], :2] = False  # two
-    occluded[2, :7, :2] = False  # all but one
+    occluded[2, :19, :2] = False  # all but one
     occluded[3, :, :2] = False  # all
     people = arrays(scene._replace(occluded=occluded))
     few, good = Status.TOO_FEW_OBSERVATIONS, Status.CONVERGED

@@ -5,6 +5,7 @@ Every network sees the same clips, cameras, detections and masks, which the seed
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,24 +165,38 @@ def cut(clips: Sequence[MotionClip]) -> dict[int, list[tuple[Label, np.ndarray]]
     return {length: stretches for length, stretches in found.items() if stretches}
 
 
+def spread(pieces: Sequence[Any], most: int | None) -> list[Any]:
+    """At most so many of them, evenly spread; all for None."""
+    step = -(-len(pieces) // (most or len(pieces)))
+    return list(pieces[::step])
+
+
 def see(
     config: EvaluateConfig, length: int, stretches: list[tuple[Label, np.ndarray]], fps: float
 ) -> Stretches:
     """A camera and a detector of its own for every stretch."""
     poses = jnp.asarray(np.stack([poses for _, poses in stretches]))
     key = jax.random.fold_in(jax.random.key(config.seed), length)
+    keys = jax.random.split(key, len(poses))
+    keypoints, missed, joints, focal, center = _look(keys, poses, config.camera, config.detector, fps)
+    return Stretches(keypoints, missed, joints, focal, center, tuple(label for label, _ in stretches))
 
-    @jax.jit
+
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def _look(
+    keys: jax.Array, poses: jax.Array, cameras: VirtualCamera, detector: DetectorConfig, fps: float
+) -> tuple[Any, ...]:
+    """Poses (N, F, J, 3), a camera each: the arrays of `Stretches`."""
+
     @jax.vmap
     def look(key: jax.Array, poses: jax.Array) -> tuple[Any, ...]:
         camera_key, detector_key = jax.random.split(key)
         target = poses[:, 0].mean(axis=0)
-        camera, extrinsics = sample_static_camera(camera_key, target, config.camera)
-        seen = view(detector_key, poses, camera, extrinsics, config.detector, fps, SKELETON)
+        camera, extrinsics = sample_static_camera(camera_key, target, cameras)
+        seen = view(detector_key, poses, camera, extrinsics, detector, fps, SKELETON)
         return seen.keypoints, seen.occluded, seen.joints, camera.focal, camera.center
 
-    keypoints, missed, joints, focal, center = look(jax.random.split(key, len(poses)), poses)
-    return Stretches(keypoints, missed, joints, focal, center, tuple(label for label, _ in stretches))
+    return look(keys, poses)
 
 
 def stretches_of(pairs: Sequence[MovingPair]) -> dict[int, Stretches]:
@@ -248,7 +263,7 @@ def measure(
                 condition.masks == "body",
             )
             occluded = people.missed | mask
-            for part in _parts(len(people.labels), config.batch_people):
+            for part in parts(len(people.labels), config.batch_people):
                 keypoints, joints = people.keypoints[part], people.joints[part]
                 camera = Camera(people.focal[part], people.center[part])
                 hidden = occluded[part]
@@ -265,7 +280,7 @@ def measure(
     return Totals(tuple(grid), tuple(labels), np.array(frames), sums)
 
 
-def _parts(count: int, size: int) -> Iterator[np.ndarray]:
+def parts(count: int, size: int) -> Iterator[np.ndarray]:
     """Indices in parts of one size; the last is filled up with its own first index."""
     for start in range(0, count, size):
         part = np.arange(start, start + size)

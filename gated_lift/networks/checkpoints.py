@@ -1,6 +1,5 @@
 """Checkpoints: Orbax files beside a sha256 manifest, because Orbax restores a flipped bit without a word."""
 
-import hashlib
 import itertools
 import json
 import logging
@@ -19,10 +18,19 @@ import orbax.checkpoint as ocp
 from gated_lift.cameras import VirtualCamera, screen_focal
 from gated_lift.networks import settings as networks
 from gated_lift.networks import weights
+from gated_lift.networks.manifest import (
+    DamagedCheckpointError,
+    compare,
+    hash_file,
+    hash_files,
+    read_manifest,
+    write_manifest,
+)
 from gated_lift.networks.protocol import Lifter
+from gated_lift.networks.repository import MANIFEST, is_repository, read_repository, write_repository
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.occlusion import Fill
-from gated_lift.readers.json_file import read_json, read_object
+from gated_lift.readers.json_file import read_json
 from gated_lift.skeleton import H36M_17, SKELETONS, Skeleton
 
 # What checkpoints older than a setting mean.
@@ -31,10 +39,6 @@ EARLIER = {"kind": TemporalLifter.__name__, "target": "pose", "fps": 50.0, "tilt
 
 class IncompleteCheckpointWarning(UserWarning):
     """A checkpoint folder's newest step is not complete, and an older one was loaded in its place."""
-
-
-class DamagedCheckpointError(ValueError):
-    """A step's files are not those that its manifest lists; the message names the first that differs."""
 
 
 class LoadedLifter(NamedTuple):
@@ -136,9 +140,7 @@ def _finish(manager: ocp.CheckpointManager, directory: Path, step: int, keep: in
     # Orbax leaves the machine's folders in these markers; only that they exist is ever read of them.
     for marker in (directory / str(step)).rglob("commit_success.txt"):
         marker.write_text("")
-    manifest = directory / f"{step}.sha256"
-    manifest.with_suffix(".partial").write_text(json.dumps(_hash_files(directory / str(step)), indent=1))
-    manifest.with_suffix(".partial").replace(manifest)
+    write_manifest(directory / f"{step}.sha256", hash_files(directory / str(step)))
     for stale in _complete_steps(directory)[:-keep]:
         # The manifest goes first: a step whose removal is interrupted must not look complete.
         (directory / f"{stale}.sha256").unlink()
@@ -151,12 +153,16 @@ def newest_step(directory: Path) -> int | None:
     return max(_complete_steps(Path(directory)), default=None)
 
 
-def fingerprint(directory: Path) -> str:
+def fingerprint(source: str | Path) -> str:
     """sha256 of the newest step's manifest, which holds those of all of its files: other weights have
-    another, also where their folder and step are the same. Raises ValueError where there is no step.
+    another, also where their folder and step are the same. source: as `load_lifter` takes it. Raises
+    ValueError where there is no step.
     """
-    directory, step = _locate(directory, None)
-    return hashlib.sha256((directory / f"{step}.sha256").read_bytes()).hexdigest()
+    folder = _folder_of(source)
+    if is_repository(folder):
+        return hash_file(folder / MANIFEST)
+    directory, step = _locate(folder, None)
+    return hash_file(directory / f"{step}.sha256")
 
 
 def _complete_steps(directory: Path) -> list[int]:
@@ -194,24 +200,7 @@ def verify(directory: Path, step: int) -> None:
     names the first that differs.
     """
     folder = Path(directory).absolute() / str(step)
-    manifest = folder.with_suffix(".sha256")
-    try:
-        expected = read_object(manifest, "a manifest", "copy it again")
-    except (OSError, ValueError) as error:
-        raise DamagedCheckpointError(
-            f"checkpoint {folder} has no readable manifest ({manifest.name}): it was interrupted or copied "
-            "in part; use another step or copy the whole folder again"
-        ) from error
-    found = _hash_files(folder)
-    for name in sorted(set(expected) | set(found)):
-        if expected.get(name) != found.get(name):
-            state = (
-                "is missing" if name not in found else "was added" if name not in expected else "has changed"
-            )
-            raise DamagedCheckpointError(
-                f"checkpoint {folder}: the file {name} {state} since it was saved; "
-                "the weights cannot be trusted, restore the folder from its source"
-            )
+    compare(folder, read_manifest(folder.with_suffix(".sha256")), hash_files(folder))
 
 
 def set_aside_damaged(directory: Path) -> list[str]:
@@ -246,22 +235,25 @@ def set_aside_damaged(directory: Path) -> list[str]:
 def load_lifter(source: str | Path = weights.DEFAULT, step: int | None = None) -> LoadedLifter:
     """Builds the lifter that a checkpoint describes and loads its weights, verified against the manifest.
 
-    source: a name of `weights.SHIPPED` (a folder of that name in the working directory comes first), or the
-    folder that holds a checkpoint's steps. The newest complete step is taken unless ``step`` names one, with
-    an `IncompleteCheckpointWarning` when a newer one is there but not complete; the result's ``step`` says
-    which was loaded. Weights stored in half precision come back as float32. Raises ValueError when the folder
-    holds no checkpoint, when a file differs from the manifest, when the description cannot be read, and when
-    the weights do not fit the network that it names.
+    source: a name of `weights.SHIPPED` (a folder of that name in the working directory comes first), the
+    folder that holds a checkpoint's steps, or one that `publish` wrote. The newest complete step is taken
+    unless ``step`` names one, with an `IncompleteCheckpointWarning` when a newer one is there but not
+    complete; the result's ``step`` says which was loaded. Weights stored in half precision come back as
+    float32. Raises ValueError when the folder holds no checkpoint, when a file differs from the manifest,
+    when the description cannot be read, when the weights do not fit the network that it names, and for a name
+    that is not known, with those that are.
     """
-    directory, step = _locate(_folder_of(source), step)
+    folder = _folder_of(source)
+    if is_repository(folder):
+        if step is not None:
+            raise ValueError(f"step is {step}: {folder} holds one set of weights without a number")
+        description, stored = read_repository(folder)
+        lifter, expected = _build(description, folder)
+        _check_fit(expected, stored, folder)
+        return with_training(lifter, _in_single(stored), description)
+    directory, step = _locate(folder, step)
     verify(directory, step)
-    # Not by Orbax: it raises whatever damaged text makes Python's own JSON reader raise.
-    description = read_json(
-        directory / str(step) / "description" / "metadata",
-        "the description of a checkpoint",
-        "restore the folder from its source or export it again",
-        allow_nan=True,
-    )
+    description = _read_description(directory, step)
     lifter, expected = _build(description, directory)
     with _manager(directory) as manager:
         stored = manager.item_metadata(step)["variables"]
@@ -270,14 +262,51 @@ def load_lifter(source: str | Path = weights.DEFAULT, step: int | None = None) -
         restored = manager.restore(
             step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(abstract))
         )
-    variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), restored["variables"])
-    return with_training(lifter, variables, description, step)
+    return with_training(lifter, _in_single(restored["variables"]), description, step)
+
+
+def _in_single(variables: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), variables)
+
+
+def _read_description(directory: Path, step: int) -> Any:
+    # Not by Orbax: it raises whatever damaged text makes Python's own JSON reader raise.
+    return read_json(
+        directory / str(step) / "description" / "metadata",
+        "the description of a checkpoint",
+        "restore the folder from its source or export it again",
+        allow_nan=True,
+    )
 
 
 def _folder_of(source: str | Path) -> Path:
-    if isinstance(source, str) and source in weights.SHIPPED and not Path(source).is_dir():
+    folder = Path(source)
+    if not isinstance(source, str) or folder.is_dir():
+        return folder
+    if source in weights.SHIPPED:
         return weights.SHIPPED[source]
-    return Path(source)
+    if folder.name == source and not folder.exists():
+        raise ValueError(
+            f"there are no weights {source!r}: choose from {'; '.join(summaries().values())}; or give the "
+            "folder named 'checkpoints' of a training run"
+        )
+    return folder
+
+
+def summaries() -> dict[str, str]:
+    """A line about each of the weights that ship, by name: how large they are and what the network is."""
+    found = {}
+    for name, folder in weights.SHIPPED.items():
+        directory, step = _locate(folder, None)
+        network = _network_of(_read_description(directory, step))
+        settings = describe_lifter(network)
+        megabytes = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) / 1e6
+        found[name] = (
+            f"{name} ({megabytes:.1f} MB, {settings.get('gating', settings['kind'])}, "
+            f"{'causal' if network.causal else 'centred'}, {network.receptive_field} frames at "
+            f"{network.fps:g} a second)"
+        )
+    return found
 
 
 def with_training(
@@ -343,21 +372,36 @@ def export(source: Path, target: Path, fill: Fill | None = None) -> Path:
     are nearer to the truth than lines, and cost training more than they gain it.
     Raises ValueError as `load_lifter` does, and when ``target`` holds a checkpoint already.
     """
+    variables, description = _to_ship(source)
+    if fill is not None:
+        description["network"] = {**description["network"], "fill": fill}
+    return save(target, 0, variables, description, keep=1)
+
+
+def publish(source: str | Path, target: Path, card: str) -> Path:
+    """Writes the weights, in float16 and without optimiser, as a repository of the Hugging Face Hub
+    (`repository`). source: as `load_lifter` takes it. card: the text of its README.md.
+
+    Raises ValueError as `load_lifter` does, and when ``target`` holds such weights already.
+    """
+    write_repository(target, *_to_ship(source), card)
+    return target
+
+
+def _to_ship(source: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Variables in float16 and what to say of them, without folders of the machine that trained."""
     loaded = load_lifter(source)
     variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), loaded.variables)
     description = dict(loaded.description)
     config = description.get("config")
     if isinstance(config, dict):
-        # Folders of the machine that trained say nothing to others.
         kept = {name: value for name, value in config.items() if name != "output"}
         description["config"] = kept | {"data": [Path(str(path)).name for path in config.get("data", ())]}
         if kept.get("start_from"):
             begun = Path(kept["start_from"])
             named = begun.parent if begun.name in ("checkpoints", "best") else begun
             description["config"]["start_from"] = named.name
-    if fill is not None:
-        description["network"] = {**description["network"], "fill": fill}
-    return save(target, 0, variables, description, keep=1)
+    return variables, description
 
 
 def _here(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
@@ -409,22 +453,10 @@ def _locate(directory: Path, step: int | None) -> tuple[Path, int]:
     return directory, step
 
 
-def _hash_files(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-    }
-
-
 def _build(description: Any, directory: Path) -> tuple[Any, dict[str, Any]]:
     """The lifter that a description names, with the shapes of its variables."""
     try:
-        described = _in_todays_terms(description["network"])
-        kind = {kind.__name__: kind for kind in networks.KINDS}[described["kind"]]
-        settings = {name: described[name] for name in networks.setting_names(kind)}
-        lifter = kind(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
-        )
+        lifter = _network_of(description)
         return lifter, _abstract_variables(lifter)
     # Settings of other software may fail anywhere in the code of a network, and in Flax.
     except Exception as error:
@@ -432,6 +464,16 @@ def _build(description: Any, directory: Path) -> tuple[Any, dict[str, Any]]:
             f"checkpoint {directory} does not describe a lifter that is known here ({error!r}): it was "
             "written by other software or another version; export it again"
         ) from error
+
+
+def _network_of(description: Any) -> Any:
+    """The lifter that a description names; raises whatever a description of something else brings about."""
+    described = _in_todays_terms(description["network"])
+    kind = {kind.__name__: kind for kind in networks.KINDS}[described["kind"]]
+    settings = {name: described[name] for name in networks.setting_names(kind)}
+    return kind(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    )
 
 
 def _in_todays_terms(described: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Weights that ship with the project, trained on motion capture; docs/results.md has the commands."""
+"""Weights that ship with the project, trained on motion capture; docs/model_card.md says what each is good
+for, docs/results.md has the commands.
+"""
 
 from pathlib import Path
 
@@ -7,9 +9,9 @@ _FOLDER = Path(__file__).with_name("trained")
 TWO_STREAM = _FOLDER / "two_stream"
 SMALL = _FOLDER / "small"
 PLAIN = _FOLDER / "plain"
-CAUSAL = _FOLDER / "causal"
 
-SHIPPED = {path.name: path for path in (SMALL, TWO_STREAM, PLAIN, CAUSAL)}
+# Every folder that ships is a name that `checkpoints.load_lifter` takes.
+SHIPPED = {path.name: path for path in sorted(_FOLDER.iterdir()) if path.is_dir()}
 DEFAULT = SMALL.name
 
 LICENCE_SENTENCE = (
