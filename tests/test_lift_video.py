@@ -18,7 +18,7 @@ from gated_lift.video import lift as video
 from gated_lift.video.camera import choose_camera
 from gated_lift.video.covering import LONGEST_COVERED, covered_keypoints
 from gated_lift.video.lift import lift_file, lift_tracks
-from gated_lift.video.size import scales_of, stature
+from gated_lift.video.size import stature
 from gated_lift.video.times import at_steady_rate, at_times, camera_at_times, steady_rate
 from solvers import Camera, Extrinsics, project
 
@@ -73,29 +73,6 @@ def test_the_camera_is_what_the_user_knows(caplog):
 def test_cameras_that_are_none(settings, message):
     with pytest.raises(ValueError, match=message):
         choose_camera(SIZE, **settings)
-
-
-# ------------------------------------------------------------------------------------------------------- size
-
-
-def test_stature_is_that_of_a_standing_person():
-    stand = generated.stand(5)[None]
-    (height,) = stature(stand.astype(np.float32), H36M_17)
-    assert height == pytest.approx(stand[0, :, 10, 2].max(), abs=0.1)
-    twice = np.concatenate([stand, 2 * stand, np.full_like(stand, np.nan)])
-    found = stature(twice, H36M_17)
-    assert found[1] == pytest.approx(2 * found[0]) and np.isnan(found[2])
-
-
-def test_heights_by_name():
-    measured = np.array([1.6, 2.0, np.nan])
-    names = ("Ada", "Bo", "Cy")
-    np.testing.assert_allclose(scales_of({"Ada": 1.76}, names, measured), [1.1, 1, 1], rtol=1e-6)
-    np.testing.assert_allclose(scales_of({"": 1.6, "Bo": 1.8}, names, measured), [1, 0.9, 1], rtol=1e-6)
-    with pytest.raises(ValueError, match="heights names Dan, people are Ada, Bo, Cy"):
-        scales_of({"Dan": 1.7}, names, measured)
-    with pytest.raises(ValueError, match=r"the height of Ada is 178.0: give metres"):
-        scales_of({"Ada": 178.0}, names, measured)
 
 
 # ------------------------------------------------------------------------------------------------------ times
