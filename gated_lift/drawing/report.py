@@ -233,7 +233,7 @@ def _facts(people: LiftedPeople) -> list[dict[str, Any]]:
             "status": Status(int(status)).name.lower().replace("_", " "),
             "good": int(status) == Status.CONVERGED,
             "advice": describe_status(status),
-            "tall": _metres(tall[index], sure[index]),
+            "tall": _metres(float(tall[index]), float(sure[index])),
         }
         for index, (name, status) in enumerate(zip(people.names, people.status, strict=True))
     ]
