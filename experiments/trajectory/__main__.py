@@ -13,7 +13,7 @@ cameras       compares smoothing in world axes, where the camera's motion is kno
               smoothing in camera axes.
 outliers      replaces detections by gross errors and compares losses.
 focal         finds the focal length of the camera together with the paths.
-sizes         compares what tells how large people are: the network, the floor, the camera's height, their own.
+sizes         compares what tells how large people are: how they look, the floor, the camera's height, theirs.
 streaming     feeds the validation split frame by frame and compares what is known after each lag with what
               the whole clip tells.
 windows       compares windows that are solved one after the other, as in the paper, with whole clips.

@@ -93,8 +93,9 @@ def read_clips(config: SizesConfig) -> list[MotionClip]:
     chosen = [clip for clip in chosen if len(clip.poses) == 1 and clip.poses.shape[1] >= config.frames]
     if not chosen:
         raise ValueError(
-            f"data {', '.join(map(str, config.data))} holds nobody of subjects {config.subjects or 'held out'} "
-            f"for {config.frames} frames: give others, or fewer frames"
+            f"data {', '.join(map(str, config.data))} holds nobody of subjects "
+            f"{', '.join(config.subjects) or 'held out'} for {config.frames} frames: give others, or fewer "
+            "frames"
         )
     return chosen
 
@@ -199,7 +200,7 @@ def sizes_by(way: str, lifted: Lifted, tilt_error: np.ndarray, fps: float) -> Si
     measured = stature(lifted.joints, SKELETON)
     mean, std = size_priors(heights, names, measured, LIFTED_SIZE_STD, np.zeros(people))
     if way == WAYS[-1]:
-        return Sizes(best_scales(lifted), np.full(people, FRAME_STD), math.nan)
+        return Sizes(best_scales(lifted), np.full(people, math.nan), math.nan)
     if not way.startswith("floor"):
         return Sizes(np.exp(mean), std, math.nan)
     known = mean, std, SKELETON, fps
@@ -336,8 +337,8 @@ def publish(
             f"{row.slide:.0f}",
             f"{row.bias:+.1f} %",
             f"{row.size:.1f} %",
-            f"{row.stated:.1f} %",
-            f"{row.over_stated:.2f}",
+            "–" if math.isnan(row.stated) else f"{row.stated:.1f} %",
+            "–" if math.isnan(row.stated) else f"{row.over_stated:.2f}",
         ]
         for row in rows
     ]
