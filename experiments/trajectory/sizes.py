@@ -104,8 +104,8 @@ def place(config: SizesConfig, clips: Sequence[MotionClip], rng: np.random.Gener
     """The subjects and poses (P, F, J, 3) of a scene: stretches of clips, turned and set down anywhere within
     two metres of the middle of the floor.
     """
-    subjects = rng.permutation(sorted({clip.subject for clip in clips}))
-    subjects = [str(subjects[number % len(subjects)]) for number in range(config.people)]
+    known = rng.permutation(sorted({clip.subject for clip in clips}))
+    subjects = [str(known[number % len(known)]) for number in range(config.people)]
     poses = []
     for subject in subjects:
         own = [clip for clip in clips if clip.subject == subject]

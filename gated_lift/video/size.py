@@ -35,8 +35,8 @@ FRAME_STD = 0.02
 # What feet that stand are off by, as lifted: heights above the floor, metres, each time and for a person
 # throughout. What a vertical may be wrong by, radians, that a camera path, the user or the people themselves
 # tell, and a camera's height that the user has told, metres.
-STANCE_STD, PERSON_STD = 0.03, 0.025
-PATH_TILT_STD, TOLD_TILT_STD, BODIES_TILT_STD = (float(np.radians(each)) for each in (0.5, 2.0, 4.0))
+STANCE_STD, PERSON_STD = 0.03, 0.04
+PATH_TILT_STD, TOLD_TILT_STD, BODIES_TILT_STD = (float(np.radians(each)) for each in (0.5, 2.0, 3.0))
 CAMERA_HEIGHT_STD = 0.03
 # A camera of which nobody has told the height may be anywhere.
 SOME_HEIGHT, SOME_HEIGHT_STD = 1.5, 50.0
