@@ -22,6 +22,8 @@ STANDING_SPEED, SPEED_SECONDS = 0.4, 0.1
 STANDING_HEIGHT, LOWEST_SECONDS = 0.08, 2.0
 # A foot that stands for less tells nothing; one that stands for longer is several stances (seconds).
 SHORTEST_STANCE, LONGEST_STANCE = 0.1, 1.0
+# Stances of one person that are kept, spread over the clip: more tell nothing more of a long video.
+MOST_STANCES = 300
 
 # A person is stretched while the way from the ankles to the chest is this share of its longest.
 STRETCHED = 0.9
@@ -78,15 +80,17 @@ def find_stances(
     rows: list[tuple[int, np.ndarray, float]] = []
     shortest, longest = (max(2, round(each * fps)) for each in (SHORTEST_STANCE, LONGEST_STANCE))
     for person, by_foot in enumerate(np.moveaxis(stands, -1, 1)):
-        own: list[tuple[int, np.ndarray, float]] = []
+        own: list[tuple[int, int, np.ndarray, float]] = []
         for foot, times in enumerate(by_foot):
             edges = np.flatnonzero(np.diff(np.concatenate([[0], times, [0]])))
             for begin, end in edges.reshape(-1, 2):
                 for part in np.array_split(np.arange(begin, end), -(-(end - begin) // longest)):
                     if len(part) >= shortest:
                         way = place[person, part, foot] - camera[part]
-                        own.append((person, way.mean(axis=0), float(camera[part, 2].mean())))
-        rows += own if len(own) >= least else []
+                        own.append((begin, person, way.mean(axis=0), float(camera[part, 2].mean())))
+        own.sort(key=lambda row: row[0])
+        if len(own) >= least:
+            rows += [row[1:] for row in own[:: -(-len(own) // MOST_STANCES) or 1]]
     return Stances(
         np.array([row[0] for row in rows], np.int64),
         np.array([row[1] for row in rows], np.float64).reshape(-1, 3),

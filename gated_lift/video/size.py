@@ -225,7 +225,7 @@ def find_sizes(
         up, tilt_std, least = vertical(joints, skeleton), BODIES_TILT_STD, OFTEN
     if up is None:
         return nobody
-    level = np.asarray(joints, np.float64) @ level_axes(up).T
+    level = joints @ level_axes(up).T.astype(joints.dtype)
     stances = find_stances(level, hidden, np.zeros((1, 3)), skeleton, fps, least)
     return solve_sizes(mean, std, stances, tilt_std, camera_height)
 
@@ -235,9 +235,12 @@ def scaled_about(
     camera: Float[np.ndarray, "#frames 3"],
     scale: Float[np.ndarray, " people"],
 ) -> Float[np.ndarray, "people frames *joints 3"]:
-    """c + s (x − c): everybody larger and farther away by a factor of their own, which no image tells."""
-    middle = camera.reshape(len(camera), *[1] * (points.ndim - 3), 3)
-    return np.asarray(middle + scale.reshape(-1, *[1] * (points.ndim - 1)) * (points - middle))
+    """x + (s − 1) (x − c): everybody larger and farther away by a factor of their own, which no image tells.
+    Whose factor is 1 stays to the last bit. The result has the dtype of ``points``.
+    """
+    middle = camera.reshape(len(camera), *[1] * (points.ndim - 3), 3).astype(points.dtype)
+    more = (scale - 1).reshape(-1, *[1] * (points.ndim - 1)).astype(points.dtype)
+    return np.asarray(points + more * (points - middle))
 
 
 def with_size(
