@@ -111,6 +111,7 @@ def judge_pair(pair: MovingPair, way: Way, lifter: LoadedLifter) -> Judged:
         *(tracks, pair.camera, pair.fps, (pair.width, pair.height), lifter, extrinsics),
         covering_rounds=way.rounds,
         covariance=False,
+        floor=False,  # sizes as lifted: what is judged here is who is who and who hides whom
         trajectory=TrajectoryConfig(loss="huber"),
         keep_absent=True,
     )

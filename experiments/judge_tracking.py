@@ -351,6 +351,7 @@ def judge_in_space(
     lifted = lift_tracks(
         *(tracks, pair.camera, pair.fps, (pair.width, pair.height), lifter, extrinsics),
         covariance=False,
+        floor=False,  # sizes as lifted: what is judged here is who is who and who hides whom
         trajectory=TrajectoryConfig(loss="huber"),
     )
     joints = np.full(pair.joints.shape, np.nan, np.float32)

@@ -86,6 +86,14 @@ class LiftConfig:
     """How tall everybody is, metres: sets the scale."""
     heights: tuple[str, ...] = ()
     """How tall single people are, NAME=METRES."""
+    floor: bool = True
+    """People stand on one floor: sizes that fit it are found for all of them."""
+    tilt: float | None = None
+    """Degrees by which a camera that stands still looks down (up: below zero), if you know."""
+    roll: float = 0.0
+    """Degrees by which it is rolled clockwise, as its operator sees it."""
+    camera_height: float | None = None
+    """Metres of a camera that stands still above the floor: sets the scale."""
 
     robust: bool = True
     """Huber's loss in the path: single wrong keypoints pull less."""
@@ -134,6 +142,9 @@ def summary(people: LiftedPeople) -> tuple[tuple[str, ...], list[tuple[str, ...]
     """Columns and rows of what was found of each person."""
     columns = ("person", "seconds", "hidden", "distance", "tall", "residual", "status")
     tall, placed = stature(people.joints, people.skeleton), has_path(people.status)
+    sure = (
+        [""] * len(tall) if people.size_std is None else [f" ± {each:.2f}" for each in people.size_std * tall]
+    )
     camera = (
         people.root if people.extrinsics is None else people.root - np.asarray(people.extrinsics.position)
     )
@@ -151,7 +162,7 @@ def summary(people: LiftedPeople) -> tuple[tuple[str, ...], list[tuple[str, ...]
                 f"{seconds:.1f} s",
                 f"{100 * hidden:.0f} %",
                 f"{np.nanmin(distance):.1f} to {np.nanmax(distance):.1f} m" if found else "–",
-                f"{tall[person]:.2f} m" if found else "–",
+                f"{tall[person]:.2f}{sure[person]} m" if found else "–",
                 f"{np.median(residual):.1f} px" if len(residual) else "–",
                 Status(int(people.status[person])).name.lower().replace("_", " "),
             )
@@ -211,6 +222,10 @@ def lift(config: LiftConfig) -> Path:
             camera_path=config.camera_path,
             heights=parse_heights(config),
             rotate=config.rotate,
+            tilt=config.tilt,
+            roll=config.roll,
+            camera_height=config.camera_height,
+            floor=config.floor,
             progress=progress,
             trajectory=TrajectoryConfig(loss="huber" if config.robust else "squared"),
             covering_rounds=config.covering_rounds,

@@ -119,10 +119,11 @@ def intrinsics(sample: dict[str, Any], camera: int) -> Camera:
 def lift(
     tracks: Tracks, rounds: int, camera: Camera, lifter: LoadedLifter, sample: dict[str, Any]
 ) -> LiftedPeople:
-    """As ``gated-lift`` does it, with a guess where nobody is present."""
+    """As ``gated-lift --no-floor`` does it, with a guess where nobody is present."""
     return lift_tracks(
         *(tracks, camera, float(sample["fps"]), size_of(sample), lifter),
         covering_rounds=rounds,
+        floor=False,  # sizes as lifted: what is judged here is who is who and who hides whom
         trajectory=TrajectoryConfig(loss="huber"),
         keep_absent=True,
     )

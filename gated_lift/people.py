@@ -73,6 +73,9 @@ class LiftedPeople(NamedTuple):
     image_size: width and height in pixels. source: the file that all this comes from.
     rotate: degrees, 0, 90, 180 or 270, by which the video's images were turned clockwise to be those that
         keypoints, camera and image size are of.
+    size, size_std: what each person's joints about the camera were multiplied by to be of the right size
+        (`video.size`), and the standard deviation of its logarithm, the share by which height and distance
+        may be off; None where nobody has looked.
     """
 
     joints: Float[np.ndarray, "people frames joints 3"]
@@ -94,3 +97,5 @@ class LiftedPeople(NamedTuple):
     image_size: tuple[int, int]
     source: str
     rotate: int = 0
+    size: Float[np.ndarray, " people"] | None = None
+    size_std: Float[np.ndarray, " people"] | None = None

@@ -262,6 +262,14 @@ def _with_lifted_spreads(numbers: dict[str, Any]) -> dict[str, Any]:
     return numbers | {"keypoint_std": LIFTED_KEYPOINT_STD, "size_std": LIFTED_SIZE_STD}
 
 
+def size_spread(trajectory: TrajectoryConfig) -> float:
+    """Relative standard deviation of people's sizes that `recover` puts into its covariances with these
+    settings: that of lifted people unless they say another.
+    """
+    numbers = {name: getattr(trajectory, name) for name in NUMBERS}
+    return float(_with_lifted_spreads(numbers)["size_std"])
+
+
 def solved(status: Int[Array | np.ndarray, "*people"]) -> Any:
     """(...) booleans: True for people whose path can be used: the solve converged or ran out of steps while
     improving, also where part of the body was never seen (PARTLY_SEEN). People who do not fit their keypoints

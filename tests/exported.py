@@ -51,6 +51,8 @@ def lifted_people(frames=60, axes="world", gap=True, noise=0.0):
         extrinsics=Extrinsics(rotation[None], position[None]) if axes == "world" else None,
         image_size=(1000, 1000),
         source="clip.json",
+        size=np.array([1.0, 1 / 1.1]),
+        size_std=np.array([0.06, 0.025]),
     )
 
 

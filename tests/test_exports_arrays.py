@@ -33,11 +33,13 @@ def test_json_gives_everything_back_to_its_decimals(tmp_path, axes, up):
 
 def test_optional_fields_may_be_none(tmp_path):
     people = lifted_people()
-    people = people._replace(covariance=None, extrinsics=None, camera=people.camera._replace(radial=None))
+    people = people._replace(covariance=None, extrinsics=None, size=None, size_std=None)
+    people = people._replace(camera=people.camera._replace(radial=None))
     for name in ("a.npz", "a.json"):
         export(people, tmp_path / name)
         back = read_people(tmp_path / name)
         assert back.covariance is None and back.extrinsics is None and back.camera.radial is None
+        assert back.size is None and back.size_std is None
 
 
 def test_an_archive_explains_itself_without_this_package(tmp_path):
@@ -131,6 +133,8 @@ def test_nobody_is_an_empty_table_and_an_archive_of_nobody(tmp_path):
         },
         confidence=people.confidence[:0],
         hidden=people.hidden[:0],
+        size=people.size[:0],
+        size_std=people.size_std[:0],
         names=(),
     )
     written = export_all(nobody, tmp_path, "nobody", ("npz", "json", "csv"))

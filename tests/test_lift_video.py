@@ -11,6 +11,7 @@ from test_pipeline import CAMERA, LIFTER, seen_from
 from gated_lift import people as carriers
 from gated_lift.cameras import camera_to_world, world_to_camera
 from gated_lift.people import Detections, Tracks
+from gated_lift.pipeline import LIFTED_SIZE_STD
 from gated_lift.readers.cameras import FileCamera
 from gated_lift.skeleton import H36M_17
 from gated_lift.synthetic import generated
@@ -18,11 +19,13 @@ from gated_lift.video import lift as video
 from gated_lift.video.camera import choose_camera
 from gated_lift.video.covering import LONGEST_COVERED, covered_keypoints
 from gated_lift.video.lift import lift_file, lift_tracks
-from gated_lift.video.size import scales_of, stature
+from gated_lift.video.pieces import Recovered
+from gated_lift.video.size import FRAME_STD, HEIGHT_STD, stature, with_size
 from gated_lift.video.times import at_steady_rate, at_times, camera_at_times, steady_rate
 from solvers import Camera, Extrinsics, project
 
 FRAMES, FPS, SIZE = 60, 25.0, (1920, 1080)
+KNOWN = np.hypot([HEIGHT_STD], FRAME_STD)
 
 
 @pytest.fixture(scope="module")
@@ -73,29 +76,6 @@ def test_the_camera_is_what_the_user_knows(caplog):
 def test_cameras_that_are_none(settings, message):
     with pytest.raises(ValueError, match=message):
         choose_camera(SIZE, **settings)
-
-
-# ------------------------------------------------------------------------------------------------------- size
-
-
-def test_stature_is_that_of_a_standing_person():
-    stand = generated.stand(5)[None]
-    (height,) = stature(stand.astype(np.float32), H36M_17)
-    assert height == pytest.approx(stand[0, :, 10, 2].max(), abs=0.1)
-    twice = np.concatenate([stand, 2 * stand, np.full_like(stand, np.nan)])
-    found = stature(twice, H36M_17)
-    assert found[1] == pytest.approx(2 * found[0]) and np.isnan(found[2])
-
-
-def test_heights_by_name():
-    measured = np.array([1.6, 2.0, np.nan])
-    names = ("Ada", "Bo", "Cy")
-    np.testing.assert_allclose(scales_of({"Ada": 1.76}, names, measured), [1.1, 1, 1], rtol=1e-6)
-    np.testing.assert_allclose(scales_of({"": 1.6, "Bo": 1.8}, names, measured), [1, 0.9, 1], rtol=1e-6)
-    with pytest.raises(ValueError, match="heights names Dan, people are Ada, Bo, Cy"):
-        scales_of({"Dan": 1.7}, names, measured)
-    with pytest.raises(ValueError, match=r"the height of Ada is 178.0: give metres"):
-        scales_of({"Ada": 178.0}, names, measured)
 
 
 # ------------------------------------------------------------------------------------------------------ times
@@ -217,7 +197,15 @@ def test_tracks_become_people_and_a_height_scales_all_of_a_person(scene):
     scaled = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, heights=heights, covering_rounds=0)
     np.testing.assert_array_equal(scaled.joints[0], found.joints[0])
     np.testing.assert_allclose(scaled.joints[1], 1.1 * found.joints[1], rtol=1e-4)
-    np.testing.assert_allclose(scaled.covariance[1], 1.21 * found.covariance[1], rtol=1e-4)
+    np.testing.assert_allclose(found.size, [1, 1], rtol=1e-5)
+    np.testing.assert_allclose(scaled.size, [1, 1.1], rtol=1e-6)
+    np.testing.assert_allclose(scaled.size_std[1], HEIGHT_STD, rtol=1e-3)
+    # Whose height is known stands surer, above all along the ray.
+    np.testing.assert_allclose(scaled.covariance[0], found.covariance[0], rtol=1e-3, atol=1e-6)
+    known = with_size(found.covariance[1:], found.root[1:], scaled.size[1:], LIFTED_SIZE_STD, KNOWN)
+    np.testing.assert_allclose(scaled.covariance[1:], known, rtol=1e-2, atol=1e-5)
+    with pytest.raises(ValueError, match="camera_height is nan: give metres above the floor"):
+        lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, camera_height=float("nan"))
     with pytest.raises(ValueError, match="tracks have 0 people"):
         lift_tracks(tracks._replace(hidden=tracks.hidden[:0]), CAMERA, FPS, SIZE, LIFTER)
 
@@ -230,6 +218,49 @@ def test_in_the_world_people_grow_about_the_camera(scene):
     world = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, still, heights)
     assert world.axes == "world"
     np.testing.assert_allclose(world.joints, camera_to_world(jnp.asarray(before.joints), still), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"roll": 5.0}, r"roll is 5.0, and nothing says the tilt: give both"),
+        (
+            {"tilt": 95.0},
+            r"tilt is 95.0: give degrees between -80 and 80, positive for a camera that looks down",
+        ),
+        ({"tilt": float("nan")}, "tilt is nan: give degrees"),
+        ({"tilt": 10.0, "roll": 400.0}, "roll is 400.0: give degrees between -180 and 180"),
+        (
+            {"tilt": 10.0, "camera_path": "path.txt"},
+            "tilt and camera_path both say which way the camera looks",
+        ),
+        ({"camera_height": 1.5, "camera_path": "path.txt"}, "camera_height and camera_path both say where"),
+    ],
+)
+def test_what_is_told_of_the_camera_is_looked_at_first(settings, message):
+    with pytest.raises(ValueError, match=message):
+        lift_file("nothing.npz", **settings)
+
+
+def test_the_vertical_that_is_told_reaches_network_and_floor(scene, monkeypatch):
+    joints, tracks, _ = scene
+    asked = {}
+
+    def recovered(*given, up, **more):
+        asked["up"] = up
+        root = joints[:, :, 0]
+        nobody = np.zeros((2, FRAMES))
+        return Recovered(joints, root, np.zeros(2, np.int32), nobody == 0, nobody, None)
+
+    monkeypatch.setattr(video, "recover_in_pieces", recovered)
+    up = video._told_vertical(5.14, 0.0, False)
+    told = {"up": up, "covering_rounds": 0}
+    found = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, camera_height=1.7, **told)
+    np.testing.assert_array_equal(asked["up"], up)
+    # It is 1.4 m above this floor, or the tilt is wrong, or they are larger than they seem.
+    assert np.all((found.size > 1.01) & (found.size < 1.7 / 1.4))
+    np.testing.assert_allclose(found.joints, found.size[:, None, None, None] * joints, rtol=1e-5)
+    assert np.all(lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, floor=False, **told).size == 1)
 
 
 def write_keypoints(path, tracks, **more):

@@ -62,6 +62,10 @@ def test_joints_come_back_within_the_stated_rounding(axes, tmp_path):
     assert np.isnan(joints[1, :6]).all() and np.isfinite(joints[0]).all()
     assert data["axes"] == axes and data["size"] == [1920, 1080]
     assert [person["status"] for person in data["people"]] == ["converged", "partly seen"]
+    known = people._replace(size=np.ones(2), size_std=np.array([0.05, np.nan]))
+    tall = [person["tall"] for person in report.report_data(known)["people"]]
+    assert tall[0].endswith("± 0.08 m") and tall[1].endswith(" m") and "±" not in tall[1]
+    assert "±" not in data["people"][0]["tall"]
 
 
 def test_long_films_are_thinned(monkeypatch):

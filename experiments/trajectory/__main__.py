@@ -2,6 +2,7 @@
 
     python -m experiments.trajectory calibration --data cmu_pairs.npz
     python -m experiments.trajectory cameras --data cmu_pairs.npz
+    python -m experiments.trajectory sizes --data cmu_single.npz
     python -m experiments.trajectory streaming --data cmu_pairs.npz
     python -m experiments.trajectory windows --data cmu_pairs.npz
     python -m experiments.trajectory calibration --help
@@ -12,12 +13,14 @@ cameras       compares smoothing in world axes, where the camera's motion is kno
               smoothing in camera axes.
 outliers      replaces detections by gross errors and compares losses.
 focal         finds the focal length of the camera together with the paths.
+sizes         compares what tells how large people are: how they look, the floor, the camera's height, theirs.
 streaming     feeds the validation split frame by frame and compares what is known after each lag with what
               the whole clip tells.
 windows       compares windows that are solved one after the other, as in the paper, with whole clips.
 
 Both splits are couples of real dancers before cameras and detectors that are drawn from a seed; poses are the
-true ones, so that what is judged is the path alone.
+true ones, so that what is judged is the path alone. But for sizes: there single people are put on one floor,
+and lifted.
 """
 
 from collections.abc import Callable
@@ -27,6 +30,7 @@ from experiments.trajectory.calibration import CalibrationConfig, run_calibratio
 from experiments.trajectory.cameras import CamerasConfig, run_cameras
 from experiments.trajectory.focal import FocalConfig, run_focal
 from experiments.trajectory.outliers import OutliersConfig, run_outliers
+from experiments.trajectory.sizes import SizesConfig, run_sizes
 from experiments.trajectory.streaming import StreamingConfig, run_streaming
 from experiments.trajectory.windows import WindowsConfig, run_windows
 
@@ -35,6 +39,7 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "cameras": (CamerasConfig, run_cameras),
     "focal": (FocalConfig, run_focal),
     "outliers": (OutliersConfig, run_outliers),
+    "sizes": (SizesConfig, run_sizes),
     "streaming": (StreamingConfig, run_streaming),
     "windows": (WindowsConfig, run_windows),
 }

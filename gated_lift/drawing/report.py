@@ -25,6 +25,7 @@ from gated_lift.drawing.video import video_frames
 from gated_lift.drawing.waiting import counted
 from gated_lift.outputs import Writer, write_whole
 from gated_lift.people import LiftedPeople
+from gated_lift.video.size import knows_height, stature
 from solvers import Status, describe_status
 
 SHOWN_FPS = 60.0  # frames a second on the page, at most about
@@ -221,6 +222,10 @@ def in_steps(values: Shaped[np.ndarray, "..."], step: float) -> dict[str, Any]:
 
 def _facts(people: LiftedPeople) -> list[dict[str, Any]]:
     """What the page says of every person."""
+    tall = (
+        stature(people.joints, people.skeleton) if knows_height(people.skeleton) else people.status * np.nan
+    )
+    sure = tall * np.nan if people.size_std is None else tall * people.size_std
     return [
         {
             "name": name,
@@ -228,9 +233,17 @@ def _facts(people: LiftedPeople) -> list[dict[str, Any]]:
             "status": Status(int(status)).name.lower().replace("_", " "),
             "good": int(status) == Status.CONVERGED,
             "advice": describe_status(status),
+            "tall": _metres(float(tall[index]), float(sure[index])),
         }
         for index, (name, status) in enumerate(zip(people.names, people.status, strict=True))
     ]
+
+
+def _metres(tall: float, sure: float) -> str:
+    """A height, and how sure it is, as far as both are known."""
+    if not np.isfinite(tall):
+        return ""
+    return f"{tall:.2f} m" if not np.isfinite(sure) else f"{tall:.2f} ± {sure:.2f} m"
 
 
 def _upper(shown: Shown) -> dict[str, Any] | None:

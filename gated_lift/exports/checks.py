@@ -32,6 +32,8 @@ def check_people(people: LiftedPeople) -> LiftedPeople:
         "confidence": (persons, frames, joints),
         "hidden": (persons, frames, joints),
         "times": (frames,),
+        "size": (persons,),
+        "size_std": (persons,),
     }
     for name, shape in shapes.items():
         value = getattr(people, name)

@@ -25,7 +25,7 @@ def plan(people: LiftedPeople, path: Path, up: Up | None = None) -> dict[Path, W
     without it they are as they were lifted. Raises ValueError as `record.to_record`.
     """
     turned, words = to_record(people, up)
-    arrays = {name: getattr(turned, name) for name in (*ARRAYS, "status", "times")}
+    arrays = {name: getattr(turned, name) for name in (*ARRAYS, "status", "times", "size", "size_std")}
     arrays = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
     told = {
         "about": np.array(json.dumps(words)),

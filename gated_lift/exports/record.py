@@ -58,6 +58,8 @@ def to_record(people: LiftedPeople, up: Up | None) -> Record:
         "source": people.source,
         "rotate": int(people.rotate),
         "names": list(people.names),
+        "size": None if people.size is None else [float(each) for each in people.size],
+        "size_std": None if people.size_std is None else [float(each) for each in people.size_std],
         "status_names": [Status(int(number)).name for number in people.status],
         "skeleton": people.skeleton._asdict(),
     }
@@ -105,7 +107,10 @@ def from_record(words: dict[str, Any], arrays: dict[str, Any], name: str) -> Lif
             else Extrinsics(arrays["rotation"], arrays["position"]),
             image_size=(int(words["image_size"][0]), int(words["image_size"][1])),
             source=str(words["source"]),
-            rotate=int(words.get("rotate", 0)),  # files of older versions say nothing of it
+            # Files of older versions say nothing of these.
+            rotate=int(words.get("rotate", 0)),
+            size=_by_person(words.get("size")),
+            size_std=_by_person(words.get("size_std")),
         )
         if not np.issubdtype(people.status.dtype, np.integer):
             raise ValueError(f"status is {people.status.dtype}, not whole numbers")
@@ -130,6 +135,10 @@ def software_version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "unknown"
+
+
+def _by_person(values: Any) -> np.ndarray | None:
+    return None if values is None else np.array(values, np.float64)
 
 
 def _boolean(key: str, arrays: dict[str, Any]) -> np.ndarray:

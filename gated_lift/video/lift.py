@@ -1,5 +1,6 @@
 """Everybody of one video in 3D: from a detector's file, or from tracks."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -7,23 +8,37 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from gated_lift.cameras import world_to_camera
+from gated_lift.cameras import up_of, world_to_camera
 from gated_lift.networks.checkpoints import LoadedLifter, load_lifter
 from gated_lift.people import Detections, LiftedPeople, Tracks
+from gated_lift.pipeline import size_spread
 from gated_lift.readers.cameras import read_camera_path, read_intrinsics
 from gated_lift.readers.detections import read_detections
 from gated_lift.readers.detectors.rows import as_fps
+from gated_lift.recovery.plausibility import never_seen, unseen_size_std
 from gated_lift.skeleton import BETTER_MISSING, Missing, Skeleton, convert
 from gated_lift.tracking import track
 from gated_lift.video.camera import choose_camera
 from gated_lift.video.covering import covered_keypoints
-from gated_lift.video.pieces import recover_in_pieces
-from gated_lift.video.size import scales_of, stature
+from gated_lift.video.pieces import Recovered, recover_in_pieces
+from gated_lift.video.size import (
+    FRAME_STD,
+    Sizes,
+    find_sizes,
+    scaled_about,
+    size_priors,
+    stature,
+    with_size,
+)
 from gated_lift.video.times import at_steady_rate, at_times, camera_at_times, steady_rate
-from solvers import Camera, Extrinsics
+from solvers import Camera, Extrinsics, TrajectoryConfig
 
 # Quarter turns clockwise that bring people upright, in degrees.
 ROTATIONS = (0, 90, 180, 270)
+# Degrees that a camera may look down: seen from above, people have no height.
+STEEPEST_TILT = 80
+# Metres that a camera may be above the floor, or below it.
+LOWEST_CAMERA, HIGHEST_CAMERA = -20.0, 200.0
 
 
 def lift_file(
@@ -45,6 +60,9 @@ def lift_file(
     camera_path: str | Path | None = None,
     heights: dict[str, float] | None = None,
     rotate: int = 0,
+    tilt: float | None = None,
+    roll: float = 0.0,
+    camera_height: float | None = None,
     lifter: LoadedLifter | None = None,
     progress: Callable[[int], Any] | None = None,
     **settings: Any,
@@ -61,6 +79,9 @@ def lift_file(
     rotate: degrees, 0, 90, 180 or 270, by which images are to be turned clockwise so that people are upright.
         Keypoints, camera and image size of the result are those of the turned images, and reports and films
         turn the video likewise.
+    tilt, roll: degrees by which a camera that stands still looks down, and is then rolled clockwise as its
+        operator sees it, once the images are turned (`cameras.up_of`).
+    camera_height: metres of a camera that stands still above the floor that people stand on.
     lifter, progress, settings: as `lift_tracks` takes them.
 
     A file whose frames do not come at one rate (``times``) is brought to its usual rate for the lift, and
@@ -70,6 +91,9 @@ def lift_file(
     """
     if rotate not in ROTATIONS:
         raise ValueError(f"rotate is {rotate}: choose from {', '.join(map(str, ROTATIONS))}")
+    up = _told_vertical(tilt, roll, camera_path is not None)
+    if camera_height is not None and camera_path is not None:
+        raise ValueError("camera_height and camera_path both say where the camera is: give one of them")
     detections = read_detections(path, format, fps, image_size, skeleton, allow_pickle)
     if detections.image_size is None:
         raise ValueError(
@@ -109,12 +133,32 @@ def lift_file(
     extrinsics = own_poses if steady else camera_at_times(own_poses, times, moments)
     lifted = lift_tracks(
         *(tracks, camera, rate, size, lifter, extrinsics, heights),
+        up=up,
+        camera_height=camera_height,
         times=moments,
         source=source,
         progress=progress,
         **settings,
     )._replace(rotate=rotate)
     return lifted if steady else at_times(lifted, times)._replace(extrinsics=own_poses)
+
+
+def _told_vertical(tilt: float | None, roll: float, has_path: bool) -> np.ndarray | None:
+    """The vertical in camera axes, of what the user says of it."""
+    if tilt is None and roll == 0:
+        return None
+    if tilt is None:
+        raise ValueError(f"roll is {roll}, and nothing says the tilt: give both, 0 for a level camera")
+    if has_path:
+        raise ValueError("tilt and camera_path both say which way the camera looks: give one of them")
+    if not -STEEPEST_TILT <= tilt <= STEEPEST_TILT:
+        raise ValueError(
+            f"tilt is {tilt}: give degrees between {-STEEPEST_TILT} and {STEEPEST_TILT}, positive for a "
+            "camera that looks down"
+        )
+    if not -180 <= roll <= 180:
+        raise ValueError(f"roll is {roll}: give degrees between -180 and 180, positive for clockwise")
+    return np.array(up_of(math.radians(tilt), math.radians(roll)))
 
 
 def _turned(detections: Detections, degrees: int) -> Detections:
@@ -139,8 +183,12 @@ def lift_tracks(
     lifter: LoadedLifter | None = None,
     extrinsics: Extrinsics | None = None,
     heights: dict[str, float] | None = None,
+    floor: bool = True,
+    up: np.ndarray | None = None,
+    camera_height: float | None = None,
     covering_rounds: int = 1,
     covariance: bool = True,
+    trajectory: TrajectoryConfig = TrajectoryConfig(),
     times: np.ndarray | None = None,
     source: str = "",
     progress: Callable[[int], Any] | None = None,
@@ -151,55 +199,75 @@ def lift_tracks(
     camera: intrinsics of the images, whose width and height in pixels are ``image_size``. fps: frames a
     second. lifter: the weights that ship, unless given. extrinsics: the camera's pose on every frame, or on
     one; everything is in world axes then.
-    heights: metres by the person's name, "" for everybody else: joints, paths and covariances grow about the
-        camera by one number a person.
+    heights: metres by the person's name, "" for everybody else.
+    floor: people stand on one floor: whoever stands too low or too high on it is made smaller or larger, and
+        with a height or the camera's own everybody's size follows (`video.size`). False: sizes are those that
+        the network sees, but for ``heights``.
+    up: the vertical in the axes of a camera that stands still, a vector of length 1, where no extrinsics tell
+        it. camera_height: metres of such a camera above the floor.
     covering_rounds: how often, at most, keypoints of a person that lie on somebody nearer are hidden
         (`video.covering`) and everybody is lifted again.
+    trajectory: of `recover`; its size_std (`pipeline.size_spread`) is how far lifted sizes are taken to be
+        off, before heights and floor are known.
     times: seconds of every frame; from 0 at ``fps`` unless given. source: the file, for the record.
     progress: called with the number of frames after each piece of the video. settings: of `recover`.
+
+    A size is one number a person and clip by which joints and path grow about the camera; no image changes by
+    it. The result says it (``size``) and how sure it is (``size_std``), and covariances hold it.
 
     Raises ValueError where there is nobody, and for what `recover` refuses.
     """
     if covering_rounds < 0:
         raise ValueError(f"covering_rounds is {covering_rounds}: give how often, 0 or more")
+    if camera_height is not None and not LOWEST_CAMERA <= camera_height <= HIGHEST_CAMERA:
+        raise ValueError(f"camera_height is {camera_height}: give metres above the floor, such as 1.5")
     people, frames = tracks.hidden.shape[:2]
     if not people or not frames:
         raise ValueError(f"tracks have {people} people on {frames} frames: there is nobody to lift")
     lifter = load_lifter() if lifter is None else lifter
     keypoints, hidden, confidence = _in_skeleton(tracks, lifter)
+    position = np.zeros((1, 3)) if extrinsics is None else np.asarray(extrinsics.position).reshape(-1, 3)
+    never = never_seen(jnp.asarray(hidden), jnp.asarray(~hidden.all(axis=-1)))
+    unseen, lifted_std = np.asarray(unseen_size_std(never), np.float64), size_spread(trajectory)
 
-    def solve(hidden: np.ndarray) -> Any:
-        return recover_in_pieces(
+    def solve(hidden: np.ndarray) -> tuple[Recovered, Sizes]:
+        found = recover_in_pieces(
             *(lifter, keypoints, hidden, camera, fps),
             extrinsics=extrinsics,
             covariance=covariance,
+            trajectory=trajectory,
+            up=up,
             progress=progress,
             **settings,
         )
+        measured = stature(found.joints, lifter.skeleton) if heights else np.full(people, np.nan)
+        mean, std = size_priors(heights or {}, tracks.names, measured, lifted_std, unseen)
+        if not floor:
+            return found, Sizes(np.exp(mean), std, float("nan"))
+        told = mean, std, lifter.skeleton, fps, extrinsics, up, camera_height
+        return found, find_sizes(found.joints, hidden, *told)
 
-    found = solve(hidden)
+    found, sizes = solve(hidden)
     told = hidden
     for _ in range(covering_rounds):
-        before_camera = found.joints
+        before_camera = scaled_about(found.joints, position, sizes.scale)
         if extrinsics is not None:
-            before_camera = np.asarray(world_to_camera(jnp.asarray(found.joints), extrinsics))
+            before_camera = np.asarray(world_to_camera(jnp.asarray(before_camera), extrinsics))
         covered = covered_keypoints(before_camera, keypoints, told, camera, lifter.skeleton, fps)
         if np.array_equal(told | covered, hidden):
             break
         hidden = told | covered
-        found = solve(hidden)
+        found, sizes = solve(hidden)
 
-    joints, root, spread = found.joints, found.root, found.covariance
-    if heights:
-        scale = scales_of(heights, tracks.names, stature(joints, lifter.skeleton))
-        middle = np.zeros(3) if extrinsics is None else np.asarray(extrinsics.position)
-        joints = middle[..., None, :] + scale[:, None, None, None] * (joints - middle[..., None, :])
-        root = middle + scale[:, None, None] * (root - middle)
-        spread = None if spread is None else scale[:, None, None, None] ** 2 * spread
+    scale = sizes.scale
+    spread = found.covariance
+    if spread is not None:
+        after = np.minimum(np.hypot(sizes.std, FRAME_STD), lifted_std)
+        spread = with_size(spread, found.root - position, scale, lifted_std, after)
     return LiftedPeople(
-        joints=joints.astype(np.float32),
-        root=root.astype(np.float32),
-        covariance=spread,
+        joints=scaled_about(found.joints, position, scale).astype(np.float32),
+        root=scaled_about(found.root, position, scale).astype(np.float32),
+        covariance=None if spread is None else spread.astype(np.float32),
         status=found.status,
         present=found.present,
         residual=found.residual,
@@ -215,6 +283,8 @@ def lift_tracks(
         extrinsics=extrinsics,
         image_size=image_size,
         source=source,
+        size=scale,
+        size_std=sizes.std,
     )
 
 

@@ -26,6 +26,7 @@ function makeRows(parent, follow) {
     for (const name of ["chip", "name", "said"]) button.append(Object.assign(document.createElement("span"), {className: name}));
     button.children[1].textContent = facts.name;
     const said = [facts.status];
+    if (facts.tall) said.push(facts.tall);
     if (!Number.isNaN(middle)) said.push(`${middle.toFixed(1)} px`);
     if (there < frames) said.push(`${Math.round(100 * there / frames)} % present`);
     button.children[2].textContent = said.join(" · ");
