@@ -70,7 +70,7 @@ PROGRAM = """
   ROOT %all-reduce.1 = f32[]{:T(128)} all-reduce(%c), to_apply=%add
   %all-reduce-start = f32[4]{0} all-reduce-start(%d), to_apply=%add
   %all-reduce-done = f32[4]{0} all-reduce-done(%all-reduce-start)
-  %collective-permute-start.2 = (pred[4]{0}, pred[4]{0}, u32[]{:S(2)}, u32[]{:S(2)}) collective-permute-start(%e)
+  %cp = (pred[4]{0}, pred[4]{0}, u32[]{:S(2)}, u32[]{:S(2)}) collective-permute-start(%e)
   %ag = ((f32[2]{0}), (f32[8]{0})) all-gather-start(%f), dimensions={0}
   %fusion.all-reduce = f32[9]{0} fusion(%all-reduce.1), kind=kLoop
 """

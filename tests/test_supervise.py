@@ -1,4 +1,4 @@
-"""The supervisor's loop, with a command that ends as it is told to; the pod's commands, printed and not run."""
+"""The supervisor's loop, with a command that ends as it is told to; the pod's commands, printed only."""
 
 import os
 import signal

@@ -7,6 +7,7 @@ from typing import Literal
 
 from experiments.checks import (
     COUNT,
+    LOCAL,
     NOT_NEGATIVE,
     POSITIVE,
     SEED,
@@ -209,6 +210,7 @@ TRAIN_RULES = {
     "log_every": COUNT,
     "validation_windows": WHOLE,
     "heartbeat_seconds": COUNT,
+    "output": LOCAL,
     **SEEN_RULES,
 }
 
