@@ -123,18 +123,20 @@ def at_batch(small: Costs, large: Costs, frames: float) -> Costs:
     def line(one: float, other: float) -> float:
         return max(0.0, one + share * (other - one))
 
-    kinds = {**small.collectives, **large.collectives}
-    collectives = {
-        kind: tuple(
-            line(*pair)
-            for pair in zip(
-                small.collectives.get(kind, (0, 0)), large.collectives.get(kind, (0, 0)), strict=True
-            )
-        )
-        for kind in kinds
-    }
-    numbers = (line(one, other) for one, other in zip(small[1:-1], large[1:-1], strict=True))
-    return Costs(frames, *numbers, collectives)
+    def lines(kind: str) -> tuple[float, float]:
+        one, other = (costs.collectives.get(kind, (0, 0)) for costs in (small, large))
+        return line(one[0], other[0]), line(one[1], other[1])
+
+    return Costs(
+        frames=frames,
+        flops=line(small.flops, large.flops),
+        read=line(small.read, large.read),
+        arguments=line(small.arguments, large.arguments),
+        temporaries=line(small.temporaries, large.temporaries),
+        outputs=line(small.outputs, large.outputs),
+        program=line(small.program, large.program),
+        collectives={kind: lines(kind) for kind in {**small.collectives, **large.collectives}},
+    )
 
 
 def largest_batch(small: Costs, large: Costs, memory: float, multiple: int) -> int | None:
@@ -182,18 +184,18 @@ COLLECTIVE = re.compile(
 ARRAY = re.compile(r"\b([a-z]+\d*[a-z0-9]*)\[([\d,]*)\]")
 
 
-def count_collectives(program: str) -> dict[str, tuple[int, int]]:
+def count_collectives(program: str) -> dict[str, tuple[int, float]]:
     """By kind, how many collectives a compiled program has, and the bytes of their results, from its text."""
-    found: dict[str, tuple[int, int]] = {}
-    for kind_of, kind, begun in COLLECTIVE.findall(program):
-        arrays = ARRAY.findall(kind_of)
+    found: dict[str, tuple[int, float]] = {}
+    for result, kind, begun in COLLECTIVE.findall(program):
+        arrays = ARRAY.findall(result)
         if begun and kind != "all-reduce":
             # (operands, results, and two marks of where the transfer is)
             arrays = [array for array in arrays if array != ("u32", "")]
             arrays = arrays[len(arrays) // 2 :]
         sizes = (math.prod(map(int, filter(None, shape.split(",")))) for _, shape in arrays)
         size = sum(_item_bytes(dtype) * items for (dtype, _), items in zip(arrays, sizes, strict=True))
-        count, before = found.get(kind, (0, 0))
+        count, before = found.get(kind, (0, 0.0))
         found[kind] = count + 1, before + size
     return found
 
