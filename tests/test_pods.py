@@ -116,10 +116,32 @@ def test_what_cannot_be_compiled_is_told_on_one_line(changed, words, monkeypatch
         pods.report(dataclasses.replace(PAPER, **changed))
 
 
-def test_the_second_compilation_has_twice_as_many_windows_and_enough():
-    assert pods.second_batch(PAPER, 4) == 2048
-    assert pods.second_batch(PAPER, 256) == 64 * 256
-    assert pods.second_batch(SMOKE, 4) == 64 * 4 * 16
+def test_a_slice_is_compiled_for_twice_and_told(monkeypatch, capsys):
+    compiled = []
+
+    def compile_step(config, devices):
+        compiled.append(config.batch_frames)
+        if config.batch_frames > 2048:
+            raise pods.DoesNotFitError("batch_frames")
+        return SMALL._replace(frames=config.batch_frames, temporaries=1e6 * config.batch_frames)
+
+    monkeypatch.setattr(pods, "slice_devices", lambda topology: range(4))
+    monkeypatch.setattr(pods, "compile_step", compile_step)
+    monkeypatch.setattr(pods, "forward_flops", lambda config: 0.1)
+    config = dataclasses.replace(PAPER, compile_for=("v5e:2x2", "v6e:2x2"))
+    assert pods.run(config) == 0
+    assert compiled == [1024, 2048] * 2
+    said = capsys.readouterr().out
+    assert "| v5e:2x2 | 4 | 1,024 |" in said and "| v6e:2x2 | 4 | 16,384 |" in said
+    compiled.clear()
+    # A batch that fits alone has half of it for company; SMOKE's windows are of 16 frames.
+    pods.compile_twice(dataclasses.replace(config, batch_frames=2048), range(4))
+    assert compiled == [2048, 4096, 1024]
+    with pytest.raises(pods.DoesNotFitError):
+        pods.compile_twice(dataclasses.replace(SMOKE, batch_frames=64), range(4))
+    assert compiled[3:] == [64, 64 * 4 * 16]
+    assert pods.run(dataclasses.replace(config, batch_frames=1022)) == 2
+    assert "which 4 devices cannot share evenly" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(

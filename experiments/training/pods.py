@@ -3,7 +3,7 @@ TPU and without data, and nothing is trained.
 
     python -m experiments.train paper --compile-for v5e:4x4 v5p:2x2x1
 
-Each slice takes two compilations, at the configuration's batch and at a larger one. What XLA counts in them
+Each slice takes two compilations, at the configuration's batch and at another one. What XLA counts in them
 lies nearly on a line over the batch (weights and their optimiser cost the same whatever the batch, the rest
 grows with it), so the line through both tells other batches. Times are estimates: the roofline of the
 published peaks, which no program reaches.
@@ -71,6 +71,10 @@ CHIPS = {
     "v5p": Chip(flops=459e12, memory=95e9, bandwidth=2765e9, links=1200e9),
     "v6e": Chip(flops=918e12, memory=32e9, bandwidth=1638e9, links=800e9),
 }
+
+
+class DoesNotFitError(ValueError):
+    """A step needs more memory than a chip has."""
 
 
 class Costs(NamedTuple):
@@ -275,7 +279,7 @@ def slice_devices(topology: str) -> Sequence[jax.Device]:
 def compile_step(config: TrainConfig, devices: Sequence[jax.Device]) -> Costs:
     """Compiles the step of a configuration for ``devices`` and counts what it costs one of them.
 
-    Raises ValueError where the step does not fit their memory.
+    Raises DoesNotFitError where it needs more memory than they have.
     """
     lifter = make_lifter(config)
     _, _, learning_rate, batch_norm_rate = make_schedules(config, BANK_FRAMES)
@@ -295,9 +299,10 @@ def compile_step(config: TrainConfig, devices: Sequence[jax.Device]) -> Costs:
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        raise ValueError(
+        reason = " ".join(str(error).split())
+        raise DoesNotFitError(
             f"batch_frames {config.batch_frames} does not fit the memory of {len(devices)} chips: give a "
-            f"smaller batch or a larger slice ({error})"
+            f"smaller batch or a larger slice ({reason[:200]})"
         ) from error
     counted, held = compiled.cost_analysis(), compiled.memory_analysis()
     return Costs(
@@ -315,42 +320,53 @@ def compile_step(config: TrainConfig, devices: Sequence[jax.Device]) -> Costs:
 # -------------------------------------------------------------------------------------------- report
 
 
-def second_batch(config: TrainConfig, chips: int) -> int:
-    """Output frames of the second compilation: twice as many, and enough windows a chip."""
-    windows = config.batch_frames // config.chunk_frames // chips
-    return max(2 * windows, LEAST_WINDOWS) * chips * config.chunk_frames
+def compile_twice(config: TrainConfig, devices: Sequence[jax.Device]) -> tuple[Costs, Costs]:
+    """The costs at the configuration's batch, and at one of twice as many windows and enough of them a chip;
+    where that does not fit, of half as many. Raises DoesNotFitError where that is no help either.
+    """
+    asked = compile_step(config, devices)
+    one_each = len(devices) * config.chunk_frames
+    windows = config.batch_frames // one_each
+    try:
+        larger = max(2 * windows, LEAST_WINDOWS) * one_each
+        return asked, compile_step(replace(config, batch_frames=larger), devices)
+    except DoesNotFitError:
+        if windows == 1:
+            raise
+        return asked, compile_step(replace(config, batch_frames=windows // 2 * one_each), devices)
 
 
 def describe(
-    topology: str, chips: int, small: Costs, large: Costs, sample_flops: float, chunk: int
+    topology: str, chips: int, asked: Costs, other: Costs, sample_flops: float, chunk: int
 ) -> tuple[list[str], list[list[str]]]:
     """Lines on one slice, and rows of the table of all of them, one a batch of `BATCHES`.
 
-    sample_flops: the model's own operations for an output frame. chunk: output frames a window.
+    asked, other: at the batch that was asked for, and at another one. sample_flops: the model's own
+    operations for an output frame. chunk: output frames a window.
     """
     chip = CHIPS[topology.partition(":")[0]]
-    largest = largest_batch(small, large, chip.memory, chips * chunk)
-    share = sample_flops * small.frames / (small.flops * chips) if small.flops else math.nan
+    largest = largest_batch(asked, other, chip.memory, chips * chunk)
+    share = sample_flops * asked.frames / (asked.flops * chips) if asked.flops else math.nan
     lines = [
-        f"{topology}: {chips} chips, compiled at {small.frames:,} and {large.frames:,} frames a step",
-        f"  a step of {small.frames:,} frames: {small.flops * chips / 1e12:.3g} TFLOP on all chips, "
+        f"{topology}: {chips} chips, compiled at {asked.frames:,} and {other.frames:,} frames a step",
+        f"  a step of {asked.frames:,} frames: {asked.flops * chips / 1e12:.3g} TFLOP on all chips, "
         f"{share:.0%} of them the model's ({sample_flops / 1e9:.3g} GFLOP a frame); "
-        f"{small.read / 1e9:.3g} GB read and written a chip",
-        f"  memory a chip: {small.held / 1e9:.3g} GB of {chip.memory / 1e9:.3g} (arguments "
-        f"{small.arguments / 1e9:.3g}, temporaries {small.temporaries / 1e9:.3g}, outputs "
-        f"{small.outputs / 1e9:.3g}, program {small.program / 1e9:.3g})",
+        f"{asked.read / 1e9:.3g} GB read and written a chip",
+        f"  memory a chip: {asked.held / 1e9:.3g} GB of {chip.memory / 1e9:.3g} (arguments "
+        f"{asked.arguments / 1e9:.3g}, temporaries {asked.temporaries / 1e9:.3g}, outputs "
+        f"{asked.outputs / 1e9:.3g}, program {asked.program / 1e9:.3g})",
         *(
             f"  {count} {kind}, {size / 1e6:.3g} MB"
-            for kind, (count, size) in sorted(small.collectives.items())
+            for kind, (count, size) in sorted(asked.collectives.items())
         ),
         "  largest batch that fits (line through both): "
         + ("not told, memory does not grow with the batch" if largest is None else f"{largest:,} frames"),
     ]
     rows = []
     for frames in BATCHES:
-        costs = at_batch(small, large, frames)
+        costs = at_batch(asked, other, frames)
         bound = roofline(costs, chip, chips)
-        limit = min(scaling_limit(small, large, chip, chips, frames), frames // chunk)
+        limit = min(scaling_limit(asked, other, chip, chips, frames), frames // chunk)
         fits = costs.held <= chip.memory
         rows.append(
             [
@@ -404,12 +420,8 @@ def report(config: TrainConfig, console: Console | None = None) -> None:
     )
     rows = []
     for topology, devices in slices:
-        larger = second_batch(config, len(devices))
-        small, large = (
-            compile_step(replace(config, batch_frames=frames), devices)
-            for frames in (config.batch_frames, larger)
-        )
-        lines, more = describe(topology, len(devices), small, large, sample_flops, config.chunk_frames)
+        asked, other = compile_twice(config, devices)
+        lines, more = describe(topology, len(devices), asked, other, sample_flops, config.chunk_frames)
         console.print("\n".join(lines), highlight=False)
         rows += more
     for line in reporting.markdown(COLUMNS, rows, 1):
