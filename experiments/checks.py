@@ -1,6 +1,7 @@
 """Settings are checked before anything is read or written: which value is wrong, and what to give instead."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -19,6 +20,11 @@ SEED = Rule(
 )
 POSITIVE = Rule(lambda value: 0 < value < math.inf, "give a finite number above 0")
 NOT_NEGATIVE = Rule(lambda value: 0 <= value < math.inf, "give zero or more")
+# Python's paths make of gs://bucket/run a folder gs: here.
+LOCAL = Rule(
+    lambda path: not re.match(r"\w{2,}:/", str(path)),
+    "buckets are not written to; give a folder on a disk, or one that the bucket is mounted on",
+)
 SHARE = Rule(lambda value: 0 <= value <= 1, "give a share from 0 to 1")
 
 

@@ -10,7 +10,8 @@
 Any field of a configuration is a flag (`--help` after a configuration's name lists them). A run is decided by
 its configuration and seed alone: step n draws from fold_in(seed, n), so `--resume` continues exactly where
 the newest checkpoint stopped; SIGTERM and Ctrl-C finish the step and save it first. On a pod, start the same
-command on every host with `--distributed` (docs/scaling.md).
+command on every host with `--distributed`; `--compile-for v5e:4x4` tells without a TPU what a step needs
+there (docs/scaling.md).
 """
 
 import sys
@@ -19,12 +20,15 @@ import tyro
 
 from experiments import processes
 from experiments.commands import run_script, tell
+from experiments.training import pods
 from experiments.training.configs import CONFIGS
 from experiments.training.loop import run
 
 
 def main() -> None:
     config = tyro.extras.overridable_config_cli(CONFIGS, description=__doc__)
+    if config.compile_for:
+        sys.exit(pods.run(config))
     if config.distributed or config.coordinator is not None:
         try:
             processes.join(config.coordinator, config.processes, config.process_id, config.heartbeat_seconds)

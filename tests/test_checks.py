@@ -1,11 +1,13 @@
 """The setting, its value and the mend, for every rule."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from experiments.checks import (
     COUNT,
+    LOCAL,
     NOT_NEGATIVE,
     POSITIVE,
     SEED,
@@ -42,6 +44,7 @@ NAN, INF = float("nan"), float("inf")
         (each(COUNT), ((1,), (1, 2)), ((), (1, 0))),
         (each(POSITIVE, least=0), ((), (1.0,)), ((0.0,),)),
         (rising(SHARE), ((0.1, 0.1), (0, 1)), ((0.2, 0.1), (0.5, 1.5), (0.1,), (NAN, 1))),
+        (LOCAL, (Path("runs/a"), Path("C:/runs")), (Path("gs://bucket/run"), Path("s3://bucket"))),
         (one_of("a", "b"), ("a", "b"), ("c", "")),
     ],
 )

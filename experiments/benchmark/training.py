@@ -3,12 +3,10 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from rich.table import Table
@@ -17,7 +15,7 @@ from experiments import reporting
 from experiments.benchmark.timing import write_markdown
 from experiments.training import batches, loop
 from experiments.training.configs import OURS, TrainConfig
-from gated_lift.networks.temporal import TemporalLifter
+from experiments.training.pods import forward_flops
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
             step, drawing = _time_training(settings, bank, config.steps)
             rate = config.batch_frames / step
             plain = plain or rate
-            cost = 3 * forward_flops(loop.make_lifter(settings), chunk, stride) / chunk
+            cost = 3 * forward_flops(settings) / chunk
             share = "–" if config.peak_tflops is None else f"{rate * cost / config.peak_tflops / 1e12:.1%}"
             rows.append(
                 [
@@ -103,22 +101,6 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
     console.print(table)
     write_markdown(config.output, columns, rows)
     return rows
-
-
-def forward_flops(lifter: TemporalLifter, outputs: int, stride: int) -> float:
-    """Floating-point operations of one window's forward pass, as XLA counts them before it fuses anything.
-
-    outputs: how many the window has. stride: frames between them; a single one takes the strided form.
-    """
-    stride = lifter.receptive_field if outputs == 1 else stride
-    frames = lifter.receptive_field + (outputs - 1) * stride
-    keypoints = jax.ShapeDtypeStruct((1, frames, lifter.num_joints, 2), jnp.float32)
-    occluded = jax.ShapeDtypeStruct(keypoints.shape[:-1], jnp.bool_)
-    age = jax.ShapeDtypeStruct(occluded.shape, jnp.float32)
-    variables = jax.eval_shape(lifter.init, jax.random.key(0), keypoints, occluded)
-    forward = jax.jit(partial(lifter.apply, output_stride=stride))
-    counted: Any = forward.lower(variables, keypoints, occluded, age=age).cost_analysis()
-    return counted["flops"]
 
 
 def _time_training(settings: TrainConfig, bank: batches.Bank, steps: int) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from experiments.checks import (
     COUNT,
+    LOCAL,
     NOT_NEGATIVE,
     POSITIVE,
     SEED,
@@ -145,6 +146,9 @@ class TrainConfig:
     heartbeat_seconds: int = 60
     """A process that is silent for so long is taken for dead, and the others end; start them again with
     --resume."""
+    compile_for: tuple[str, ...] = ()
+    """Train nothing: compile the step for these TPU slices (v5e:4x4, v5p:2x2x1, v6e:2x4, …), without a TPU
+    and without data, and print what it costs there and what fits. Needs libtpu: gated-lift[tpu]."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     checkpoint_every: int = 1000
     """Steps between checkpoints."""
@@ -212,6 +216,7 @@ TRAIN_RULES = {
     "log_every": COUNT,
     "validation_windows": WHOLE,
     "heartbeat_seconds": COUNT,
+    "output": LOCAL,
     **SEEN_RULES,
 }
 

@@ -8,7 +8,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,7 +52,7 @@ STATISTICS_WINDOWS = 1024
 MAY_CHANGE = {
     *("resume", "fall_back", "output", "checkpoint_every", "log_every", "data", "distributed"),
     *("allow_pickle", "time_drawing", "coordinator", "processes", "process_id", "heartbeat_seconds"),
-    *("tensorboard", "wandb", "profile"),
+    *("tensorboard", "wandb", "profile", "compile_for"),
 }
 OPTIMIZERS = {"amsgrad": optax.amsgrad, "adam": optax.adam}
 
@@ -194,7 +194,6 @@ def distribute(
     config: TrainConfig, make: Callable[..., Callable], state: State, bank: Bank
 ) -> tuple[Callable, State, Bank, Callable[[Any], Any]]:
     """Compiles the step for all devices. Returns it, the placed state and data, and a reader of one copy."""
-    devices = jax.device_count()
     if config.parallel == "pmap":
         compiled = jax.pmap(make(), axis_name="devices", donate_argnums=0)
 
@@ -208,13 +207,20 @@ def distribute(
             replicate(bank),
             lambda tree: processes.as_numpy(jax.tree.map(lambda leaf: leaf[0], tree)),
         )
-    mesh = jax.make_mesh((devices,), ("batch",), axis_types=(AxisType.Auto,))
+    compiled, shared = jit_step(make, jax.devices())
+    state, bank = (jax.device_put(processes.as_numpy(tree), shared) for tree in (state, bank))
+    return compiled, state, bank, processes.as_numpy
+
+
+def jit_step(make: Callable[..., Callable], devices: Sequence[jax.Device]) -> tuple[Any, NamedSharding]:
+    """The step under jit, its batch shared by ``devices``, and the sharding of what all of them have whole:
+    state, data and numbers. The devices need not be there for the step to be lowered and compiled.
+    """
+    mesh = jax.make_mesh((len(devices),), ("batch",), axis_types=(AxisType.Auto,), devices=devices)
     shared = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec("batch"))
     step = make(place=lambda batch: jax.lax.with_sharding_constraint(batch, split))
-    compiled = jax.jit(step, donate_argnums=0, out_shardings=(shared, shared))
-    state, bank = (jax.device_put(processes.as_numpy(tree), shared) for tree in (state, bank))
-    return compiled, state, bank, processes.as_numpy
+    return jax.jit(step, donate_argnums=0, out_shardings=(shared, shared)), shared
 
 
 # ------------------------------------------------------------------------------------------------ loop
@@ -547,16 +553,16 @@ def run(config: TrainConfig) -> None:
         processes.leave(3)
 
 
-def check_settings(config: TrainConfig) -> None:
+def check_settings(config: TrainConfig, devices: int | None = None) -> None:
     """Raises ValueError for numbers out of range, windows that the network does not take, a loss that does
-    not fit them, and a batch that the devices cannot share.
+    not fit them, and a batch that the devices cannot share. devices: how many, by default all that are here.
     """
     check_numbers(config, TRAIN_RULES)
     watching.check_watchers(config.tensorboard, config.wandb)
     lifter = make_lifter(config)
     lifter.training_form(config.chunk_frames, config.chunk_stride)
     check_loss_fits(config, lifter.target)
-    devices = jax.device_count()
+    devices = jax.device_count() if devices is None else devices
     windows = config.batch_frames // config.chunk_frames
     if windows == 0 or windows % devices:
         raise ValueError(
