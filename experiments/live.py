@@ -24,6 +24,7 @@ from gated_lift.networks.checkpoints import load_lifter
 from gated_lift.readers.cameras import read_intrinsics
 from gated_lift.skeleton import SKELETONS
 from gated_lift.video.camera import choose_camera
+from gated_lift.video.lift import told_vertical
 from solvers import TrajectoryConfig
 
 MAX_LINE = 2**22  # bytes: hundreds of people
@@ -53,6 +54,10 @@ class LiveConfig:
     """Camera file: JSON, OpenCV's YAML, COLMAP's cameras.txt, Pose2Sim's TOML."""
     camera_name: str | None = None
     """Which camera of that file."""
+    tilt: float | None = None
+    """Degrees by which the camera looks down (up: below zero), if you know, for weights that read it."""
+    roll: float = 0.0
+    """Degrees by which it is rolled clockwise, as its operator sees it."""
 
     weights: str = "causal"
     """Causal weights that ship, or the folder of a run's checkpoints."""
@@ -90,6 +95,7 @@ def answer_lines(config: LiveConfig, image_size: tuple[int, int], source: Binary
         raise ValueError(f"skeleton is {config.skeleton[:40]!r}: choose from {', '.join(SKELETONS)}")
     known = None if config.intrinsics is None else read_intrinsics(config.intrinsics, config.camera_name)
     camera = choose_camera(image_size, config.focal, config.fov, known)
+    up = told_vertical(config.tilt, config.roll)
     lifter = load_lifter(config.weights)
     check_live(lifter, config.fps, config.people, config.lag, config.threshold, config.longest_gap)
     given = None if config.skeleton is None else SKELETONS[config.skeleton]
@@ -100,6 +106,7 @@ def answer_lines(config: LiveConfig, image_size: tuple[int, int], source: Binary
             lag=config.lag,
             threshold=config.threshold,
             longest_gap=config.longest_gap,
+            up=up,
             trajectory=TrajectoryConfig(loss="huber" if config.robust else "squared"),
             flip=config.flip,
         )

@@ -253,7 +253,7 @@ def test_the_vertical_that_is_told_reaches_network_and_floor(scene, monkeypatch)
         return Recovered(joints, root, np.zeros(2, np.int32), nobody == 0, nobody, None)
 
     monkeypatch.setattr(video, "recover_in_pieces", recovered)
-    up = video._told_vertical(5.14, 0.0, False)
+    up = video.told_vertical(5.14, 0.0, False)
     told = {"up": up, "covering_rounds": 0}
     found = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, camera_height=1.7, **told)
     np.testing.assert_array_equal(asked["up"], up)

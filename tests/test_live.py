@@ -128,6 +128,7 @@ def test_whoever_listens_may_go(monkeypatch, stand_in, capsys, tmp_path):
         (["--weights", "two_stream"], "lifter has a network that reads later frames: a stream needs"),
         (["--skeleton", "stick"], "skeleton is 'stick': choose from h36m_17"),
         (["--image-size", "big"], "image-size is 'big': give WIDTHxHEIGHT"),
+        (["--tilt", "95"], "tilt is 95.0: give degrees between -80 and 80"),
         (["--fov", "60"], "focal and fov both say what the camera is"),
     ],
 )

@@ -91,7 +91,7 @@ def lift_file(
     """
     if rotate not in ROTATIONS:
         raise ValueError(f"rotate is {rotate}: choose from {', '.join(map(str, ROTATIONS))}")
-    up = _told_vertical(tilt, roll, camera_path is not None)
+    up = told_vertical(tilt, roll, camera_path is not None)
     if camera_height is not None and camera_path is not None:
         raise ValueError("camera_height and camera_path both say where the camera is: give one of them")
     detections = read_detections(path, format, fps, image_size, skeleton, allow_pickle)
@@ -143,8 +143,12 @@ def lift_file(
     return lifted if steady else at_times(lifted, times)._replace(extrinsics=own_poses)
 
 
-def _told_vertical(tilt: float | None, roll: float, has_path: bool) -> np.ndarray | None:
-    """The vertical in camera axes, of what the user says of it."""
+def told_vertical(tilt: float | None, roll: float, has_path: bool = False) -> np.ndarray | None:
+    """The vertical in camera axes, of the tilt and roll that `lift_file` takes; None where neither is told.
+
+    has_path: a camera path tells it already. Raises ValueError for angles out of range, a roll without a
+    tilt, and a tilt beside a path.
+    """
     if tilt is None and roll == 0:
         return None
     if tilt is None:
