@@ -124,7 +124,7 @@ def test_whoever_listens_may_go(monkeypatch, stand_in, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--weights", "nowhere"], "nowhere holds no complete step"),
+        (["--weights", "nowhere"], "there are no weights 'nowhere'"),
         (["--weights", "two_stream"], "lifter has a network that reads later frames: a stream needs"),
         (["--skeleton", "stick"], "skeleton is 'stick': choose from h36m_17"),
         (["--image-size", "big"], "image-size is 'big': give WIDTHxHEIGHT"),
