@@ -25,9 +25,10 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from experiments import by_kind, rendered_formats, reporting, robustness
+from experiments import reporting
 from experiments.checks import COUNT, SEED, check_numbers
 from experiments.commands import run_script, tell
+from experiments.judging import by_kind, rendered_formats, robustness
 from experiments.judging.films import film
 from experiments.judging.protocol import network_names
 from experiments.judging.stretches import EvaluateConfig, Row, cut, measure, read_people, rows_of, see, spread

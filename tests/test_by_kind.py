@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import reporting
-from experiments.by_kind import METRICS, ByKind, Frames, judge, table
+from experiments.judging.by_kind import METRICS, ByKind, Frames, judge, table
 from experiments.judging.kinds import KINDS, ON_BACK, STANDING, TURNED, WALKING
 
 

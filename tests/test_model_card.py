@@ -7,11 +7,11 @@ import pytest
 from judged import write, write_files
 from scenes import on_the_spot
 
-from experiments import model_card, robustness
-from experiments.judging import stretches
+from experiments import model_card
+from experiments.judging import robustness, stretches
 from experiments.judging.kinds import KINDS, TURNED
+from experiments.judging.robustness import PARTS
 from experiments.model_card import ModelCard, write_card
-from experiments.robustness import PARTS
 from gated_lift import load_lifter, pipeline
 from gated_lift.networks import checkpoints
 from gated_lift.networks.weights import LICENCE_SENTENCE

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from experiments.rendered_formats import (
+from experiments.judging.rendered_formats import (
     HEAD,
     SEEN,
     Case,
