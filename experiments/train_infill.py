@@ -9,7 +9,7 @@ are. The validation split is not touched, and the subjects of --exclude-subjects
 errors inside whole-body gaps are printed beside those of the cubic that the network starts from.
 """
 
-import dataclasses
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +42,9 @@ from gated_lift.networks.protocol import parameter_count
 # Seconds that the lengths of gaps are judged by: each up to the next.
 LENGTHS = (0.2, 0.4, 0.8, 1.6, 2.6, 4.1)
 
+# Steps in which the learning rate rises.
+WARM_UP = 100
+
 
 @dataclass(frozen=True)
 class InfillConfig:
@@ -54,18 +57,21 @@ class InfillConfig:
     exclude_subjects: tuple[str, ...] = WILD.exclude_subjects
     """Subjects kept out besides the validation split, to choose on."""
     channels: int = 128
-    depth: int = 5
-    steps: int = 6000
-    batch: int = 48
+    depth: int = 4
+    steps: int = 8000
+    minutes: float = 0.0
+    """The training ends after so many, where the steps are not done by then; 0: never. The learning rate falls
+    with what is nearer to its end."""
+    batch: int = 32
     """Windows a step."""
     learning_rate: float = 1.5e-3
-    """At its highest, after a twentieth of the steps; it falls to nothing along a cosine."""
+    """At its highest, after a hundred steps; it falls to nothing along a cosine."""
     weight_decay: float = 1e-3
     gaps: GapDistribution = field(default_factory=GapDistribution)
     noise: LiftedNoise = field(default_factory=LiftedNoise)
     judge_windows: int = 384
     """Windows of the kept subjects that are judged, always the same."""
-    judge_every: int = 1000
+    judge_every: int = 500
     """Steps between two judgements, each of which also saves a checkpoint."""
     seed: int = 0
     output: Path = Path("runs/infill")
@@ -78,6 +84,7 @@ RULES = {
     "channels": COUNT,
     "depth": COUNT,
     "steps": COUNT,
+    "minutes": NOT_NEGATIVE,
     "batch": COUNT,
     "learning_rate": POSITIVE,
     "weight_decay": NOT_NEGATIVE,
@@ -152,14 +159,14 @@ def train(config: InfillConfig) -> Path:
     fps = network.fps
     key = jax.random.key(config.seed)
     variables = jax.jit(network.init)(key, jax.tree.map(lambda values: values[:1], judged.motion))
-    warm_up = config.steps // 20 + 1
-    schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warm_up, config.steps + 1)
     optimizer = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=config.weight_decay)
+        optax.clip_by_global_norm(1.0),
+        optax.scale_by_adam(),
+        optax.add_decayed_weights(config.weight_decay),
     )
 
     @jax.jit
-    def step(variables: Any, state: Any, number: Array, bank: VirtualBank) -> Any:
+    def step(variables: Any, state: Any, number: Array, rate: Array, bank: VirtualBank) -> Any:
         frame_key, draw_key = jax.random.split(jax.random.fold_in(key, number))
         frames = draw_frames(frame_key, bank, config.data_shares, config.batch)
         drawn = draw_windows(draw_key, bank, frames, network, config.gaps, config.noise)
@@ -169,6 +176,7 @@ def train(config: InfillConfig) -> Path:
 
         (value, means), gradient = jax.value_and_grad(loss, has_aux=True)(variables)
         updates, state = optimizer.update(gradient, state, variables)
+        updates = jax.tree.map(lambda update: -rate * update, updates)
         return optax.apply_updates(variables, updates), state, {"loss": value, **means}
 
     apply = jax.jit(network.apply)
@@ -179,7 +187,7 @@ def train(config: InfillConfig) -> Path:
     description = {
         "network": describe_infill(network),
         "training": {name: plain(value) for name, value in vars(config).items() if name != "output"}
-        | {"windows": config.steps * config.batch, "frames": len(bank.first)},
+        | {"frames": len(bank.first)},
         "licences": sorted({clip.licence for clip in clips}),
     }
     lengths = " / ".join(f"{low:g}" for low in LENGTHS[:-1])
@@ -189,23 +197,28 @@ def train(config: InfillConfig) -> Path:
         flush=True,
     )
     state = optimizer.init(variables)
-    began, recent = time.perf_counter(), []
-    for number in range(config.steps):
-        variables, state, found = step(variables, state, jnp.asarray(number), bank)
+    began, recent, done, share = time.perf_counter(), [], 0, 0.0
+    while share < 1:
+        falling = min((done + 1) / WARM_UP, (1 + math.cos(math.pi * share)) / 2)
+        rate = jnp.asarray(config.learning_rate * falling, jnp.float32)
+        variables, state, found = step(variables, state, jnp.asarray(done), rate, bank)
         recent.append(found)
-        done = number + 1
-        if done % 100 == 0 or done == config.steps:
+        done += 1
+        seconds = time.perf_counter() - began
+        share = max(done / config.steps, seconds / 60 / config.minutes if config.minutes else 0.0)
+        if done % 100 == 0 or share >= 1:
             means = {name: float(np.mean([each[name] for each in recent])) for name in recent[0]}
-            rate = done / (time.perf_counter() - began)
             print(
-                f"step {done}/{config.steps} loss {means['loss']:.3f} pose {1000 * means['pose']:.1f} path "
-                f"{1000 * means['path']:.1f} mm, {rate:.2f} steps/s, {rate * config.batch:.0f} windows/s",
+                f"step {done} ({100 * min(share, 1):.0f} %) loss {means['loss']:.3f} pose "
+                f"{1000 * means['pose']:.1f} path {1000 * means['path']:.1f} mm, {done / seconds:.2f} steps/s, "
+                f"{done * config.batch / seconds:.0f} windows/s",
                 flush=True,
             )
             recent = []
-        if done % config.judge_every == 0 or done == config.steps:
+        if done % config.judge_every == 0 or share >= 1:
             result = judged_now()
             description["held_out"] = {name: [round(float(v), 1) for v in result[name]] for name in result}
+            description["steps"] = done
             print(f"step {done}: kept subjects {told(result)} %", flush=True)
             checkpoints.save(config.output / "checkpoints", done, variables, description, keep=1)
     halves = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), variables)

@@ -75,7 +75,7 @@ class LiftedNoise(NamedTuple):
 
 class Drawn(NamedTuple):
     """motion: what the network reads, in axes of the person, filled. poses (B, T, J, 3), root (B, T, 3): what
-    was captured, in the same axes and from the same origin. filled_root (B, T, 3): as in ``motion``.
+    was captured, in the same axes and from the same origin.
     """
 
     motion: Motion
@@ -163,7 +163,7 @@ def draw_gaps(
     near = jnp.roll(gap, SEEN, axis=1) | jnp.roll(gap, -SEEN, axis=1)
     kernels = [max(1, round(kernel * fps / CAPTURED_FPS)) for kernel in gaps.more_kernel]
     one, other = (
-        sample_mask(keys[4 + k], (size, frames, joints), gaps.more_ratio, kernel, True)
+        sample_mask(keys[4 + k], (size, frames, 1), gaps.more_ratio, kernel)
         for k, kernel in enumerate(kernels)
     )
     more = jnp.where(jax.random.bernoulli(keys[6], 0.5, (size, 1, 1)), one, other)

@@ -69,7 +69,7 @@ class MotionInfill(nn.Module):
     A token is ``patch`` frames: poses, velocity and place of the root, whether the ankles stand, which joints
     are hidden and for how long the root is, and which frames are absent. ``depth`` blocks of attention among
     the window's tokens, with a learnt preference for each distance in time (so that nothing depends on where
-    in the window a gap lies), and of two layers ``widen`` times as wide, GELU between them; each reads layer-
+    in the window a gap lies), and of two layers ``widen`` times as wide, ReLU between them; each reads layer-
     normed tokens and is added to them. A token answers for its own frames and half a patch on either side,
     and neighbours' answers fade into each other.
 
@@ -78,10 +78,10 @@ class MotionInfill(nn.Module):
     """
 
     window: int = 128
-    patch: int = 4
+    patch: int = 8
     channels: int = 128
     heads: int = 4
-    depth: int = 5
+    depth: int = 4
     widen: int = 3
     num_joints: int = 17
     fps: float = 25.0
@@ -126,7 +126,7 @@ class MotionInfill(nn.Module):
                 found.reshape(batch, count, -1)
             )
             normed = nn.LayerNorm(name=f"block{index}_norm")(tokens)
-            hidden = nn.gelu(nn.Dense(self.widen * self.channels, name=f"block{index}_wide")(normed))
+            hidden = nn.relu(nn.Dense(self.widen * self.channels, name=f"block{index}_wide")(normed))
             tokens += nn.Dense(self.channels, name=f"block{index}_narrow")(hidden)
         head = nn.Dense(
             wide * (4 * (joints - 1) + 3 + _ROOT_LOGARITHMS),
@@ -241,7 +241,10 @@ def fill_motion(
 
 
 def heading_axes(
-    poses: Float[Array, "B T J 3"], visible: Bool[Array, "B T"], fps: float, sides: tuple[int, ...] = (4, 1, 11, 14)
+    poses: Float[Array, "B T J 3"],
+    visible: Bool[Array, "B T"],
+    fps: float,
+    sides: tuple[int, ...] = (4, 1, 11, 14),
 ) -> Float[Array, "B 3 3"]:
     """Rotations about the vertical after which the person of each window looks along x, with y to the left.
 
