@@ -1,8 +1,8 @@
 """Trains the network that fills gaps of 3D motion (`gated_lift.networks.infill`) on captured people.
 
-    python -m experiments.train_infill --data cmu_single.npz cmu_pairs.npz cmu_fbx_single.npz cmu_fbx_pairs.npz \
-        --data-shares 0.35 0.08 0.52 0.05                       # the weights that ship
-    python -m experiments.train_infill --steps 40 --batch 8 --output runs/infill_try   # generated motion: a try
+    python -m experiments.train_infill --data-shares 0.35 0.08 0.52 0.05 \
+        --data cmu_single.npz cmu_pairs.npz cmu_fbx_single.npz cmu_fbx_pairs.npz
+    python -m experiments.train_infill --steps 40 --batch 8    # generated motion: a try
 
 Whole bodies, halves and single joints are hidden for 0.2 to 4 seconds; what is left is off as lifted people
 are. The validation split is not touched, and the subjects of --exclude-subjects are kept to choose on: their
@@ -12,6 +12,7 @@ errors inside whole-body gaps are printed beside those of the cubic that the net
 import math
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,8 @@ class InfillConfig:
     depth: int = 4
     steps: int = 8000
     minutes: float = 0.0
-    """The training ends after so many, where the steps are not done by then; 0: never. The learning rate falls
-    with what is nearer to its end."""
+    """The training ends after so many, where the steps are not done by then; 0: never. The learning rate
+    falls with what is nearer to its end."""
     batch: int = 32
     """Windows a step."""
     learning_rate: float = 1.5e-3
@@ -132,7 +133,7 @@ def judge(drawn: Drawn, correction: Correction, fps: float) -> dict[str, np.ndar
     inside = square.sum(axis=-1) < 6.25  # of chi-squared with three degrees
     seconds = counts.sum(axis=1, keepdims=True) / fps
     rows = []
-    for low, high in zip(LENGTHS, LENGTHS[1:], strict=False):
+    for low, high in pairwise(LENGTHS):
         where = counts & (seconds >= low - 1e-6) & (seconds < high)
         values = (1000 * pose, 1000 * path, 100.0 * inside)
         rows.append([value[where].mean() if where.any() else np.nan for value in values])
@@ -192,8 +193,8 @@ def train(config: InfillConfig) -> Path:
     }
     lengths = " / ".join(f"{low:g}" for low in LENGTHS[:-1])
     print(
-        f"{parameter_count(variables)} weights, {len(bank.first)} frames of {len(clips)} clips; inside gaps of "
-        f"{lengths} seconds and more, mm: cubic {told(judged_now(), ('pose', 'path'))}",
+        f"{parameter_count(variables)} weights, {len(bank.first)} frames of {len(clips)} clips; inside gaps "
+        f"of {lengths} seconds and more, mm: cubic {told(judged_now(), ('pose', 'path'))}",
         flush=True,
     )
     state = optimizer.init(variables)
@@ -209,9 +210,9 @@ def train(config: InfillConfig) -> Path:
         if done % 100 == 0 or share >= 1:
             means = {name: float(np.mean([each[name] for each in recent])) for name in recent[0]}
             print(
-                f"step {done} ({100 * min(share, 1):.0f} %) loss {means['loss']:.3f} pose "
-                f"{1000 * means['pose']:.1f} path {1000 * means['path']:.1f} mm, {done / seconds:.2f} steps/s, "
-                f"{done * config.batch / seconds:.0f} windows/s",
+                f"step {done} ({100 * min(share, 1):.0f} %) loss {means['loss']:.3f} "
+                f"pose {1000 * means['pose']:.1f} path {1000 * means['path']:.1f} mm, "
+                f"{done / seconds:.2f} steps/s, {done * config.batch / seconds:.0f} windows/s",
                 flush=True,
             )
             recent = []

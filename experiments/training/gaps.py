@@ -36,7 +36,7 @@ CAPTURED_FPS = 50.0
 class GapDistribution(NamedTuple):
     """What training hides of a window, and how far off what it shows is.
 
-    seconds: shortest and longest gap, drawn evenly in their logarithm; each is about the middle of its window.
+    seconds: shortest and longest gap, drawn evenly in their logarithm, about the middle of each window.
     whole_share: share of the gaps that hide the whole body, the root's path with it; others hide half of it,
         a side, or a joint and all that hangs from it.
     more_share: share of the windows that have further gaps, of whole bodies by Eqs. 10 and 11.

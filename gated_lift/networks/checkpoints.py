@@ -20,6 +20,8 @@ from jax.experimental import multihost_utils
 from gated_lift.cameras import VirtualCamera, screen_focal
 from gated_lift.networks import settings as networks
 from gated_lift.networks import weights
+from gated_lift.networks.infill import SETTINGS as INFILL_SETTINGS
+from gated_lift.networks.infill import MotionInfill
 from gated_lift.networks.protocol import Lifter
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.readers.json_file import read_json, read_object
@@ -256,7 +258,31 @@ def load_lifter(source: str | Path = weights.DEFAULT, step: int | None = None) -
     holds no checkpoint, when a file differs from the manifest, when the description cannot be read, and when
     the weights do not fit the network that it names.
     """
-    directory, step = _locate(_folder_of(source), step)
+    lifter, variables, description, step = _load(_folder_of(source), step, _build)
+    return with_training(lifter, variables, description, step)
+
+
+class LoadedInfill(NamedTuple):
+    """A `MotionInfill` with its weights, and what was saved with them."""
+
+    network: MotionInfill
+    variables: Any
+    description: Any
+
+
+def load_infill(source: str | Path = weights.INFILL, step: int | None = None) -> LoadedInfill:
+    """The network that fills gaps of motion, the one that ships unless another folder of checkpoints is named
+    (`experiments.train_infill`). Raises ValueError as `load_lifter` does.
+    """
+    network, variables, description, _ = _load(Path(source), step, _build_infill)
+    return LoadedInfill(network, variables, description)
+
+
+def _load(directory: Path, step: int | None, build: Any) -> tuple[Any, Any, Any, int]:
+    """The network that a step's description names (``build``), its variables as float32, the description and
+    the step.
+    """
+    directory, step = _locate(directory, step)
     verify(directory, step)
     # Not by Orbax: it raises whatever damaged text makes Python's own JSON reader raise.
     description = read_json(
@@ -265,7 +291,7 @@ def load_lifter(source: str | Path = weights.DEFAULT, step: int | None = None) -
         "restore the folder from its source or export it again",
         allow_nan=True,
     )
-    lifter, expected = _build(description, directory)
+    network, expected = build(description, directory)
     with _manager(directory) as manager:
         stored = manager.item_metadata(step)["variables"]
         _check_fit(expected, stored, directory)
@@ -274,7 +300,7 @@ def load_lifter(source: str | Path = weights.DEFAULT, step: int | None = None) -
             step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(abstract))
         )
     variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), restored["variables"])
-    return with_training(lifter, variables, description, step)
+    return network, variables, description, step
 
 
 def _folder_of(source: str | Path) -> Path:
@@ -417,6 +443,22 @@ def _build(description: Any, directory: Path) -> tuple[Any, dict[str, Any]]:
         raise ValueError(
             f"checkpoint {directory} does not describe a lifter that is known here ({error!r}): it was "
             "written by other software or another version; export it again"
+        ) from error
+
+
+def _build_infill(description: Any, directory: Path) -> tuple[MotionInfill, dict[str, Any]]:
+    """The infill network that a description names, with the shapes of its variables."""
+    try:
+        described = description["network"]
+        if described["kind"] != MotionInfill.__name__:
+            raise ValueError(f"its network is a {described['kind']}")
+        network = MotionInfill(**{name: described[name] for name in INFILL_SETTINGS})
+        return network, jax.eval_shape(network.init, jax.random.key(0), network.blank())
+    # As in `_build`.
+    except Exception as error:
+        raise ValueError(
+            f"checkpoint {directory} does not describe an infill network that is known here "
+            f"({error!r}): it was written by other software or another version; train it again"
         ) from error
 
 

@@ -15,7 +15,8 @@ from gated_lift.occlusion import fill_gaps_cubic, frame_times, nearest_visible
 # joint was seen last, so that poses stay continuous.
 BLEND_SECONDS = 0.1
 
-# Seconds: visible frames count exp(−distance / this) towards the heading of a window, measured from its middle.
+# Seconds: visible frames count exp(−age / this) towards the heading of a window, with their age from its
+# middle.
 HEADING_SECONDS = 1.0
 
 # Metres a second below which an ankle is taken to stand.
@@ -98,6 +99,16 @@ class MotionInfill(nn.Module):
         if not 0 < self.fps < float("inf"):
             raise ValueError(f"fps is {self.fps}: give frames a second, finite and above zero")
 
+    def blank(self, batch: int = 1) -> Motion:
+        """Windows in which nobody moves, to learn shapes from."""
+        frames = (batch, self.window)
+        return Motion(
+            jnp.zeros((*frames, self.num_joints, 3)),
+            jnp.zeros((*frames, 3)),
+            jnp.zeros((*frames, self.num_joints), bool),
+            jnp.zeros(frames, bool),
+        )
+
     @nn.compact
     def __call__(self, motion: Motion, ankles: tuple[int, ...] = (3, 6)) -> Correction:
         """ankles: the joints of which it is told whether they stand. Raises ValueError for settings out of
@@ -155,7 +166,7 @@ def _overlapping(answers: Float[Array, "B N W C"], patch: int) -> Float[Array, "
     """Sums the answers of tokens for W = 2 patch frames each, of which neighbours share a half, with weights
     that rise and fall linearly and add to one.
     """
-    batch, count, wide, channels = answers.shape
+    batch, count, _, channels = answers.shape
     rising = (np.arange(patch, dtype=np.float32) + 0.5) / patch
     weight = jnp.asarray(np.concatenate([rising, rising[::-1]]))[None, None, :, None]
     early, late = jnp.split(answers * weight, 2, axis=2)
