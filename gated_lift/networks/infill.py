@@ -267,7 +267,7 @@ def heading_axes(
     across = poses[:, :, left_hip] - poses[:, :, right_hip]
     across += poses[:, :, left_shoulder] - poses[:, :, right_shoulder]
     distance = np.abs(np.arange(frames) - frames // 2) / fps
-    weight = jnp.asarray(np.exp(-distance / HEADING_SECONDS), poses.dtype)[None] * visible
+    weight = jnp.asarray(np.exp(-distance / HEADING_SECONDS), poses.dtype)[None] * visible.astype(poses.dtype)
     x, y = jnp.moveaxis(jnp.sum(weight[..., None] * across, axis=1), -1, 0)[:2]
     # Whoever has no direction is left as they are; a tenth of a millimetre decides nothing for others.
     forward_x, forward_y = y + 1e-4, -x
