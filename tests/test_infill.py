@@ -1,4 +1,4 @@
-"""The network that corrects a cubic through the gaps of 3D motion: what it reads, leaves alone and promises."""
+"""The network that corrects a cubic through gaps of 3D motion: what it reads, leaves alone and promises."""
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ def variables():
 
 def test_an_untrained_network_leaves_the_cubic(variables):
     given, _, _ = motion()
-    found = TINY.apply(variables, given)
+    found = jax.jit(TINY.apply)(variables, given)
     assert not np.any(found.poses) and not np.any(found.velocity)
     corrected = corrected_poses(given.poses, found.poses, given.occluded, TINY.fps)
     np.testing.assert_array_equal(corrected, given.poses)
@@ -66,10 +66,9 @@ def test_what_is_hidden_is_never_read():
     poses, root = walking()
     occluded = np.zeros((1, 16, 17), bool)
     occluded[:, 6:11] = True
-    clean = fill_motion(poses, root, jnp.asarray(occluded), 25.0)
-    spoilt = fill_motion(
-        poses.at[:, 6:11].set(jnp.nan), root.at[:, 6:11].set(jnp.nan), jnp.asarray(occluded), 25.0
-    )
+    fill = jax.jit(fill_motion)
+    clean = fill(poses, root, jnp.asarray(occluded), 25.0)
+    spoilt = fill(poses.at[:, 6:11].set(jnp.nan), root.at[:, 6:11].set(jnp.nan), jnp.asarray(occluded), 25.0)
     for one, other in zip(clean, spoilt, strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(np.asarray(clean[0])[~occluded], np.asarray(poses)[~occluded])
@@ -108,7 +107,7 @@ def test_weights_are_saved_and_loaded(variables, tmp_path):
         checkpoints.load_lifter(tmp_path)
     lifter = describe_infill(TINY) | {"kind": "TemporalLifter"}
     checkpoints.save(tmp_path, 4, variables, {"network": lifter})
-    with pytest.raises(ValueError, match="does not describe an infill network.*TemporalLifter"):
+    with pytest.raises(ValueError, match=r"does not describe an infill network.*TemporalLifter"):
         checkpoints.load_infill(tmp_path)
 
 

@@ -115,16 +115,50 @@ def infill(
 
     corrected = corrected_poses(filled, back(corrections, at_frames), occluded, rate)
     velocity = path_velocity(path, rate) + back(velocity, at_steps)
+    spread = back(spread, at_steps)[..., np.array([0, 0, 1])]
+    velocity = _bridged(velocity, spread, path, gap, rate)
     # Steps of a Brownian motion: its variance grows by spread² dt, and a speed is a step over dt.
-    deviation = back(spread, at_steps)[..., np.array([0, 0, 1])] * jnp.sqrt(jnp.asarray(rate, poses.dtype))
+    deviation = spread * jnp.sqrt(jnp.asarray(rate, poses.dtype))
     square = jnp.sum(jnp.swapaxes(level, -1, -2) ** 2 * (deviation**2)[..., None, :], axis=-1)
-    moved = gap | jnp.pad(gap, ((0, 0), (1, 0)))[:, :-1]
+    moved = gap | _earlier(gap)
     return Infilled(
         jnp.where(gap[..., None, None], turn_back(corrected, level), poses),
         _turned(velocity, jnp.swapaxes(level, -1, -2)),
         jnp.where(moved[..., None], jnp.sqrt(square), jnp.inf),
         jnp.where(gap[..., None], back(pose_std, at_frames), 0),
     )
+
+
+def _earlier(values: Array) -> Array:
+    """What stands on the frame before; zero on the first."""
+    return jnp.pad(values, ((0, 0), (1, 0)))[:, :-1]
+
+
+def _bridged(
+    velocity: Float[Array, "P F 3"],
+    spread: Float[Array, "P F 3"],
+    path: Float[Array, "P F 3"],
+    gap: Bool[Array, "P F"],
+    rate: Any,
+) -> Float[Array, "P F 3"]:
+    """Velocities that lead from where a person is before each gap to where they are after it: what they miss
+    of that is shared out among the steps in proportion to their variances.
+    """
+    before, after = _around(~gap)
+    here = jnp.broadcast_to(jnp.arange(gap.shape[1], dtype=jnp.int32), gap.shape)
+    first, last = jnp.where(gap, before, _earlier(before)), jnp.where(gap, after, here)
+    moved = (gap | _earlier(gap))[..., None]
+    travelled = jnp.cumsum(jnp.where(moved, velocity / rate, 0), axis=1)
+    variance = jnp.where(moved, spread**2, 0)
+    clock = jnp.cumsum(variance, axis=1)
+
+    def between(values: Array) -> Array:
+        ends = (jnp.take_along_axis(values, index[..., None], axis=1) for index in (last, first))
+        return jnp.subtract(*ends)
+
+    total = between(clock)
+    share = variance / jnp.where(total > 0, total, 1)
+    return velocity + jnp.where(moved, rate * share * (between(path) - between(travelled)), 0)
 
 
 def _turned(vectors: Float[Array, "P F 3"], axes: Float[Array, "P F 3 3"]) -> Float[Array, "P F 3"]:
