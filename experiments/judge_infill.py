@@ -11,8 +11,9 @@ their own that stands still. Errors are means over frames in millimetres.
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -74,9 +75,9 @@ class Condition(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Means over frames inside gaps. root: mm; beyond_ends: mm, after what the root is off at the gap's ends is
-    taken off, linear between them; pose: MPJPE, mm; aligned: PA-MPJPE, mm; inside: per cent of the roots in the
-    stated regions of `LEVELS`, where regions are stated.
+    """Means over frames inside gaps. root: mm; beyond_ends: mm, after what the root is off at the gap's ends
+    is taken off, linear between them; pose: MPJPE, mm; aligned: PA-MPJPE, mm; inside: per cent of the roots
+    in the stated regions of `LEVELS`, where regions are stated.
     """
 
     what: str
@@ -168,9 +169,17 @@ def coverage(found: Recovery, truth: np.ndarray, counts: np.ndarray) -> tuple[fl
 def judge(lifter: LoadedLifter, network: LoadedInfill, condition: Condition) -> list[Row]:
     """A row for every way through the gaps, over people whom both recoveries place."""
     what, seen, fps, hidden = condition
-    given: Any = (lifter, seen.keypoints, seen.missed | hidden[..., None], seen.camera, fps)
-    today = recover(*given, covariance=True, keep_absent=True)
-    learned = recover(*given, covariance=True, keep_absent=True, infill=network)
+    ask = partial(
+        recover,
+        lifter,
+        seen.keypoints,
+        seen.missed | hidden[..., None],
+        seen.camera,
+        fps,
+        covariance=True,
+        keep_absent=True,
+    )
+    today, learned = ask(), ask(infill=network)
     placed = np.asarray(solved(today.status)) & np.asarray(solved(learned.status))
     counts = gaps_of(hidden)[0] & placed[:, None]
     occluded = jnp.broadcast_to(jnp.asarray(hidden)[..., None], seen.missed.shape)

@@ -75,6 +75,9 @@ class InfillConfig:
     judge_every: int = 500
     """Steps between two judgements, each of which also saves a checkpoint."""
     seed: int = 0
+    start_from: Path | None = None
+    """Checkpoint folder of weights to begin with, of a network of this size; give another seed than theirs
+    had."""
     output: Path = Path("runs/infill")
     """Run folder: checkpoints/ with the newest weights, and trained/ with those that may ship, in half
     precision."""
@@ -159,7 +162,15 @@ def train(config: InfillConfig) -> Path:
     judged = held_out(config, network, training)
     fps = network.fps
     key = jax.random.key(config.seed)
-    variables = jax.jit(network.init)(key, jax.tree.map(lambda values: values[:1], judged.motion))
+    variables = jax.jit(network.init)(key, network.blank())
+    if config.start_from is not None:
+        earlier = checkpoints.load_infill(config.start_from)
+        if earlier.network != network:
+            raise ValueError(
+                f"start_from {config.start_from} is of a network with channels {earlier.network.channels} "
+                f"and depth {earlier.network.depth}: give these, or another folder"
+            )
+        variables = earlier.variables
     optimizer = optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.scale_by_adam(),
@@ -185,9 +196,11 @@ def train(config: InfillConfig) -> Path:
     def judged_now() -> dict[str, np.ndarray]:
         return judge(judged, apply(variables, judged.motion), fps)
 
-    description = {
+    description: dict[str, Any] = {
         "network": describe_infill(network),
-        "training": {name: plain(value) for name, value in vars(config).items() if name != "output"}
+        "training": {
+            name: plain(value) for name, value in vars(config).items() if name not in ("output", "start_from")
+        }
         | {"frames": len(bank.first)},
         "licences": sorted({clip.licence for clip in clips}),
     }

@@ -169,7 +169,7 @@ def solve_trajectory(
 
         stands in place of lambda_1 |C_t - C_{t-1}|^2, whose pull on the frames at both ends of such a run
         stays, and lambda_2 weighs changes of what the movement differs from that velocity by, but none where
-        known velocities begin and end. config.keypoint_std so decides how far it counts against the keypoints.
+        known velocities begin and end. config.keypoint_std so decides how far it counts against keypoints.
 
     Leading axes are people (or batch); the function may be jitted and vmapped. Derivatives are implicit,
     forward and reverse, with respect to poses, keypoints, camera, extrinsics, weights, fps, confidence,
