@@ -208,8 +208,8 @@ def _answers(loaded: LoadedInfill, motion: Motion) -> tuple[Array, ...]:
         found.pose_std.astype(dtype),
         found.spread.astype(dtype),
     )
-    own = jnp.clip(here.reshape(chunks, CHUNK)[None] - start[..., None], 0, network.window - 1)
-    own = own.reshape(people * chunks, CHUNK)
+    own = jnp.asarray(here).reshape(chunks, CHUNK)[None] - start[..., None]
+    own = jnp.clip(own, 0, network.window - 1).reshape(people * chunks, CHUNK)
 
     def join(values: Array) -> Array:
         """(P * chunks, window, ...) -> (P, T, ...)"""
