@@ -1,8 +1,8 @@
 """Judges what people are taken to do while they are hidden whole: straight lines and cubics between what
 `recover` says of them before and after, `recover` itself, and `recover` with the network that fills gaps.
 
-    python -m experiments.judge_infill --data cmu_single.npz cmu_fbx_single.npz
-    python -m experiments.judge_infill --data cmu_single.npz cmu_pairs.npz --validation
+    python -m experiments.judge_infill --infill runs/infill/trained --data cmu_single.npz cmu_fbx_single.npz
+    python -m experiments.judge_infill --infill runs/infill/trained --data cmu_single.npz --validation
 
 Whole bodies are hidden half of the time by Eqs. 10 and 11, and once as in RoHM's blackout: frames 65 to 78 of
 145 at 30 a second. Only frames between two that show the person count. Each person is filmed by a camera of
@@ -43,6 +43,8 @@ class JudgeConfig:
 
     data: tuple[Path, ...]
     """Capture files (.npz)."""
+    infill: Path
+    """Checkpoint folder of the network that fills gaps (`experiments.train_infill`)."""
     subjects: tuple[str, ...] = WILD.exclude_subjects
     """Of the training split, kept out of training; settings are chosen on them."""
     validation: bool = False
@@ -55,8 +57,6 @@ class JudgeConfig:
     """K of Eq. 11, at 50 frames a second."""
     checkpoint: str = "two_stream"
     """A name of the weights that ship, or a checkpoint folder."""
-    infill: Path | None = None
-    """Checkpoint folder of the infill network; the one that ships unless given."""
     seed: int = 0
     output: Path = Path("runs/infill")
     """Folder for infill.md."""
@@ -205,23 +205,18 @@ def run(config: JudgeConfig) -> list[Row]:
     """Judges, prints and writes the table."""
     people = read_people(config)
     lifter = load_lifter(config.checkpoint)
-    network = load_infill() if config.infill is None else load_infill(config.infill)
+    network = load_infill(config.infill)
     console = reporting.console()
     config.output.mkdir(parents=True, exist_ok=True)
     rows = []
     for condition in conditions(config, people):
         rows += judge(lifter, network, condition)
-        console.print(f"judged {condition.what}")
-    columns = ["hidden", "inside gaps", "root", "beyond its ends", "MPJPE", "PA-MPJPE"]
-    columns += [f"{100 * level:.0f} % region" for level in LEVELS]
-    cells = [
-        [row.what, row.method, *(f"{value:.0f}" for value in row[2:6]), *_shares(row.inside)] for row in rows
-    ]
+        reporting.show(console, COLUMNS, _cells(rows[-4:]))
     who = "validation split" if config.validation else f"subjects {', '.join(config.subjects)}"
     reporting.report(
         console,
-        columns,
-        cells,
+        COLUMNS,
+        _cells(rows),
         config.output / "infill.md",
         names=2,
         before=[f"{len(people)} people, {config.seconds:g} s each, {who}; mm, and per cent of the roots"],
@@ -230,8 +225,17 @@ def run(config: JudgeConfig) -> list[Row]:
     return rows
 
 
-def _shares(inside: tuple[float, ...]) -> list[str]:
-    return [f"{share:.0f} %" for share in inside] or ["–"] * len(LEVELS)
+COLUMNS = ["hidden", "inside gaps", "root", "beyond its ends", "MPJPE", "PA-MPJPE"]
+COLUMNS += [f"{100 * level:.0f} % region" for level in LEVELS]
+
+
+def _cells(rows: Sequence[Row]) -> list[list[str]]:
+    def shares(inside: tuple[float, ...]) -> list[str]:
+        return [f"{share:.0f} %" for share in inside] or ["–"] * len(LEVELS)
+
+    return [
+        [row.what, row.method, *(f"{value:.0f}" for value in row[2:6]), *shares(row.inside)] for row in rows
+    ]
 
 
 def main() -> None:

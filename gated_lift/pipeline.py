@@ -16,8 +16,8 @@ from gated_lift.networks.checkpoints import LoadedInfill, LoadedLifter, without_
 from gated_lift.networks.infill import MotionInfill
 from gated_lift.networks.protocol import reads_up
 from gated_lift.recovery.arguments import Arguments, read_arguments
+from gated_lift.recovery.infilling import LEAST_SEEN, level_axes
 from gated_lift.recovery.infilling import infill as fill_hidings
-from gated_lift.recovery.infilling import level_axes
 from gated_lift.recovery.inspection import Hidden, describe_hidden, inspect
 from gated_lift.recovery.lifting import lift_pixels
 from gated_lift.recovery.observation import Clock, network_frames
@@ -403,7 +403,7 @@ def _recover(options: Options, inputs: Inputs) -> Found:
             LoadedInfill(options.infill, inputs.infill_variables, None),
             early(people_poses),
             early(root),
-            seen,
+            seen & (jnp.sum(~occluded, axis=-1) >= LEAST_SEEN),
             Clock(inputs.fps, inputs.length, options.infill_frames),
             level,
         )

@@ -270,9 +270,9 @@ class LoadedInfill(NamedTuple):
     description: Any
 
 
-def load_infill(source: str | Path = weights.INFILL, step: int | None = None) -> LoadedInfill:
-    """The network that fills gaps of motion, the one that ships unless another folder of checkpoints is named
-    (`experiments.train_infill`). Raises ValueError as `load_lifter` does.
+def load_infill(source: str | Path, step: int | None = None) -> LoadedInfill:
+    """The network that fills gaps of motion, from a folder of checkpoints (`experiments.train_infill`); none
+    ships so far. Raises ValueError as `load_lifter` does.
     """
     network, variables, description, _ = _load(Path(source), step, _build_infill)
     return LoadedInfill(network, variables, description)

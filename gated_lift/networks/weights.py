@@ -8,9 +8,6 @@ TWO_STREAM = _FOLDER / "two_stream"
 PLAIN = _FOLDER / "plain"
 CAUSAL = _FOLDER / "causal"
 
-# Of the network that fills gaps of motion, which is no lifter.
-INFILL = _FOLDER / "infill"
-
 SHIPPED = {path.name: path for path in (TWO_STREAM, PLAIN, CAUSAL)}
 DEFAULT = TWO_STREAM.name
 

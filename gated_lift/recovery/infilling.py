@@ -22,6 +22,9 @@ from gated_lift.recovery.observation import Clock, between_frames, mix_frames, t
 SHORTEST_HIDING = 0.2
 LONGEST_HIDING = 4.5
 
+# Joints: whoever shows fewer on a frame is hidden as a whole, but for what the path makes of these.
+LEAST_SEEN = 3
+
 # Frames of the network's that are answered by one window, the one about their longest gap.
 CHUNK = 16
 
