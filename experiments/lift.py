@@ -29,6 +29,7 @@ from gated_lift.drawing.movie import movie_path, plan_movie
 from gated_lift.drawing.report import plan_report
 from gated_lift.drawing.video import check_video
 from gated_lift.exports import EXPORTS, plan_all, possible_paths
+from gated_lift.networks.checkpoints import load_infill
 from gated_lift.outputs import check_free, write_whole
 from gated_lift.people import LiftedPeople
 from gated_lift.pipeline import has_path
@@ -101,6 +102,9 @@ class LiftConfig:
     """How often, at most, keypoints that lie on somebody nearer are hidden, and all are lifted again."""
     constant_bones: bool = False
     """Give every bone of a person one length."""
+    infill: Path | None = None
+    """Checkpoint folder of a network that fills times during which a whole person is hidden
+    (experiments.train_infill)."""
 
     video: Path | None = None
     """The video itself, to be shown behind the keypoints in the report."""
@@ -193,6 +197,7 @@ def lift(config: LiftConfig) -> Path:
     check_free(outputs, overwrite)
     if config.video is not None:
         check_video(config.video)
+    infill = None if config.infill is None else load_infill(config.infill)
     words = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*words, console=console, transient=True) as bar:
         task = bar.add_task("reading, following and lifting people", total=None)
@@ -230,6 +235,7 @@ def lift(config: LiftConfig) -> Path:
             trajectory=TrajectoryConfig(loss="huber" if config.robust else "squared"),
             covering_rounds=config.covering_rounds,
             constant_bones=config.constant_bones,
+            infill=infill,
         )
         bar.update(task, description="writing")
         files = plan_report(found, report, config.video)

@@ -11,10 +11,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from gated_lift.bones import constant_bones as with_constant_bones
-from gated_lift.cameras import camera_to_world
-from gated_lift.networks.checkpoints import LoadedLifter, without_weights
+from gated_lift.cameras import camera_to_world, world_to_camera
+from gated_lift.networks.checkpoints import LoadedInfill, LoadedLifter, without_weights
+from gated_lift.networks.infill import MotionInfill
 from gated_lift.networks.protocol import Hints
 from gated_lift.recovery.arguments import Arguments, read_arguments, read_up
+from gated_lift.recovery.infilling import LEAST_SEEN, level_axes
+from gated_lift.recovery.infilling import infill as fill_hidings
 from gated_lift.recovery.inspection import Hidden, describe_hidden, inspect
 from gated_lift.recovery.lifting import lift_pixels
 from gated_lift.recovery.observation import Clock, network_frames
@@ -29,7 +32,15 @@ from gated_lift.recovery.plausibility import (
 )
 from gated_lift.recovery.presence import present_frames
 from gated_lift.skeleton import Skeleton
-from solvers import Camera, Extrinsics, Status, TrajectoryConfig, smooth, solve_trajectory
+from solvers import (
+    Camera,
+    Extrinsics,
+    Status,
+    TrajectoryConfig,
+    TrajectorySolution,
+    smooth,
+    solve_trajectory,
+)
 
 LOGGER = logging.getLogger("gated_lift")
 
@@ -83,6 +94,7 @@ class Options(NamedTuple):
 
     lifter: without its weights. trajectory: without its `NUMBERS`. network_frames: frames at the network's
     rate, or None where the clip has that rate. padded: whether the clip may be longer than what counts of it.
+    infill: the network that fills hidings, without its weights, and infill_frames those at its rate.
     """
 
     lifter: LoadedLifter
@@ -93,6 +105,8 @@ class Options(NamedTuple):
     constant_bones: bool
     covariance: bool
     flip: bool
+    infill: MotionInfill | None
+    infill_frames: int
 
 
 class Inputs(NamedTuple):
@@ -112,6 +126,7 @@ class Inputs(NamedTuple):
     pose_smoothing: Any
     numbers: dict[str, Any]
     up: Any
+    infill_variables: Any
 
 
 class Found(NamedTuple):
@@ -145,6 +160,7 @@ def recover(
     keep_absent: bool = False,
     flip: bool = True,
     up: Any = None,
+    infill: LoadedInfill | None = None,
 ) -> Recovery:
     """Lifts every person with the gated network and places each by Eq. 9; people are independent of each
     other.
@@ -175,6 +191,10 @@ def recover(
     flip: average over the mirror image.
     up (3,): the world's vertical in camera axes, (0, −1, 0) for a level camera (`cameras.up_of`), where no
         ``extrinsics`` tell it; for networks that read it, others do without.
+    infill: of `networks.checkpoints.load_infill`; fills times during which a whole person is hidden, longer
+        than `recovery.infilling.SHORTEST_HIDING`, by what people do: poses in place of the lifter's, and
+        velocities with their deviations for the path, which is solved a second time with them. It needs the
+        vertical: without ``extrinsics`` and ``up`` the camera is taken to be level, which is logged.
 
     A visible keypoint that cannot be meant (NaN, exactly (0, 0) or (−1, −1), of confidence 0, where the lens
     has no ray) is hidden; the result counts these and a warning is logged. A person who cannot be placed has
@@ -195,6 +215,8 @@ def recover(
     ):
         if not isinstance(value, bool):
             raise ValueError(f"{name} is {value!r}: pass True or False")
+    if infill is not None and not isinstance(infill, LoadedInfill):
+        raise ValueError(f"infill is {type(infill).__name__}: pass what load_infill returns, or None")
     for name, seconds in (("pose_smoothing", pose_smoothing), ("longest_gap", longest_gap)):
         if not float(seconds) >= 0:
             raise ValueError(f"{name} is {seconds}: pass seconds, 0 or more")
@@ -202,10 +224,20 @@ def recover(
     if lifter.network.target != "pose":
         raise ValueError("lifter finds roots, not poses: recover needs a network whose target is the pose")
     assert fps is not None  # read_arguments has made sure
+    if infill is not None and infill.network.num_joints != lifter.skeleton.num_joints:
+        raise ValueError(
+            f"infill is for {infill.network.num_joints} joints, lifter for {lifter.skeleton.num_joints}: "
+            "give one that was trained on the lifter's joints"
+        )
+    if infill is not None and up is None and extrinsics is None:
+        LOGGER.info("infill: nothing tells the vertical (up, extrinsics), so the camera is taken to be level")
     numbers = _with_lifted_spreads({name: getattr(trajectory, name) for name in NUMBERS})
     numbers = {name: value for name, value in numbers.items() if value is not None}
     frames = given.keypoints.shape[1]
-    traced = given.traced or any(isinstance(value, jax.core.Tracer) for value in jax.tree.leaves(numbers))
+    weights = None if infill is None else infill.variables
+    traced = given.traced or any(
+        isinstance(value, jax.core.Tracer) for value in jax.tree.leaves((numbers, weights))
+    )
     if traced:
         laid_out, run = given, _recover
     else:
@@ -224,6 +256,8 @@ def recover(
         constant_bones=constant_bones,
         covariance=covariance,
         flip=flip,
+        infill=None if infill is None else infill.network,
+        infill_frames=0 if infill is None else network_frames(padded_frames, rate, infill.network.fps),
     )
     found = run(
         options,
@@ -239,7 +273,8 @@ def recover(
             float(longest_gap),
             float(pose_smoothing),
             numbers,
-            None if extrinsics is not None else read_up(lifter, up),
+            None if extrinsics is not None else read_up(lifter, up, infill is not None),
+            weights,
         ),
     )
     if not traced:
@@ -332,18 +367,49 @@ def _recover(options: Options, inputs: Inputs) -> Found:
         rotation, position = (jnp.asarray(values) for values in extrinsics)
         extrinsics = Extrinsics(late(rotation, rotation.ndim - 3), late(position, position.ndim - 2))
     config = options.trajectory._replace(**inputs.numbers)
-    solution = solve_trajectory(
-        poses,
-        late(keypoints),
-        late(occluded),
-        camera,
-        config,
-        confidence=late(confidence),
-        covariance=options.covariance,
-        extrinsics=extrinsics,
-        fps=inputs.fps,
-        begin=begin,
-    )
+
+    def solve(poses: Array, covariance: bool, **known: Array) -> TrajectorySolution:
+        return solve_trajectory(
+            poses,
+            late(keypoints),
+            late(occluded),
+            camera,
+            config,
+            confidence=late(confidence),
+            covariance=covariance,
+            extrinsics=extrinsics,
+            fps=inputs.fps,
+            begin=begin,
+            **known,
+        )
+
+    if options.infill is None:
+        solution = solve(poses, options.covariance)
+    else:
+        root = solve(poses, False).root
+        root = jnp.where(jnp.isfinite(root), root, 0)
+        if extrinsics is not None:
+            turned = Extrinsics(extrinsics.rotation, jnp.zeros_like(extrinsics.position))
+            level = jnp.eye(3, dtype=dtype)[None, None]
+            people_poses = camera_to_world(poses, turned)
+        else:
+            assumed = jnp.array([[0, -1, 0]], dtype) if inputs.up is None else inputs.up.astype(dtype)
+            level, people_poses = level_axes(assumed)[:, None], poses
+        filled = fill_hidings(
+            LoadedInfill(options.infill, inputs.infill_variables, None),
+            early(people_poses),
+            early(root),
+            seen & (jnp.sum(~occluded, axis=-1) >= LEAST_SEEN),
+            Clock(inputs.fps, inputs.length, options.infill_frames),
+            level,
+        )
+        poses = late(filled.poses)
+        if extrinsics is not None:
+            poses = world_to_camera(poses, turned)
+        if options.constant_bones:
+            poses = with_constant_bones(poses, options.lifter.skeleton, weight)
+        known = {"velocity": late(filled.velocity), "velocity_std": late(filled.velocity_std)}
+        solution = solve(poses, options.covariance, **known)
     answered = solution.status <= int(Status.MAX_STEPS)
     told = late(answered[:, None] & jnp.broadcast_to(counted, seen.shape))
     never = never_seen(occluded, seen)

@@ -25,13 +25,15 @@ from jaxtyping import Array, Float
 
 
 class BandedLinks(NamedTuple):
-    """Coupling rows that reach over three half blocks, with coefficients that are the same in every lane.
+    """Coupling rows that reach over three half blocks, with coefficients that are the same in every lane or
+    each lane's own.
 
-    coefficients (blocks - 1, 2, n/2, 3n/2, 1): the first n/2 rows of a link begin with the first half of
+    coefficients (blocks - 1, 2, n/2, 3n/2, 1 or lanes):
+        the first n/2 rows of a link begin with the first half of
         block k, the others with its second half; rhs (blocks - 1, 2, n/2, lanes).
     """
 
-    coefficients: Float[Array, "links 2 half three_halves 1"]
+    coefficients: Float[Array, "links 2 half three_halves one_or_lanes"]
     rhs: Float[Array, "links 2 half lanes"]
 
 

@@ -29,7 +29,14 @@ from solvers.trajectory_config import (
     read_config,
     read_rate,
 )
-from solvers.trajectory_lanes import Clip, check_distance, keep_answered, lay_out_clip, prepare
+from solvers.trajectory_lanes import (
+    Clip,
+    check_distance,
+    keep_answered,
+    lay_out_clip,
+    lay_out_steps,
+    prepare,
+)
 from solvers.trajectory_rows import (
     compare,
     frames_of,
@@ -119,6 +126,8 @@ def solve_trajectory(
     extrinsics: Extrinsics | None = None,
     begin: Any = None,
     fps: Any = REFERENCE_FPS,
+    velocity: Shaped[Any, "..."] | None = None,
+    velocity_std: Shaped[Any, "..."] | None = None,
 ) -> TrajectorySolution:
     """Eq. 9 with the masks of Eq. 7, for every person by itself:
 
@@ -151,10 +160,21 @@ def solve_trajectory(
         Everything is as if the clip began after them, but for the answer's length, with NaN there. It may be
         traced (below 0 counts as 0); not with a window.
     fps: frames a second, one number, which may be traced.
+    velocity (..., F, 3): metres a second from the frame before to each frame, in the axes that are solved in,
+        as far as it is known from elsewhere; that of the first frame is not read. velocity_std (..., F, 3),
+        or (..., F, 1): the standard deviations of its coordinates, taken for independent from frame to
+        frame, infinite where nothing is known. Where both are finite,
+
+            keypoint_std^2 |(C_t - C_{t-1}) fps - velocity_t|^2 / velocity_std_t^2
+
+        stands in place of lambda_1 |C_t - C_{t-1}|^2, whose pull on the frames at both ends of such a run
+        stays, and lambda_2 weighs changes of what the movement differs from that velocity by, but none where
+        known velocities begin and end. config.keypoint_std so decides how far it counts against keypoints.
 
     Leading axes are people (or batch); the function may be jitted and vmapped. Derivatives are implicit,
-    forward and reverse, with respect to poses, keypoints, camera, extrinsics, weights, fps, confidence and
-    loss_scale; initial_root has none, and a hidden joint (one of confidence 0 is) has none in its confidence.
+    forward and reverse, with respect to poses, keypoints, camera, extrinsics, weights, fps, confidence,
+    velocity, velocity_std and loss_scale; initial_root has none, and a hidden joint (one of confidence 0 is)
+    has none in its confidence.
     People without an answer have none and leave those of the others finite: mask their NaN with `jnp.where`.
     Arithmetic is that of the dtype of ``poses``, float32 for float16 and bfloat16. See `TrajectorySolution`
     for what comes back and `describe_status` for what to do about it.
@@ -175,7 +195,7 @@ def solve_trajectory(
     with a window, and concrete focal lengths, weights, rotations, begin, fps or loss_scale that are out of
     range.
     """
-    given = read_arguments(poses, keypoints, occluded, confidence, extrinsics, begin)
+    given = read_arguments(poses, keypoints, occluded, confidence, extrinsics, begin, velocity, velocity_std)
     dtype, lead = given.dtype, given.poses.shape[:-2]
     settings = read_config(config, dtype)
     intrinsics = read_camera(camera, dtype, lead, first_frame(given.begin))
@@ -263,6 +283,7 @@ def _solve_people(
     *people, frames, _, _ = given.poses.shape
     count = math.prod(people)
     clip, origin = lay_out_clip(given, camera)
+    clip = clip._replace(known=lay_out_steps(given, settings.spreads.keypoint_std, fps))
     settings = settings._replace(weights=at_rate(settings.weights, fps))
     start = None
     if initial_root is not None:

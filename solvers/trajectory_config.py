@@ -220,7 +220,7 @@ def read_camera(camera: Camera, dtype: Any, lead: tuple[int, ...], first: int | 
 
 class Arguments(NamedTuple):
     """What a clip is made of, checked, still in the dtypes it came in and where it was. begin: the first
-    frame that has a say, or None.
+    frame that has a say, or None. velocity, velocity_std: both or neither.
     """
 
     poses: Any
@@ -229,6 +229,8 @@ class Arguments(NamedTuple):
     confidence: Any
     extrinsics: Extrinsics | None
     begin: Any
+    velocity: Any = None
+    velocity_std: Any = None
 
     @property
     def dtype(self) -> Any:
@@ -248,12 +250,21 @@ class Arguments(NamedTuple):
             poses=converted(self.poses),
             keypoints=converted(self.keypoints),
             confidence=converted(self.confidence),
+            velocity=converted(self.velocity),
+            velocity_std=converted(self.velocity_std),
             begin=None if self.begin is None else jnp.clip(jnp.asarray(self.begin, count.dtype), 0, count),
         )
 
 
 def read_arguments(
-    poses: Any, keypoints: Any, occluded: Any, confidence: Any, extrinsics: Extrinsics | None, begin: Any
+    poses: Any,
+    keypoints: Any,
+    occluded: Any,
+    confidence: Any,
+    extrinsics: Extrinsics | None,
+    begin: Any,
+    velocity: Any = None,
+    velocity_std: Any = None,
 ) -> Arguments:
     """The arguments of a clip; ValueError for what a solver cannot take."""
     poses, keypoints, occluded = (
@@ -270,7 +281,34 @@ def read_arguments(
     path = None
     if extrinsics is not None:
         path = check_path(extrinsics, tuple(people), frames, dtype, first_frame(begin))
-    return Arguments(poses, keypoints, occluded, confidence, path, begin)
+    if velocity is not None or velocity_std is not None:
+        velocity, velocity_std = _read_velocity(velocity, velocity_std, poses.shape[:-2])
+    return Arguments(poses, keypoints, occluded, confidence, path, begin, velocity, velocity_std)
+
+
+def _read_velocity(velocity: Any, velocity_std: Any, lead: tuple[int, ...]) -> tuple[Any, Any]:
+    """Both as they were given; ValueError for one without the other, other shapes, and concrete deviations
+    that are not positive.
+    """
+    if velocity is None or velocity_std is None:
+        missing = "velocity" if velocity is None else "velocity_std"
+        raise ValueError(f"{missing} is missing: pass velocity and velocity_std together, or neither")
+    velocity, velocity_std = as_given("velocity", velocity), as_given("velocity_std", velocity_std)
+    for name, values, shapes in (
+        ("velocity", velocity, ((*lead, 3),)),
+        ("velocity_std", velocity_std, ((*lead, 3), (*lead, 1))),
+    ):
+        if values.shape not in shapes or not jnp.issubdtype(values.dtype, jnp.floating):
+            raise ValueError(
+                f"{name} has shape {values.shape} and dtype {values.dtype}, poses has leading axes {lead}: "
+                f"pass floating point numbers, {' or '.join(map(str, shapes))}"
+            )
+    if not is_traced(velocity_std) and np.any(np.asarray(velocity_std) <= 0):
+        raise ValueError(
+            "velocity_std holds numbers that are not positive: pass metres a second, infinite where nothing "
+            "is known"
+        )
+    return velocity, velocity_std
 
 
 def arithmetic_dtype(given: Any) -> Any:

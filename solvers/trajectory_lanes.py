@@ -14,8 +14,10 @@ from solvers.pinhole import MIN_DEPTH, Extrinsics, Intrinsics
 from solvers.robust import Loss
 from solvers.trajectory_config import REFERENCE_FOCAL, Arguments, is_rotation
 from solvers.trajectory_rows import (
+    MILLIMETRES,
     NEAREST,
     CameraPath,
+    Drift,
     Terms,
     blocks_of,
     frames_of,
@@ -30,7 +32,7 @@ class Clip(NamedTuple):
     """One clip with people last, its image resized to `REFERENCE_FOCAL`.
 
     sound (1, frames, people): no visible joint is NaN or infinite. resizing (1, frames or 1, people): what
-    the given pixels were multiplied by.
+    the given pixels were multiplied by. known: the movement from the frame before, as far as it is known.
     """
 
     joints: Joints
@@ -38,6 +40,16 @@ class Clip(NamedTuple):
     camera: Intrinsics
     resizing: Array
     path: CameraPath | None
+    known: "KnownSteps | None" = None
+
+
+class KnownSteps(NamedTuple):
+    """step (3, frames, people): metres since the frame before. weight (3, frames, people): of a squared error
+    in square millimetres, -1 where nothing is known.
+    """
+
+    step: Array
+    weight: Array
 
 
 def lay_out_clip(given: Arguments, camera: Intrinsics) -> tuple[Clip, Array | None]:
@@ -45,7 +57,7 @@ def lay_out_clip(given: Arguments, camera: Intrinsics) -> tuple[Clip, Array | No
     is measured from, where there is one. Frames before ``begin`` are hidden, and have the camera of that
     frame.
     """
-    poses, keypoints, occluded, confidence, extrinsics, begin = given
+    poses, keypoints, occluded, confidence, extrinsics, begin = given[:6]
     *people, frames, _, _ = poses.shape
     count = math.prod(people)
     cameras = jax.tree.map(lambda value: camera_lanes(jnp.asarray(value), tuple(people)), camera)
@@ -64,6 +76,52 @@ def lay_out_clip(given: Arguments, camera: Intrinsics) -> tuple[Clip, Array | No
         resizing,
     )
     return Clip(joints, sound, cameras, resizing, path), origin
+
+
+def lay_out_steps(given: Arguments, keypoint_std: Array, fps: Array) -> KnownSteps | None:
+    """The given velocities as a clip has them: of the movement since the frame before, with the weight of a
+    squared millimetre, keypoint_std^2 (fps / 1000 velocity_std)^2, which is that of a squared pixel.
+    """
+    if given.velocity is None:
+        return None
+    *people, frames, _ = given.velocity.shape
+    deviation = jnp.broadcast_to(given.velocity_std, given.velocity.shape)
+    known = jnp.isfinite(given.velocity) & jnp.isfinite(deviation) & (deviation > 0)
+    # Masked before any arithmetic, so that what is not known has no gradient, instead of NaN.
+    velocity, deviation = jnp.where(known, given.velocity, 0), jnp.where(known, deviation, 1)
+    running = jnp.isfinite(fps) & (fps > 0)
+    rate = jnp.where(running, fps, jnp.ones_like(fps))
+    weight = jnp.where(known, (keypoint_std * rate / (MILLIMETRES * deviation)) ** 2, -1)
+
+    def lanes(values: Array) -> Array:
+        return jnp.transpose(values.reshape(math.prod(people), frames, 3), (2, 1, 0))
+
+    return KnownSteps(lanes(velocity / rate), lanes(weight))
+
+
+def _drift(steps: KnownSteps, weights: tuple[Array, Array]) -> Drift:
+    """From frame to frame, and as Eq. 9 has it where nothing is known.
+
+    lambda_1 |s|^2 pulls the frames at both ends of every step s together, and along a path that moves
+    steadily these pulls cancel but for its ends. So a run of known steps has to pull as well, or the frames
+    before and after it would be drawn away from it: with the mean m of its steps, each is weighed by
+
+        w |s - v|^2 + 2 lambda_1 m s  =  w |s - (v - lambda_1 m / w)|^2 + ...
+    """
+    step, weight = (jnp.swapaxes(values, 0, 1)[1:] for values in steps)
+    first, second = (jnp.broadcast_to(value, (3,))[None, :, None] for value in weights)
+    known = weight >= 0
+    following = jnp.concatenate([known[1:], known[-1:]])
+    turn = jnp.where(known == following, second, 0)
+    count = len(step)
+    here = jax.lax.broadcasted_iota(jnp.int32, step.shape, 0)
+    before = jax.lax.cummax(jnp.where(known, -1, here), axis=0)
+    after = jax.lax.cummin(jnp.where(known, count, here), axis=0, reverse=True)
+    travelled = jnp.pad(jnp.cumsum(step, axis=0), ((1, 0), (0, 0), (0, 0)))
+    ends = (jnp.take_along_axis(travelled, index, axis=0) for index in (after, before + 1))
+    mean = jnp.subtract(*ends) / jnp.maximum(after - before - 1, 1).astype(step.dtype)
+    pull = jnp.where(known, first * mean / jnp.where(known & (weight > 0), weight, 1), 0)
+    return Drift(step - pull, jnp.where(known, weight, first), turn.at[-1:].set(0))
 
 
 def camera_lanes(value: Array, people: tuple[int, ...]) -> Array:
@@ -154,7 +212,10 @@ def prepare(
             jnp.where(usable[None, None], path.rotation, still),
             jnp.where(usable[None, None], path.position, jnp.zeros_like(path.position)),
         )
-    terms = make_terms(joints, summary, camera, *weights, path, loss, begin)
+    drift = None
+    if clip.known is not None:
+        drift = _held(_drift(clip.known, weights), usable)
+    terms = make_terms(joints, summary, camera, *weights, path, loss, begin, drift=drift)
     linear, behind = linear_start(terms, summary)
     status = jnp.where(usable & behind, int(Status.BEHIND_CAMERA), status)
     first = linear if start is None else to_camera(jnp.swapaxes(start, 0, 1), path)
@@ -167,7 +228,14 @@ def prepare(
     first = jnp.where(kept, from_camera(first, path), jnp.zeros_like(first))
     # Who turned out to stand behind the camera takes no steps, for which everybody would wait.
     joints = joints._replace(visible=jnp.where(solvable[None, None], joints.visible, 0))
+    if terms.drift is not None:
+        terms = terms._replace(drift=_held(terms.drift, solvable))
     return Prepared(terms._replace(joints=joints), blocks_of(first), status, summary)
+
+
+def _held(drift: Drift, moving: Array) -> Drift:
+    """The drift, of people (people,) who are not ``moving`` towards no movement at all."""
+    return drift._replace(step=jnp.where(moving[None, None], drift.step, 0))
 
 
 def keep_answered(answered: Array, found: Array, terms: Terms) -> tuple[Array, Terms]:
@@ -179,6 +247,8 @@ def keep_answered(answered: Array, found: Array, terms: Terms) -> tuple[Array, T
         return jnp.where(answered.reshape((1,) * (values.ndim - 1) + (-1,)), values, jnp.zeros_like(values))
 
     joints, centre = jax.tree.map(kept, (terms.joints, terms.centre))
+    if terms.drift is not None:
+        terms = terms._replace(drift=_held(terms.drift, answered))
     return kept(found), terms._replace(joints=joints, centre=centre, magnitude=kept(terms.magnitude))
 
 

@@ -74,9 +74,24 @@ class Prior(NamedTuple):
         return self.right - jnp.sum(self.triangle * (x - self.at)[None], axis=1)
 
 
+class Drift(NamedTuple):
+    """What is known of how people move from each frame to the next, in the axes that are solved in.
+
+    step (frames - 1, 3, people): metres, zero where nothing is known. weight (frames - 1, 3, people): of its
+    squared error in square millimetres, lambda_1 where nothing is known. turn (frames - 1, 3, people): that
+    of the change of this error from the step to the next, lambda_2; but zero where a step that is known meets
+    one that is not, and on the last.
+    """
+
+    step: Array
+    weight: Array
+    turn: Array
+
+
 class Terms(NamedTuple):
     """What Eq. 9 needs. The camera's numbers are (1, frames or 1, people); the weights are (3,), one for each
-    axis; speed and turn (frames - 1, 3) are those of `factored_smoothness`; centre (frames, people) is the
+    axis, of which a drift takes the place; speed and turn (frames - 1, 3), or (frames - 1, 3, people) with a
+    drift, are those of `factored_smoothness` or `factored_drift`; centre (frames, people) is the
     mean of the visible joints; magnitude (people,) is the largest keypoint, whose rounding limits the
     residuals; path is None where roots are in camera axes; loss is that of reprojection.
 
@@ -96,6 +111,7 @@ class Terms(NamedTuple):
     loss: Loss
     begin: Array | None = None
     prior: Prior | None = None
+    drift: Drift | None = None
 
 
 def make_terms(
@@ -108,23 +124,29 @@ def make_terms(
     loss: Loss = SQUARED,
     begin: Array | None = None,
     prior: Prior | None = None,
+    drift: Drift | None = None,
 ) -> Terms:
     """Everything about a clip that its solution needs at every step; a weight is one number or three."""
     velocity_weight, acceleration_weight = (
         jnp.broadcast_to(weight, (3,)) for weight in (velocity_weight, acceleration_weight)
     )
+    if drift is None:
+        factored = factored_smoothness(joints.x.shape[1], velocity_weight, acceleration_weight, begin)
+    else:
+        factored = factored_drift(drift, begin)
     return Terms(
         joints,
         camera,
         velocity_weight,
         acceleration_weight,
-        *factored_smoothness(joints.x.shape[1], velocity_weight, acceleration_weight, begin),
+        *factored,
         centre=summary.centre,
         magnitude=jnp.max(summary.largest, axis=0),
         path=path,
         loss=loss,
         begin=begin,
         prior=prior,
+        drift=drift,
     )
 
 
@@ -168,6 +190,26 @@ def factored_smoothness(
     return jnp.where(count < 0, 0, speed), jnp.where(count < 0, 0, turn)
 
 
+def factored_drift(drift: Drift, begin: Array | None = None) -> tuple[Array, Array]:
+    """`factored_smoothness` where weights differ from step to step and person to person: g and e,
+    (frames - 1, 3, people), by its recursion as it stands, one step after the other.
+    """
+    first, second = jax.lax.stop_gradient((drift.weight, drift.turn))
+    if begin is not None:
+        within = (jnp.arange(len(first)) >= begin)[:, None, None]
+        first, second = jnp.where(within, first, 0), jnp.where(within, second, 0)
+
+    def step(t: Array, weights: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+        first, second = weights
+        square = t + first + second
+        diagonal = jnp.sqrt(jnp.where(square > 0, square, 1))
+        share = (t + first) / diagonal
+        return second * share / diagonal, (share, -second / diagonal)
+
+    _, factored = jax.lax.scan(step, jnp.zeros_like(first[0]), (first, second))
+    return factored
+
+
 def smoothness_determinant(terms: Terms) -> Array:
     """log of the product of the non-zero eigenvalues of the smoothness rows' normal matrix, in metres: of
     D^T T D for each axis, with first differences D, where det(D D^T) is the number of frames.
@@ -176,9 +218,9 @@ def smoothness_determinant(terms: Terms) -> Array:
     diagonal = MILLIMETRES * (terms.speed - terms.turn)
     if terms.begin is not None:
         frames = frames - terms.begin
-        before = (jnp.arange(len(diagonal)) < terms.begin)[:, None]
+        before = (jnp.arange(len(diagonal)) < terms.begin).reshape(-1, *[1] * (diagonal.ndim - 1))
         diagonal = jnp.where(before, jnp.ones_like(diagonal), diagonal)
-    return 2 * jnp.sum(jnp.log(diagonal)) + 3 * jnp.log(frames.astype(diagonal.dtype))
+    return 2 * jnp.sum(jnp.log(diagonal), axis=(0, 1)) + 3 * jnp.log(frames.astype(diagonal.dtype))
 
 
 def _spare_frames(frames: int) -> tuple[int, int]:
@@ -273,6 +315,8 @@ def smoothness(params: Array, terms: Terms) -> WeightedResiduals:
     # Differences of neighbours are exact in floating point, and so are differences of those: no digits are
     # lost.
     velocity = root[1:] - root[:-1]
+    if terms.drift is not None:
+        velocity = velocity - terms.drift.step
     acceleration = velocity[1:] - velocity[:-1]
     padded, front = params.reshape(-1, 3, people), _spare_frames(frames)[0]
     spare = jnp.concatenate([padded[:front], padded[front + frames :]])
@@ -280,6 +324,8 @@ def smoothness(params: Array, terms: Terms) -> WeightedResiduals:
     velocity_weight, acceleration_weight = (
         weight[None, :, None] for weight in (terms.velocity_weight, terms.acceleration_weight)
     )
+    if terms.drift is not None:
+        velocity_weight, acceleration_weight = terms.drift.weight, terms.drift.turn[:-1]
     if terms.begin is not None:
         # A difference that reaches before the beginning weighs nothing.
         within = (jnp.arange(frames - 1) >= terms.begin)[:, None, None]
@@ -520,22 +566,26 @@ def chain_of(params: Array, triangle: list[list[Array]], terms: Terms) -> ChainR
 
     root = params.reshape(-1, 3, people)
     velocity = root[1:] - root[:-1]
+    if terms.drift is not None:
+        velocity = velocity - jnp.pad(terms.drift.step, (spare, (0, 0), (0, 0)))
     change = velocity[1:] - velocity[:-1]
     # The last velocity's change would reach into the spare frame behind, and weighs nothing.
     speed, turn = (
-        MILLIMETRES * jnp.pad(value, ((spare[0], 0), (0, 0)))[:, :, None]
+        MILLIMETRES * jnp.pad(value, ((spare[0], 0), *[(0, 0)] * (value.ndim - 1)))
         for value in (terms.speed, terms.turn)
     )
+    if terms.drift is None:
+        speed, turn = speed[:, :, None], turn[:, :, None]
     rhs = -(speed * velocity[:-1] + turn * change)
 
     def stencil(*weights: int) -> Array:
-        return jnp.asarray(np.kron(weights, np.eye(3)), dtype)[None]
+        return jnp.asarray(np.kron(weights, np.eye(3)), dtype)[None, :, :, None]
 
-    shared = speed * stencil(-1, 1, 0) + turn * stencil(1, -2, 1)
+    shared = speed[:, :, None] * stencil(-1, 1, 0) + turn[:, :, None] * stencil(1, -2, 1)
     return ChainRows(
         own,
         inner,
-        BandedLinks(shared.reshape(blocks - 1, 2, 3, 9, 1), rhs.reshape(blocks - 1, 2, 3, people)),
+        BandedLinks(shared.reshape(blocks - 1, 2, 3, 9, -1), rhs.reshape(blocks - 1, 2, 3, people)),
     )
 
 

@@ -15,7 +15,8 @@ from scenes import STANDING, on_the_spot
 from gated_lift import load_lifter, metrics, pipeline
 from gated_lift.bones import constant_bones as with_constant_bones
 from gated_lift.cameras import VirtualCamera, camera_to_world, look_at, screen_focal, world_to_camera
-from gated_lift.networks.checkpoints import with_training
+from gated_lift.networks.checkpoints import LoadedInfill, with_training
+from gated_lift.networks.infill import MotionInfill
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.pipeline import SHORTEST, has_path, recover, solved
 from gated_lift.recovery.lifting import lift
@@ -216,6 +217,34 @@ def test_one_bad_person_changes_nobody_else():
         for person in (0, 2, 3):
             for name, values in values_of(other).items():
                 np.testing.assert_array_equal(values[person], values_of(clean)[name][person], err_msg=name)
+
+
+UNTRAINED = MotionInfill(window=32, patch=4, channels=8, heads=2, depth=1)
+
+
+def test_hidings_are_filled_and_the_rest_stays():
+    keypoints, occluded = people(hidden=0.0)
+    occluded[:2, 20:36] = True
+    variables = jax.tree.map(
+        lambda leaf: np.zeros(leaf.shape, leaf.dtype),
+        jax.eval_shape(UNTRAINED.init, jax.random.key(0), UNTRAINED.blank()),
+    )
+    given = (LIFTER, keypoints, occluded, CAMERA, 50.0)
+    plain, found = recover(*given), recover(*given, infill=LoadedInfill(UNTRAINED, variables, {}))
+    np.testing.assert_array_equal(found.status, plain.status)
+    seen = ~occluded.all(-1)
+    # Poses outside hidings stay; so do paths of those who are not hidden, but for how sums are rounded.
+    np.testing.assert_allclose(np.asarray(found.poses)[seen], np.asarray(plain.poses)[seen], atol=1e-6)
+    np.testing.assert_allclose(found.root[2:], plain.root[2:], atol=2e-3)
+    assert np.abs(np.asarray(found.poses - plain.poses))[~seen].max() > 1e-3
+    assert np.isfinite(np.asarray(found.root)).all()
+
+
+def test_an_infill_network_for_other_joints_is_refused():
+    keypoints, occluded = people(hidden=0.0)
+    network = LoadedInfill(UNTRAINED.clone(num_joints=5), {}, {})
+    with pytest.raises(ValueError, match="infill is for 5 joints, lifter for 17"):
+        recover(LIFTER, keypoints, occluded, CAMERA, 50.0, infill=network)
 
 
 def test_leading_axes_are_people():

@@ -543,3 +543,71 @@ def test_weights_from_noise():
         solve_trajectory(
             *arrays(oracle.walking_people(1, 5)), CAMERA, TrajectoryConfig(size_std=-0.1), covariance=True
         )
+
+
+# ------------------------------------------------------------------------------ velocities from elsewhere
+
+FRAMES = 60
+KNOWN = slice(20, 41)  # steps to these frames are known: those of a gap of 20 frames
+
+
+def known_scene(dtype=np.float64):
+    scene = oracle.walking_people(2, FRAMES, gap=20, hidden=0.0, noise=0.0)
+    velocity = np.zeros((2, FRAMES, 3), dtype)
+    velocity[:, 1:] = 50 * np.diff(scene.root, axis=1)
+    deviation = np.full((2, FRAMES, 3), np.inf, dtype)
+    deviation[:, KNOWN] = 0.5
+    return scene, velocity, deviation
+
+
+def test_known_velocities_lead_through_a_gap(float64):
+    scene, velocity, deviation = known_scene()
+    velocity[~np.isfinite(deviation)] = np.nan
+    config = TrajectoryConfig(1.0, 1.0, keypoint_std=20.0)
+    given = arrays(scene, np.float64)
+    plain = solve_trajectory(*given, CAMERA, config, covariance=True)
+    found = solve_trajectory(
+        *given, CAMERA, config, covariance=True, velocity=velocity, velocity_std=deviation
+    )
+    inside, ends = slice(20, 40), np.array([19, 40])
+    off = [np.linalg.norm(each.root - scene.root, axis=-1) for each in (plain, found)]
+    # The frames at the ends stay where they are: the gap pulls at them as it did.
+    np.testing.assert_allclose(off[1][:, ends], off[0][:, ends], atol=0.02)
+    assert off[1][:, inside].max() < 1.2 * off[1][:, ends].max() < off[0][:, inside].max()
+    # A bridge of steps that are each off by 0.5 m/s, wider in the middle than at its ends.
+    middle = np.sqrt(np.asarray(found.covariance)[0, 30, 0, 0])
+    bridge = 0.5 / 50 * np.sqrt(21 / 4)
+    assert 0.7 * bridge < middle < 1.5 * bridge
+
+
+def test_nothing_known_is_eq_9(float64):
+    scene, velocity, deviation = known_scene()
+    given, config = arrays(scene, np.float64), TrajectoryConfig(1.0, 1.0, keypoint_std=20.0)
+    plain = solve_trajectory(*given, CAMERA, config, covariance=True)
+    nothing = np.full_like(deviation, np.inf)
+    found = solve_trajectory(*given, CAMERA, config, covariance=True, velocity=velocity, velocity_std=nothing)
+    for name in ("root", "covariance", "log_evidence", "cost"):
+        np.testing.assert_allclose(getattr(found, name), getattr(plain, name), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            {"velocity": np.zeros((1, 5, 3))},
+            "velocity_std is missing: pass velocity and velocity_std together",
+        ),
+        ({"velocity_std": np.ones((1, 5, 3))}, "velocity is missing"),
+        (
+            {"velocity": np.zeros((5, 3)), "velocity_std": np.ones((1, 5, 3))},
+            r"velocity has shape \(5, 3\) .* pass floating point numbers, \(1, 5, 3\)",
+        ),
+        (
+            {"velocity": np.zeros((1, 5, 3)), "velocity_std": np.zeros((1, 5, 1))},
+            "velocity_std holds numbers that are not positive",
+        ),
+    ],
+)
+def test_velocities_that_cannot_be_meant_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        solve_trajectory(**good_arguments(), camera=CAMERA, **change)

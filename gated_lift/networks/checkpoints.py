@@ -18,6 +18,8 @@ import orbax.checkpoint as ocp
 from gated_lift.cameras import VirtualCamera, screen_focal
 from gated_lift.networks import settings as networks
 from gated_lift.networks import weights
+from gated_lift.networks.infill import SETTINGS as INFILL_SETTINGS
+from gated_lift.networks.infill import MotionInfill
 from gated_lift.networks.manifest import (
     DamagedCheckpointError,
     compare,
@@ -251,10 +253,34 @@ def load_lifter(source: str | Path = weights.DEFAULT, step: int | None = None) -
         lifter, expected = _build(description, folder)
         _check_fit(expected, stored, folder)
         return with_training(lifter, _in_single(stored), description)
-    directory, step = _locate(folder, step)
+    lifter, variables, description, step = _load(folder, step, _build)
+    return with_training(lifter, variables, description, step)
+
+
+class LoadedInfill(NamedTuple):
+    """A `MotionInfill` with its weights, and what was saved with them."""
+
+    network: MotionInfill
+    variables: Any
+    description: Any
+
+
+def load_infill(source: str | Path, step: int | None = None) -> LoadedInfill:
+    """The network that fills gaps of motion, from a folder of checkpoints (`experiments.train_infill`); none
+    ships so far. Raises ValueError as `load_lifter` does.
+    """
+    network, variables, description, _ = _load(Path(source), step, _build_infill)
+    return LoadedInfill(network, variables, description)
+
+
+def _load(directory: Path, step: int | None, build: Any) -> tuple[Any, Any, Any, int]:
+    """The network that a step's description names (``build``), its variables as float32, the description and
+    the step.
+    """
+    directory, step = _locate(directory, step)
     verify(directory, step)
     description = _read_description(directory, step)
-    lifter, expected = _build(description, directory)
+    network, expected = build(description, directory)
     with _manager(directory) as manager:
         stored = manager.item_metadata(step)["variables"]
         _check_fit(expected, stored, directory)
@@ -262,7 +288,7 @@ def load_lifter(source: str | Path = weights.DEFAULT, step: int | None = None) -
         restored = manager.restore(
             step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(abstract))
         )
-    return with_training(lifter, _in_single(restored["variables"]), description, step)
+    return network, _in_single(restored["variables"]), description, step
 
 
 def _in_single(variables: Any) -> Any:
@@ -474,6 +500,22 @@ def _network_of(description: Any) -> Any:
     return kind(
         **{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     )
+
+
+def _build_infill(description: Any, directory: Path) -> tuple[MotionInfill, dict[str, Any]]:
+    """The infill network that a description names, with the shapes of its variables."""
+    try:
+        described, known = description["network"], MotionInfill.__name__
+        if described["kind"] != known:
+            raise ValueError(f"its network is a {described['kind']}")
+        network = MotionInfill(**{name: described[name] for name in INFILL_SETTINGS})
+        return network, jax.eval_shape(network.init, jax.random.key(0), network.blank())
+    # As in `_build`.
+    except Exception as error:
+        raise ValueError(
+            f"checkpoint {directory} does not describe an infill network that is known here "
+            f"({error!r}): it was written by other software or another version; train it again"
+        ) from error
 
 
 def _in_todays_terms(described: dict[str, Any]) -> dict[str, Any]:

@@ -120,13 +120,13 @@ def check_fps(fps: Any) -> None:
         raise ValueError(f"fps is {fps}: pass frames a second, finite and above zero")
 
 
-def read_up(lifter: LoadedLifter, up: Any) -> Any:
-    """The vertical as (1, 3), or None where there is none or the network does not read it. Raises ValueError
-    for what is not a vector of length 1.
+def read_up(lifter: LoadedLifter, up: Any, wanted: bool = False) -> Any:
+    """The vertical as (1, 3), or None where there is none or nobody reads it. wanted: somebody does besides
+    the network. Raises ValueError for what is not a vector of length 1.
     """
     if up is None:
         return None
-    read = readable(lifter.network, Hints(up=up)).up is not None
+    read = wanted or readable(lifter.network, Hints(up=up)).up is not None
     if isinstance(up, jax.core.Tracer):
         return up[None] if read else None
     vector = np.asarray(up, np.float32)

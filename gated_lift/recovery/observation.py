@@ -114,11 +114,11 @@ def observe_clip(
     before, after = nearest_visible(occluded, times)
 
     place = jnp.minimum(wanted * rate, jnp.asarray(clock.length - 1, dtype))
-    lower, share = _between(place)
+    lower, share = between_frames(place)
     if lifter.causal:
         share = jnp.zeros_like(share)
     upper = jnp.minimum(lower + (share > 0).astype(lower.dtype), frames - 1)
-    mixed = _mix(filled, lower, upper, share, axis=-3)
+    mixed = mix_frames(filled, lower, upper, share, axis=-3)
     hidden = occluded[..., lower, :] | occluded[..., upper, :]
     far_apart = (share > 0) & (1 / rate > LONGEST_STEP)
     hidden = hidden | jnp.broadcast_to(far_apart[:, None], hidden.shape)
@@ -131,7 +131,7 @@ def observe_clip(
     if up is not None and up.shape[-2] > 1:
         up = jnp.take(up, lower, axis=-2)  # cameras turn little from one frame to the next
     if doubt is not None:
-        doubt = _mix(doubt[..., None], lower, upper, share, axis=-3)[..., 0]
+        doubt = mix_frames(doubt[..., None], lower, upper, share, axis=-3)[..., 0]
     return _turned(lifter, mixed, hidden, age, focal, wanted, turned, Hints(up, doubt))
 
 
@@ -140,8 +140,8 @@ def from_network_frames(
 ) -> Float[Array, "*people F N 3"]:
     """What was found on the network's frames, on the clip's: the way back of `observe_clip`."""
     place = frame_times(frames, jnp.asarray(clock.rate, values.dtype), values.dtype) * lifter.fps
-    lower, share = _between(jnp.minimum(place, jnp.asarray(clock.frames - 1, values.dtype)))
-    return _mix(values, lower, jnp.minimum(lower + 1, clock.frames - 1), share, axis=-3)
+    lower, share = between_frames(jnp.minimum(place, jnp.asarray(clock.frames - 1, values.dtype)))
+    return mix_frames(values, lower, jnp.minimum(lower + 1, clock.frames - 1), share, axis=-3)
 
 
 def turn_back(
@@ -252,7 +252,7 @@ def _smooth(values: Array, times: Array, causal: bool) -> Array:
     return jnp.moveaxis(means, 0, -2)
 
 
-def _between(place: Array) -> tuple[Array, Array]:
+def between_frames(place: Array) -> tuple[Array, Array]:
     """The frame at or before each place and the share of the next one; places on a frame but for rounding
     are on it.
     """
@@ -263,7 +263,8 @@ def _between(place: Array) -> tuple[Array, Array]:
     return lower.astype(jnp.int32), jnp.where(share < near, jnp.zeros_like(share), share)
 
 
-def _mix(values: Array, lower: Array, upper: Array, share: Array, axis: int) -> Array:
+def mix_frames(values: Array, lower: Array, upper: Array, share: Array, axis: int) -> Array:
+    """Linear between two frames each, ``share`` of the upper one."""
     shape = [1] * values.ndim
     shape[axis] = len(share)
     share = jnp.broadcast_to(

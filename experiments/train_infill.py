@@ -1,0 +1,260 @@
+"""Trains the network that fills gaps of 3D motion (`gated_lift.networks.infill`) on captured people.
+
+    python -m experiments.train_infill --data-shares 0.35 0.08 0.52 0.05 \
+        --data cmu_single.npz cmu_pairs.npz cmu_fbx_single.npz cmu_fbx_pairs.npz
+    python -m experiments.train_infill --steps 40 --batch 8    # generated motion: a try
+
+Whole bodies, halves and single joints are hidden for 0.2 to 4 seconds; what is left is off as lifted people
+are. The validation split is not touched, and the subjects of --exclude-subjects are kept to choose on: their
+errors inside whole-body gaps are printed beside those of the cubic that the network starts from.
+"""
+
+import math
+import time
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tyro
+from jaxtyping import Array
+
+from experiments.checks import COUNT, NOT_NEGATIVE, POSITIVE, SEED, SHARE, check_numbers, each, rising
+from experiments.commands import run_script
+from experiments.training.batches import VirtualBank, make_bank, read_held_out, read_motion
+from experiments.training.configs import WILD, TrainConfig
+from experiments.training.gaps import (
+    Drawn,
+    GapDistribution,
+    LiftedNoise,
+    distance,
+    draw_windows,
+    errors_of,
+    loss_of,
+)
+from gated_lift.networks import checkpoints
+from gated_lift.networks.infill import Correction, MotionInfill, describe_infill
+from gated_lift.networks.protocol import parameter_count
+
+# Seconds that the lengths of gaps are judged by: each up to the next.
+LENGTHS = (0.2, 0.4, 0.8, 1.6, 2.6, 4.1)
+
+# Steps in which the learning rate rises.
+WARM_UP = 100
+
+
+@dataclass(frozen=True)
+class InfillConfig:
+    """How the infill network is trained, and where its weights go."""
+
+    data: tuple[Path, ...] = ()
+    """Capture files (.npz), of which the training split is used. Without any, generated motion: for a try."""
+    data_shares: tuple[float, ...] = ()
+    """How often windows are drawn from each file; by default as often as it has frames."""
+    exclude_subjects: tuple[str, ...] = WILD.exclude_subjects
+    """Subjects kept out besides the validation split, to choose on."""
+    channels: int = 128
+    depth: int = 4
+    steps: int = 8000
+    minutes: float = 0.0
+    """The training ends after so many, where the steps are not done by then; 0: never. The learning rate
+    falls with what is nearer to its end."""
+    batch: int = 32
+    """Windows a step."""
+    learning_rate: float = 1.5e-3
+    """At its highest, after a hundred steps; it falls to nothing along a cosine."""
+    weight_decay: float = 1e-3
+    gaps: GapDistribution = field(default_factory=GapDistribution)
+    noise: LiftedNoise = field(default_factory=LiftedNoise)
+    judge_windows: int = 384
+    """Windows of the kept subjects that are judged, always the same."""
+    judge_every: int = 500
+    """Steps between two judgements, each of which also saves a checkpoint."""
+    seed: int = 0
+    start_from: Path | None = None
+    """Checkpoint folder of weights to begin with, of a network of this size; give another seed than theirs
+    had."""
+    output: Path = Path("runs/infill")
+    """Run folder: checkpoints/ with the newest weights, and trained/ with those that may ship, in half
+    precision."""
+
+
+RULES = {
+    "data_shares": each(NOT_NEGATIVE, least=0),
+    "channels": COUNT,
+    "depth": COUNT,
+    "steps": COUNT,
+    "minutes": NOT_NEGATIVE,
+    "batch": COUNT,
+    "learning_rate": POSITIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "gaps.seconds": rising(POSITIVE),
+    "gaps.whole_share": SHARE,
+    "gaps.more_share": SHARE,
+    "gaps.more_ratio": SHARE,
+    "gaps.more_kernel": each(COUNT, least=2),
+    "gaps.joint_share": SHARE,
+    "noise.exact_share": SHARE,
+    **{f"noise.{name}": NOT_NEGATIVE for name in LiftedNoise._fields if name != "exact_share"},
+    "judge_windows": COUNT,
+    "judge_every": COUNT,
+    "seed": SEED,
+}
+
+
+def draw_frames(key: Array, bank: VirtualBank, shares: tuple[float, ...], size: int) -> Array:
+    """Any frame of the bank, or first a file by its share and then any frame of it."""
+    if not shares:
+        return jax.random.randint(key, (size,), 0, len(bank.first))
+    file_key, frame_key = jax.random.split(key)
+    first, end = bank.files[:, jax.random.categorical(file_key, jnp.log(jnp.array(shares)), shape=(size,))]
+    return jax.random.randint(frame_key, (size,), first, end)
+
+
+def held_out(config: InfillConfig, network: MotionInfill, training: TrainConfig) -> Drawn:
+    """Windows of the kept subjects, whole bodies hidden once in each for times of all lengths."""
+    bank = make_bank(read_held_out(training))
+    frame_key, key = jax.random.split(jax.random.key(1))
+    frames = draw_frames(frame_key, bank, (), config.judge_windows)
+    once = config.gaps._replace(whole_share=1.0, more_share=0.0, joint_share=0.0)
+    return draw_windows(key, bank, frames, network, once, config.noise)
+
+
+def judge(drawn: Drawn, correction: Correction, fps: float) -> dict[str, np.ndarray]:
+    """Mean distances in mm of joints and roots inside gaps of each of `LENGTHS`, and the share of the errors
+    that lie within the region of 90 % of what the spread says.
+    """
+    found = errors_of(drawn, correction, fps)
+    counts = np.asarray(found.path_counts)
+    pose = np.asarray(distance(found.pose))[..., 1:].mean(axis=-1)
+    path, variance = np.asarray(distance(found.path)), np.asarray(found.path_variance)
+    square = np.asarray(found.path) ** 2 / np.maximum(variance[..., [0, 0, 1]], 1e-6)
+    inside = square.sum(axis=-1) < 6.25  # of chi-squared with three degrees
+    seconds = counts.sum(axis=1, keepdims=True) / fps
+    rows = []
+    for low, high in pairwise(LENGTHS):
+        where = counts & (seconds >= low - 1e-6) & (seconds < high)
+        values = (1000 * pose, 1000 * path, 100.0 * inside)
+        rows.append([value[where].mean() if where.any() else np.nan for value in values])
+    return dict(zip(("pose", "path", "inside"), np.array(rows).T, strict=True))
+
+
+def told(found: dict[str, np.ndarray], names: tuple[str, ...] = ("pose", "path", "inside")) -> str:
+    return "; ".join(f"{name} " + " / ".join(f"{value:.0f}" for value in found[name]) for name in names)
+
+
+def train(config: InfillConfig) -> Path:
+    """Trains, prints and writes; returns the folder of the weights that may ship."""
+    check_numbers(config, RULES)
+    training = TrainConfig(
+        data=config.data, data_shares=config.data_shares, exclude_subjects=config.exclude_subjects
+    )
+    clips = read_motion(training)
+    bank = make_bank(clips)
+    if config.data_shares and len(config.data_shares) != bank.files.shape[1]:
+        raise ValueError(f"data_shares {config.data_shares} are not one a file: give {bank.files.shape[1]}")
+    network = MotionInfill(channels=config.channels, depth=config.depth)
+    network.check_settings()
+    judged = held_out(config, network, training)
+    fps = network.fps
+    key = jax.random.key(config.seed)
+    variables = jax.jit(network.init)(key, network.blank())
+    if config.start_from is not None:
+        earlier = checkpoints.load_infill(config.start_from)
+        if earlier.network != network:
+            raise ValueError(
+                f"start_from {config.start_from} is of a network with channels {earlier.network.channels} "
+                f"and depth {earlier.network.depth}: give these, or another folder"
+            )
+        variables = earlier.variables
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.scale_by_adam(),
+        optax.add_decayed_weights(config.weight_decay),
+    )
+
+    @jax.jit
+    def step(variables: Any, state: Any, number: Array, rate: Array, bank: VirtualBank) -> Any:
+        frame_key, draw_key = jax.random.split(jax.random.fold_in(key, number))
+        frames = draw_frames(frame_key, bank, config.data_shares, config.batch)
+        drawn = draw_windows(draw_key, bank, frames, network, config.gaps, config.noise)
+
+        def loss(variables: Any) -> tuple[Array, dict[str, Array]]:
+            return loss_of(drawn, network.apply(variables, drawn.motion), fps)
+
+        (value, means), gradient = jax.value_and_grad(loss, has_aux=True)(variables)
+        updates, state = optimizer.update(gradient, state, variables)
+        updates = jax.tree.map(lambda update: -rate * update, updates)
+        return optax.apply_updates(variables, updates), state, {"loss": value, **means}
+
+    apply = jax.jit(network.apply)
+
+    def judged_now() -> dict[str, np.ndarray]:
+        return judge(judged, apply(variables, judged.motion), fps)
+
+    description: dict[str, Any] = {
+        "network": describe_infill(network),
+        "training": {
+            name: plain(value) for name, value in vars(config).items() if name not in ("output", "start_from")
+        }
+        | {"frames": len(bank.first)},
+        "licences": sorted({clip.licence for clip in clips}),
+    }
+    lengths = " / ".join(f"{low:g}" for low in LENGTHS[:-1])
+    print(
+        f"{parameter_count(variables)} weights, {len(bank.first)} frames of {len(clips)} clips; inside gaps "
+        f"of {lengths} seconds and more, mm: cubic {told(judged_now(), ('pose', 'path'))}",
+        flush=True,
+    )
+    state = optimizer.init(variables)
+    began, recent, done, share = time.perf_counter(), [], 0, 0.0
+    while share < 1:
+        falling = min((done + 1) / WARM_UP, (1 + math.cos(math.pi * share)) / 2)
+        rate = jnp.asarray(config.learning_rate * falling, jnp.float32)
+        variables, state, found = step(variables, state, jnp.asarray(done), rate, bank)
+        recent.append(found)
+        done += 1
+        seconds = time.perf_counter() - began
+        share = max(done / config.steps, seconds / 60 / config.minutes if config.minutes else 0.0)
+        if done % 100 == 0 or share >= 1:
+            means = {name: float(np.mean([each[name] for each in recent])) for name in recent[0]}
+            print(
+                f"step {done} ({100 * min(share, 1):.0f} %) loss {means['loss']:.3f} "
+                f"pose {1000 * means['pose']:.1f} path {1000 * means['path']:.1f} mm, "
+                f"{done / seconds:.2f} steps/s, {done * config.batch / seconds:.0f} windows/s",
+                flush=True,
+            )
+            recent = []
+        if done % config.judge_every == 0 or share >= 1:
+            result = judged_now()
+            description["held_out"] = {name: [round(float(v), 1) for v in result[name]] for name in result}
+            description["steps"] = done
+            print(f"step {done}: kept subjects {told(result)} %", flush=True)
+            checkpoints.save(config.output / "checkpoints", done, variables, description, keep=1)
+    halves = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), variables)
+    folder = config.output / "trained"
+    checkpoints.save(folder, 0, halves, description, keep=1)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    print(f"{folder}: {size / 1e6:.2f} MB")
+    return folder
+
+
+def plain(value: Any) -> Any:
+    """A setting as a value of JSON; files by their names, since folders say nothing elsewhere."""
+    if isinstance(value, Path):
+        return value.name
+    if hasattr(value, "_asdict"):
+        return {name: plain(part) for name, part in value._asdict().items()}
+    return [plain(part) for part in value] if isinstance(value, tuple) else value
+
+
+def main() -> None:
+    train(tyro.cli(InfillConfig, description=__doc__))
+
+
+if __name__ == "__main__":
+    run_script(main)
