@@ -48,7 +48,7 @@ class MissingJoints:
     """
 
     sample: Path
-    weights: tuple[str, ...] = ("two_stream", "plain")
+    weights: tuple[str, ...] = ("small", "two_stream", "plain")
     threshold: float = 0.3
     output: Path = Path("missing_joints.md")
 

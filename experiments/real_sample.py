@@ -65,7 +65,7 @@ class RealSample:
 
     sample: Path
     """The file of the two people."""
-    weights: tuple[str, ...] = ("two_stream", "plain")
+    weights: tuple[str, ...] = ("small", "two_stream", "plain")
     """Of the lifters."""
     threshold: float = 0.3
     """Keypoints of less confidence count as hidden."""

@@ -285,10 +285,10 @@ EXACT_MIDPOINTS = ("hip", "thorax", "neck_base")
 # What `convert` does about a joint that the source lacks.
 Missing = Literal["midpoint", "hidden"]
 
-# By skeleton, what the shipped gated lifter does better with: midpoints in every format, as rendered
-# detections of many people say (docs/formats.md has the numbers and the commands). No joint was hidden for
-# whole clips in its training; weights whose training did that are to be measured anew. A lifter without
-# gates, such as the shipped "plain", needs midpoints always.
+# By skeleton, what the shipped gated lifters do better with: midpoints in every format, as rendered
+# detections of many people and real ones of two say (docs/formats.md has the numbers and the commands), also
+# for "small", in whose training joints that formats lack were hidden; there the difference is small. A lifter
+# without gates, such as the shipped "plain", needs midpoints always.
 BETTER_MISSING: dict[str, Missing] = dict.fromkeys(SKELETONS, "midpoint")
 
 

@@ -47,7 +47,7 @@ class RobustnessConfig:
     subjects: tuple[str, ...] = ()
     """People of any split in the place of the validation split, to choose settings on those whom training was
     kept from."""
-    checkpoint: str = "two_stream"
+    checkpoint: str = "small"
     """A name of the weights that ship, or a checkpoint folder."""
     people: int = 48
     """Most people to judge."""
