@@ -65,6 +65,17 @@ def test_other_files_are_refused(tmp_path, junk):
         read_npz(tmp_path / "x.npz", ["a"])
 
 
+def test_what_an_archive_quotes_of_itself_is_cut(tmp_path):
+    """A local header whose name has become as long as the whole member is quoted by zipfile's own error."""
+    path = archive(tmp_path / "a.npz", {"a.npy": member(np.arange(500.0))}, zipfile.ZIP_STORED)
+    data = bytearray(path.read_bytes())
+    data[26:28] = struct.pack("<H", 4000)
+    path.write_bytes(bytes(data))
+    with pytest.raises(ValueError, match=r"not a whole \.npz archive") as refused:
+        read_npz(path, ("a",))
+    assert len(str(refused.value)) < 400 and "\n" not in str(refused.value)
+
+
 def test_damage_never_passes_unnoticed(tmp_path):
     """A flipped byte or a cut either leaves the arrays intact or raises a ValueError with the file's name."""
     arrays = {"a": np.arange(60, dtype=np.float32), "b": np.array(["x", "yy"])}

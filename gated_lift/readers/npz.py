@@ -56,7 +56,7 @@ def read_npz(
         # An OSError once the file is open is a seek to where a damaged directory points.
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
             raise ValueError(
-                f"{path} is not a whole .npz archive ({error}): fetch or write it again"
+                f"{path} is not a whole .npz archive ({_short(error)}): fetch or write it again"
             ) from error
 
 
@@ -71,9 +71,14 @@ def npz_names(path: str | Path) -> tuple[str, ...]:
                 held = archive.namelist()
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
             raise ValueError(
-                f"{path} is not a whole .npz archive ({error}): fetch or write it again"
+                f"{path} is not a whole .npz archive ({_short(error)}): fetch or write it again"
             ) from error
     return tuple(name.removesuffix(".npy") for name in held if name.endswith(".npy"))
+
+
+def _short(error: Exception) -> str:
+    """One line of an error that may quote the archive's own bytes at any length."""
+    return " ".join(str(error).split())[:120]
 
 
 def _read_members(
@@ -141,7 +146,7 @@ def _read_header(
     # NumPy reads the header as Python text, so a damaged one fails in the tokenizer too.
     except (ValueError, SyntaxError, tokenize.TokenError) as error:
         raise ValueError(
-            f"{path}: {info.filename} is not a NumPy array ({error}): save it again with np.savez"
+            f"{path}: {info.filename} is not a NumPy array ({_short(error)}): save it again with np.savez"
         ) from error
     shape, _, _ = header
     if any(side < 0 for side in shape):
