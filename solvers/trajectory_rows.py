@@ -585,7 +585,9 @@ def chain_of(params: Array, triangle: list[list[Array]], terms: Terms) -> ChainR
     return ChainRows(
         own,
         inner,
-        BandedLinks(shared.reshape(blocks - 1, 2, 3, 9, -1), rhs.reshape(blocks - 1, 2, 3, people)),
+        BandedLinks(
+            shared.reshape(blocks - 1, 2, 3, 9, shared.shape[-1]), rhs.reshape(blocks - 1, 2, 3, people)
+        ),
     )
 
 
