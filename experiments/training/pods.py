@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.experimental import topologies
 from rich.console import Console
 
 from experiments import reporting
@@ -263,8 +264,6 @@ def slice_devices(topology: str) -> Sequence[jax.Device]:
             f"compile_for {topology} needs libtpu, which compiles for TPUs without one: "
             "pip install 'gated-lift[tpu]'"
         )
-    from jax.experimental import topologies
-
     for name, value in NO_TPU.items():
         os.environ.setdefault(name, value)
     try:
