@@ -335,6 +335,7 @@ def head(config: ModelCard, names: Sequence[str]) -> list[str]:
     flags += ["--held-back", *(path.name for path in config.held_back)] if config.held_back else []
     flags += ["--weights", *names] if config.weights else []
     flags += ["--stretches", str(config.stretches)] if config.stretches else []
+    flags += ["--people", str(config.people)] if config.people != ModelCard.people else []
     return [
         "Written by the command, tables and all (errors in millimetres, validation people, seed "
         f"{config.seed}):",
