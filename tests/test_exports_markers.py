@@ -105,6 +105,7 @@ def test_one_person_has_plain_labels_and_a_crowd_has_room_and_short_names(tmp_pa
     people = lifted_people(4, gap=False)
     pick = [0] * 20
     per_person = ("joints", "root", "status", "present", "residual", "keypoints", "confidence", "hidden")
+    per_person += ("size", "size_std")
     crowd = people._replace(
         **{name: getattr(people, name)[pick] for name in per_person},
         covariance=None,

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gated_lift.readers.json_file import read_object
 
@@ -29,7 +30,7 @@ def write_manifest(path: Path, hashes: Mapping[str, str]) -> None:
     partial.replace(path)
 
 
-def read_manifest(path: Path) -> dict[str, str]:
+def read_manifest(path: Path) -> dict[str, Any]:
     """Raises `DamagedCheckpointError` where the manifest is missing or no manifest."""
     try:
         return read_object(path, "a manifest", "copy it again")
@@ -40,7 +41,7 @@ def read_manifest(path: Path) -> dict[str, str]:
         ) from error
 
 
-def compare(folder: Path, expected: Mapping[str, str], found: Mapping[str, str]) -> None:
+def compare(folder: Path, expected: Mapping[str, Any], found: Mapping[str, str]) -> None:
     """Raises `DamagedCheckpointError` for the first file of ``folder`` that is not what the manifest says."""
     for name in sorted(set(expected) | set(found)):
         if expected.get(name) != found.get(name):
