@@ -65,8 +65,9 @@ def test_two_processes_write_one_run_which_one_process_goes_on_with(compiled, tm
     output = tmp_path / "run"
     codes, said = train_together(compiled, [output, output])
     assert codes == [0, 0], said
-    assert f"wrote {output / 'checkpoints'}" in said[0][0] and "wrote" not in said[1][0]
-    assert "on 4 cpu device(s)" in said[0][0]
+    told = [out.replace("\n", "") for out, _ in said]  # lines are wrapped
+    assert f"wrote {output / 'checkpoints'}" in told[0] and "wrote" not in told[1]
+    assert "on 4 cpu device(s)" in told[0]
     log = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [1, 2]
     assert not (output / processes.TOKEN).exists()
