@@ -48,7 +48,7 @@ def rows_below(text, heading):
 def test_a_card_has_every_table(card):
     text = card.output.read_text()
     assert LICENCE_SENTENCE in text and "## Intended use" in text and "## Limits" in text
-    assert "python -m experiments.model_card --exact exact.npz --weights random\n" in text
+    assert "python -m experiments.model_card --exact exact.npz --weights random --people 1\n" in text
     assert rows_below(text, "By subject") == ["02", "05"]
     assert rows_below(text, "By occlusion")[:2] == ["nothing", "50 %, joints, K = 25"]
     assert rows_below(text, "By kind of motion") == ["all", *KINDS.values(), *TURNED.values()]

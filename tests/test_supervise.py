@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,12 @@ def test_it_goes_on_no_more_often_than_it_is_told(tmp_path):
     assert code == 2 and len(runs) == 3
 
 
-def heed_interrupts():
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+# A shell cannot trap what was ignored when it began, as SIGINT is in a suite in the background.
+HEEDING = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
@@ -52,9 +57,8 @@ def test_a_signal_is_passed_on_once_and_ends_it(tmp_path, number, code):
     # As a training does: it saves after the first signal, which takes a moment.
     name = number.name.removeprefix("SIG")
     run = f"trap 'sleep 0.2; echo saved; exit {code}' {name}; echo ready; while :; do sleep 0.05; done"
-    command = [SCRIPTS / "supervise.sh", "bash", "-c", run]
-    # A shell cannot trap what was ignored when it began, as SIGINT is in a suite in the background.
-    with subprocess.Popen(command, stdout=-1, text=True, preexec_fn=heed_interrupts) as running:
+    command = [sys.executable, "-c", HEEDING, SCRIPTS / "supervise.sh", "bash", "-c", run]
+    with subprocess.Popen(command, stdout=-1, text=True) as running:
         assert running.stdout.readline() == "ready\n"
         running.send_signal(number)
         assert running.wait(30) == code
