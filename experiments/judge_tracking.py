@@ -90,6 +90,8 @@ class JudgeConfig:
     in_space: tuple[Path, ...] = ()
     """Capture files: instead of all that, the pairs of moving-pairs-v1-wrong are followed, lifted and placed,
     and judged by their errors in 3D."""
+    weights: str = "two_stream"
+    """Of the lifter then: a name of weights that ship, or a checkpoint folder."""
     output: Path = Path("runs/judge_tracking.md")
 
 
@@ -376,7 +378,7 @@ def judge_all_in_space(config: JudgeConfig) -> None:
     """Prints the table of errors in 3D and writes it as Markdown."""
     pairs = wrong_set(read_clips(config.in_space))
     given = [unlabelled(pair, number) for number, pair in enumerate(pairs)]
-    lifter, table = load_lifter(), []
+    lifter, table = load_lifter(config.weights), []
     for name in (*config.trackers, "true identities"):
         if name == "bytetrack" and not _has_bytetrack():
             continue
