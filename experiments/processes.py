@@ -111,12 +111,6 @@ def check_alike(name: str, value: str, mend: str) -> None:
             )
 
 
-def wait_for_all(name: str) -> None:
-    """Goes on when all processes are here. name: the same in all, and used once."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(f"gated_lift: {name}")
-
-
 def lost(error: Exception) -> ConnectionError:
     """What to say when a collective fails: nearly always another process has ended."""
     reason = " ".join(str(error).split())

@@ -29,9 +29,10 @@ def main() -> None:
     config = tyro.extras.overridable_config_cli(CONFIGS, description=__doc__)
     if config.compile_for:
         sys.exit(pods.run(config))
-    if config.distributed or config.coordinator is not None:
+    others = (config.coordinator, config.processes, config.process_id)
+    if config.distributed or any(value is not None for value in others):
         try:
-            processes.join(config.coordinator, config.processes, config.process_id, config.heartbeat_seconds)
+            processes.join(*others, config.heartbeat_seconds)
         except ValueError as error:
             tell("train", error)
             sys.exit(2)

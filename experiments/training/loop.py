@@ -270,7 +270,9 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
                 runs.start(output, described, data)
             per_epoch, steps, learning_rate, batch_norm_rate = make_schedules(config, len(bank.first))
             optimizer = OPTIMIZERS[config.optimizer](learning_rate)
-            state = processes.together(lambda: begin_state(config, lifter, optimizer, bank, console))
+            if config.resume and config.fall_back:
+                processes.together(lambda: set_aside(folder, console))
+            state = processes.together(lambda: begin_state(config, lifter, optimizer, bank))
             begin = int(state.step)
             description = {
                 "network": checkpoints.describe_lifter(lifter),
@@ -376,13 +378,20 @@ def make_folder(output: Path) -> None:
         output.mkdir(parents=True, exist_ok=True)
 
 
+def set_aside(folder: Path, console: Console) -> None:
+    """Sets damaged steps aside for all processes, and says which. Raises ValueError where none is intact."""
+    if processes.is_first():
+        for damage in checkpoints.set_aside_damaged(folder):
+            console.print(f"{damage}: set aside; going on from step {checkpoints.newest_step(folder)}")
+
+
 def begin_state(
-    config: TrainConfig, lifter: Any, optimizer: optax.GradientTransformation, bank: Bank, console: Console
+    config: TrainConfig, lifter: Any, optimizer: optax.GradientTransformation, bank: Bank
 ) -> State:
     """The newest checkpoint's state where a run is resumed and has one, the first step's otherwise.
 
-    Raises ValueError for a checkpoint that is damaged, unless ``config.fall_back``: then it is set aside, and
-    the newest intact one is taken.
+    Raises ValueError for a checkpoint that is damaged; `set_aside` is what comes before with
+    ``config.fall_back``.
     """
     folder = config.output / "checkpoints"
     if not config.resume or checkpoints.newest_step(folder) is None:
@@ -391,11 +400,6 @@ def begin_state(
             return start_from(config.start_from, config, state)
         return set_statistics(state, config, lifter, bank)
     state = jax.eval_shape(lambda: init_state(config, lifter, optimizer))
-    if config.fall_back:
-        if processes.is_first():
-            for damage in checkpoints.set_aside_damaged(folder):
-                console.print(f"{damage}: set aside; going on from step {checkpoints.newest_step(folder)}")
-        processes.wait_for_all("damaged steps set aside")
     try:
         step, variables, moments = checkpoints.restore_training(folder, lifter, state.optimizer)
     except checkpoints.DamagedCheckpointError as error:
