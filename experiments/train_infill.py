@@ -23,9 +23,10 @@ import optax
 import tyro
 from jaxtyping import Array
 
+from experiments import runs
 from experiments.checks import COUNT, NOT_NEGATIVE, POSITIVE, SEED, SHARE, check_numbers, each, rising
 from experiments.commands import run_script
-from experiments.training.batches import VirtualBank, make_bank, read_held_out, read_motion
+from experiments.training.batches import VirtualBank, draw_frames, make_bank, read_held_out, read_motion
 from experiments.training.configs import WILD, TrainConfig
 from experiments.training.gaps import (
     Drawn,
@@ -104,15 +105,6 @@ RULES = {
     "judge_every": COUNT,
     "seed": SEED,
 }
-
-
-def draw_frames(key: Array, bank: VirtualBank, shares: tuple[float, ...], size: int) -> Array:
-    """Any frame of the bank, or first a file by its share and then any frame of it."""
-    if not shares:
-        return jax.random.randint(key, (size,), 0, len(bank.first))
-    file_key, frame_key = jax.random.split(key)
-    first, end = bank.files[:, jax.random.categorical(file_key, jnp.log(jnp.array(shares)), shape=(size,))]
-    return jax.random.randint(frame_key, (size,), first, end)
 
 
 def held_out(config: InfillConfig, network: MotionInfill, training: TrainConfig) -> Drawn:
@@ -198,10 +190,13 @@ def train(config: InfillConfig) -> Path:
 
     description: dict[str, Any] = {
         "network": describe_infill(network),
+        # Folders of the machine that trained say nothing to others.
         "training": {
-            name: plain(value) for name, value in vars(config).items() if name not in ("output", "start_from")
+            name: value
+            for name, value in runs.as_json(config).items()
+            if name not in ("output", "start_from")
         }
-        | {"frames": len(bank.first)},
+        | {"data": [path.name for path in config.data], "frames": len(bank.first)},
         "licences": sorted({clip.licence for clip in clips}),
     }
     lengths = " / ".join(f"{low:g}" for low in LENGTHS[:-1])
@@ -241,15 +236,6 @@ def train(config: InfillConfig) -> Path:
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{folder}: {size / 1e6:.2f} MB")
     return folder
-
-
-def plain(value: Any) -> Any:
-    """A setting as a value of JSON; files by their names, since folders say nothing elsewhere."""
-    if isinstance(value, Path):
-        return value.name
-    if hasattr(value, "_asdict"):
-        return {name: plain(part) for name, part in value._asdict().items()}
-    return [plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def main() -> None:

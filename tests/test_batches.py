@@ -297,7 +297,7 @@ def test_files_are_drawn_by_their_shares(monkeypatch):
     frames = CLIP.poses.shape[0] * CLIP.poses.shape[1]
     np.testing.assert_array_equal(bank.files, [[0, 2 * frames], [2 * frames, 3 * frames]])
     config = dataclasses.replace(TINY, data=(Path("a.npz"), Path("b.npz")), data_shares=(1.0, 3.0))
-    frame = np.asarray(batches._draw_frames(jax.random.key(0), bank, config, 2000))
+    frame = np.asarray(batches.draw_frames(jax.random.key(0), bank, config.data_shares, 2000))
     assert 0.7 < (frame >= 2 * frames).mean() < 0.8 and frame.max() == 3 * frames - 1
     with pytest.raises(ValueError, match=r"data_shares \(1.0,\) are not one a file: .* 2 files, a.n"):
         batches.read_bank(dataclasses.replace(config, data_shares=(1.0,)), tuple(clips))

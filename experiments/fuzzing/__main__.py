@@ -80,7 +80,7 @@ def judge(target: Target, path: Path) -> Outcome:
         named = path.name in message or str(path.parent) in message
         one_line = "\n" not in message and len(message) <= LONGEST_MESSAGE
         kind = "refused" if named and one_line else "refused, but not by name on one line"
-    except Exception as error:
+    except Exception as error:  # whatever else a reader raises is what is looked for
         kind, message = f"raised {type(error).__name__}", str(error)
     seconds = time.process_time() - began
     if os.environ.pop("GATED_LIFT_TRAP", None):
@@ -98,6 +98,7 @@ def spoil(target: Target, path: Path, whole: bytes, seed: int) -> None:
             path.write_bytes(damaged_bytes(whole, seed))
             return
         path.write_bytes(whole)
+        # The whole file is this study's own; VideoPose3D's layout is pickled.
         with np.load(path, allow_pickle=True) as arrays:
             held = odd_arrays(dict(arrays), seed)
         np.savez(path, **held)

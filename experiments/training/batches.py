@@ -214,7 +214,7 @@ def draw_placed_batch(
     times = np.concatenate([window[0] - margin[::-1], window, window[-1] + margin])
     inside = slice(len(margin), len(margin) + len(window))
 
-    frame = _draw_frames(frame_key, bank, config, size)
+    frame = draw_frames(frame_key, bank, config.data_shares, size)
     first, last = bank.first[frame], bank.last[frame]
     # A chunk starts inside its clip and stays there where the clip is long enough.
     start = jnp.clip(frame - outputs[-1] // 2, first, jnp.maximum(first, last - outputs[-1]))
@@ -239,9 +239,7 @@ def draw_placed_batch(
             shown = shift_joints(poses, jnp.where(chosen, other, jnp.eye(SKELETON.num_joints)))
         seen = view(detector_key, shown, camera, extrinsics, config.detector, FPS, SKELETON)
         joints = seen.joints if not config.shifted_share else world_to_camera(poses, extrinsics)
-        doubt = None
-        if getattr(lifter, "confidence", False):
-            doubt = 1 - as_another_detector(named_key(detector_key, "confidence"), seen.confidence)
+        doubt = 1 - as_another_detector(named_key(detector_key, "confidence"), seen.confidence)
         return seen.keypoints, seen.occluded, joints, camera, Hints(extrinsics.rotation[..., 2], doubt)
 
     if isinstance(bank, RecordedBank):
@@ -332,13 +330,14 @@ def _slowed(
     return pixels, occluded, hints
 
 
-def _draw_frames(key: jax.Array, bank: Bank, config: TrainConfig, size: int) -> jax.Array:
-    """Any frame of the bank, or where ``data_shares`` says so, first a file and then any frame of it."""
-    if not config.data_shares or isinstance(bank, RecordedBank):
+def draw_frames(key: jax.Array, bank: Bank, shares: tuple[float, ...], size: int) -> jax.Array:
+    """Any frame of the bank, or where ``shares`` are given, first a file by its share and then any frame of
+    it; recorded banks have one file.
+    """
+    if not shares or isinstance(bank, RecordedBank):
         return jax.random.randint(key, (size,), 0, len(bank.first))
     file_key, frame_key = jax.random.split(key)
-    shares = jnp.log(jnp.array(config.data_shares))
-    first, end = bank.files[:, jax.random.categorical(file_key, shares, shape=(size,))]
+    first, end = bank.files[:, jax.random.categorical(file_key, jnp.log(jnp.array(shares)), shape=(size,))]
     return jax.random.randint(frame_key, (size,), first, end)
 
 

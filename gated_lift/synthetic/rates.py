@@ -3,7 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-# Shares of a frame that are rounding.
+from gated_lift.recovery.observation import between_frames
+
+# The share of a frame that is rounding.
 NEAR = 1e-3
 
 
@@ -29,9 +31,8 @@ def at_slower_rates(
     step, phase = (each.astype(values.dtype)[:, None] for each in (step, phase))
     last = jnp.floor((frames - 1) / step - phase + NEAR)
     place = jnp.clip(now / step - phase, 0, jnp.maximum(last, 0))
-    lower = jnp.floor(place + NEAR)
-    share = jnp.maximum(place - lower, 0)
-    share = jnp.where((share < NEAR) | causal, 0, share)
+    lower, share = between_frames(place)
+    lower, share = lower.astype(values.dtype), jnp.where(causal, 0, share)
     before = _between(values, occluded, (lower + phase) * step)
     after = _between(values, occluded, (jnp.minimum(lower + 1, jnp.maximum(last, 0)) + phase) * step)
     mixed = before[0] * (1 - share[..., None, None]) + after[0] * share[..., None, None]
@@ -41,10 +42,7 @@ def at_slower_rates(
 def _between(values: Array, occluded: Array, time: Array) -> tuple[Array, Array]:
     """Values and occlusion (B, T, J) at times (B, T) in frames, interpolated."""
     time = jnp.clip(time, 0, values.shape[1] - 1)
-    lower = jnp.floor(time + NEAR)
-    share = jnp.maximum(time - lower, 0)
-    share = jnp.where(share < NEAR, 0, share)
-    first = lower.astype(jnp.int32)
+    first, share = between_frames(time)
     second = jnp.minimum(first + 1, values.shape[1] - 1)
 
     def take(array: Array, index: Array) -> Array:
