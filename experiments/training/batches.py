@@ -1,5 +1,6 @@
 """What a training step draws: captured movements before new cameras, new detectors and new masks."""
 
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,12 @@ from experiments.draws import named_key
 from experiments.training import recorded
 from experiments.training.configs import TrainConfig
 from experiments.training.recorded import RecordedBank
-from gated_lift.cameras import sample_static_camera, screen_focal, world_to_camera
+from gated_lift.cameras import (
+    Extrinsics,
+    sample_static_camera,
+    screen_focal,
+    world_to_camera,
+)
 from gated_lift.clips import MotionClip, concatenate_people
 from gated_lift.networks.protocol import Hints, Lifter, mirror, mirror_hints, mirror_mask, readable
 from gated_lift.occlusion import sample_training_masks
@@ -18,20 +24,26 @@ from gated_lift.readers import captures, human36m, motion
 from gated_lift.recovery.observation import observe, turn_to
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic import generated
+from gated_lift.synthetic.bodies import body_occlusion
 from gated_lift.synthetic.detector import as_another_detector
 from gated_lift.synthetic.hiding import sample_hiding, sample_lacking
+from gated_lift.synthetic.passing import pass_before, sample_snapped
 from gated_lift.synthetic.rates import at_slower_rates
 from gated_lift.synthetic.variation import (
     exchange_upper_body,
+    lay_down,
+    sample_laid,
     sample_proportions,
     sample_shift,
+    sample_spin,
     sample_turns,
     scale_bones,
     shift_joints,
+    spin,
     turn_bones,
 )
-from gated_lift.synthetic.views import view
-from solvers import Camera
+from gated_lift.synthetic.views import NEAREST, view
+from solvers import Camera, project
 
 FPS = 50.0
 
@@ -64,6 +76,15 @@ class Batch(NamedTuple):
     target: jax.Array
     weight: jax.Array
     hints: Hints = Hints()
+
+
+class Passed(NamedTuple):
+    """What somebody who passes does to the keypoints of a window. coverage: (B, T, J), of the joints that are
+    not found on the passer-by. shift: (B, T, J, 2) pixels by which the others are moved there.
+    """
+
+    coverage: jax.Array
+    shift: jax.Array
 
 
 class Placement(NamedTuple):
@@ -156,11 +177,14 @@ def read_bank(config: TrainConfig, clips: tuple[MotionClip, ...]) -> Bank:
         "wide_share",
         "shifted_share",
         "slow_share",
+        "spun_share",
+        "laid_share",
+        "passing.share",
     ):
-        if getattr(config, name):
+        if attrgetter(name)(config):
             raise ValueError(
-                f"{name} is {getattr(config, name)}: recorded people (keypoints_2d) keep their movements and "
-                "bodies, give 0"
+                f"{name} is {attrgetter(name)(config)}: recorded people (keypoints_2d) keep their movements "
+                "and bodies, give 0"
             )
     subjects = {clip.subject for clip in clips}
     takes = human36m.read_takes(
@@ -221,7 +245,7 @@ def draw_placed_batch(
     frames = jnp.clip(start[:, None] + times[None], first[:, None], last[:, None])
     weight = (start[:, None] + outputs[None] <= last[:, None]).astype(jnp.float32)
 
-    def look(camera_key: jax.Array, detector_key: jax.Array, poses: jax.Array) -> tuple[Any, ...]:
+    def film(camera_key: jax.Array, poses: jax.Array) -> tuple[jax.Array, Camera, Extrinsics]:
         middle = poses[len(poses) // 2, 0]
         camera, extrinsics = sample_static_camera(camera_key, middle, config.camera)
         if config.wide_share:
@@ -237,7 +261,19 @@ def draw_placed_batch(
             chosen = jax.random.bernoulli(share_key, config.shifted_share)
             other = sample_shift(shift_key, SKELETON)
             shown = shift_joints(poses, jnp.where(chosen, other, jnp.eye(SKELETON.num_joints)))
-        seen = view(detector_key, shown, camera, extrinsics, config.detector, FPS, SKELETON)
+        return shown, camera, extrinsics
+
+    def look(
+        detector_key: jax.Array,
+        poses: jax.Array,
+        filmed: tuple[jax.Array, Camera, Extrinsics],
+        passed: Passed | None,
+    ) -> tuple[Any, ...]:
+        shown, camera, extrinsics = filmed
+        coverage = None if passed is None else passed.coverage
+        seen = view(detector_key, shown, camera, extrinsics, config.detector, FPS, SKELETON, coverage)
+        if passed is not None:
+            seen = seen._replace(keypoints=seen.keypoints + passed.shift)
         joints = seen.joints if not config.shifted_share else world_to_camera(poses, extrinsics)
         doubt = 1 - as_another_detector(named_key(detector_key, "confidence"), seen.confidence)
         return seen.keypoints, seen.occluded, joints, camera, Hints(extrinsics.rotation[..., 2], doubt)
@@ -247,8 +283,10 @@ def draw_placed_batch(
         hints = Hints()
     else:
         poses = vary(key, bank.poses[frames], bank, times, config)
+        filmed = jax.vmap(film)(jax.random.split(camera_key, size), poses)
+        passed = _passed(named_key(key, "passing"), filmed, times, config) if config.passing.share else None
         pixels, missed, joints, camera, hints = jax.vmap(look)(
-            jax.random.split(camera_key, size), jax.random.split(detector_key, size), poses
+            jax.random.split(detector_key, size), poses, filmed, passed
         )
     shape = (size, int(times[-1] - times[0]) + 1, SKELETON.num_joints)
     occluded = missed | sample_training_masks(mask_key, shape, config.masks)[:, times - times[0]]
@@ -285,6 +323,37 @@ def draw_placed_batch(
     hidden = occluded[:, shown] | (weight == 0)[..., None]
     batch = Batch(keypoints, occluded, age, target, weight, hints)
     return batch, Placement(pixels, hidden, root, turn, camera)
+
+
+def _passed(
+    key: jax.Array, filmed: tuple[jax.Array, Camera, Extrinsics], times: np.ndarray, config: TrainConfig
+) -> Passed:
+    """The first windows of the batch have the person of the next window pass before theirs. Windows are drawn
+    independently, so which ones it is does not matter, and the others cost nothing.
+    """
+    size, frames = filmed[0].shape[:2]
+    count = round(config.passing.share * size)
+    seconds = jnp.asarray((times - times[len(times) // 2]) / FPS, jnp.float32)
+
+    def cover(key: jax.Array, other: jax.Array, filmed: tuple[jax.Array, Camera, Extrinsics]) -> Passed:
+        shown, camera, extrinsics = filmed
+        place_key, snap_key = jax.random.split(key)
+        middle, place = shown[frames // 2, 0], extrinsics.position[0]
+        passer = pass_before(place_key, other, middle, place, seconds, config.passing)
+        people = world_to_camera(jnp.stack([shown, passer]), extrinsics)
+        coverage = body_occlusion(people, SKELETON).coverage[0]
+        pixels = project(jnp.maximum(people, jnp.array([-jnp.inf, -jnp.inf, NEAREST])), camera)
+        moved, shift = sample_snapped(
+            snap_key, coverage > 0.5, pixels[0], pixels[1], SKELETON.mirror, config.passing
+        )
+        return Passed(jnp.where(moved, 0, coverage), shift)
+
+    some = jax.tree.map(lambda leaf: leaf[:count], filmed)
+    others = jnp.roll(filmed[0], -1, axis=0)[:count]
+    found = jax.vmap(cover)(jax.random.split(key, count), others, some)
+    return jax.tree.map(
+        lambda leaf: jnp.concatenate([leaf, jnp.zeros((size - count, *leaf.shape[1:]), leaf.dtype)]), found
+    )
 
 
 def _withheld(key: jax.Array, hints: Hints, config: TrainConfig, size: int) -> Hints:
@@ -350,6 +419,7 @@ def vary(
     """
     size = len(poses)
     body_key, half_key, turn_key = (named_key(key, name) for name in ("bodies", "halves", "turns"))
+    spin_key, laid_key = (named_key(key, name) for name in ("spun", "laid"))
     if config.recombined_share:
         frame_key, mirror_key, share_key = jax.random.split(half_key, 3)
         start = jax.random.randint(frame_key, (size,), 0, len(bank.first))
@@ -369,4 +439,14 @@ def vary(
         keys = jax.random.split(body_key, size)
         factors = jax.vmap(lambda key: sample_proportions(key, config.body_spread, SKELETON))(keys)
         poses = scale_bones(poses, jnp.broadcast_to(factors[:, None], poses.shape[:-1]), SKELETON)
+    if config.spun_share:
+        rate_key, share_key = jax.random.split(spin_key)
+        turns = jax.vmap(sample_spin)(jax.random.split(rate_key, size))
+        turns = jnp.where(jax.random.bernoulli(share_key, config.spun_share, (size,)), turns, 0)
+        poses = jax.vmap(spin, (0, 0, None))(poses, turns, jnp.asarray(times / FPS, poses.dtype))
+    if config.laid_share:
+        angle_key, share_key = jax.random.split(laid_key)
+        axis, angle = jax.vmap(sample_laid)(jax.random.split(angle_key, size))
+        angle = jnp.where(jax.random.bernoulli(share_key, config.laid_share, (size,)), angle, 0)
+        poses = jax.vmap(lay_down)(poses, axis, angle)
     return poses

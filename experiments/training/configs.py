@@ -28,6 +28,7 @@ from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.occlusion import MaskDistribution
 from gated_lift.synthetic.detector import DetectorConfig
 from gated_lift.synthetic.hiding import HidingDistribution
+from gated_lift.synthetic.passing import PassingDistribution
 
 # The network that the project trains unless it is told otherwise: what hides is filled and its age told, and
 # the person is seen in a frame of their own.
@@ -82,6 +83,8 @@ class TrainConfig:
     masks: MaskDistribution = field(default_factory=MaskDistribution)
     hiding: HidingDistribution = field(default_factory=HidingDistribution)
     """What is hidden besides: what lies beyond a line, limbs, sides, and joints that a format lacks."""
+    passing: PassingDistribution = field(default_factory=PassingDistribution)
+    """Somebody else, of another window, who passes before the person and covers joints."""
     camera: VirtualCamera = field(default_factory=VirtualCamera)
     wide_share: float = 0.0
     """Share of the windows that are seen by ``wide_camera``."""
@@ -110,6 +113,11 @@ class TrainConfig:
     """Share of the windows whose bones are turned, by the same angles on all frames."""
     turn_spread: float = 0.2
     """By how much, radians (`variation.sample_turns`)."""
+    spun_share: float = 0.0
+    """Share of the windows whose person turns about the vertical besides, fast (`variation.spin`)."""
+    laid_share: float = 0.0
+    """Share of the windows whose person is laid down, any way round, or put head down
+    (`variation.lay_down`)."""
     epochs: float = 80
     """An epoch is as many output frames as the training set has."""
     batch_frames: int = 1024
@@ -194,6 +202,9 @@ TRAIN_RULES = {
     "turn_spread": NOT_NEGATIVE,
     "data_shares": each(NOT_NEGATIVE, least=0),
     **dict.fromkeys(("wide_share", "level_share", "shifted_share", "confidence_share", "slow_share"), SHARE),
+    **dict.fromkeys(("spun_share", "laid_share", "passing.share", "passing.snapped"), SHARE),
+    **dict.fromkeys(("passing.aside", "passing.speed"), NOT_NEGATIVE),
+    "passing.nearer": rising(NOT_NEGATIVE),
     **dict.fromkeys(("hiding.hidden_share", "hiding.lasting", "hiding.lacking_share"), SHARE),
     **{f"hiding.{kind}": NOT_NEGATIVE for kind in ("line", "branch", "side", "whole")},
     "slow_rates": rising(Rule(lambda rate: 5 <= rate <= 50, "give frames a second, 5 to 50")),
@@ -335,6 +346,18 @@ WILDER = replace(
     seed=1,
     output=Path("runs/wilder"),
 )
+# Somebody may pass before the person and take their joints, and who is filmed may spin or lie: begun with
+# WILDER's weights, for an hour more.
+CROWDED = replace(
+    WILDER,
+    passing=PassingDistribution(share=0.25),
+    spun_share=0.08,
+    laid_share=0.08,
+    learning_rate_decay=0.55,
+    epochs=7,
+    seed=3,
+    output=Path("runs/crowded"),
+)
 # The same for a stream, whose answers wait for no later frame: begun with WILDER's weights.
 WILD_CAUSAL = replace(
     WILDER,
@@ -423,6 +446,7 @@ CONFIGS = {
     "varied": ("The same on movements that nobody made too: about an hour on one core.", VARIED),
     "wild": ("For real video: more people, views and ways to be hidden, about an hour.", WILD),
     "wilder": ("WILD's second half, with confidence and slower videos: fifty minutes.", WILDER),
+    "crowded": ("WILDER's third part, with passers-by, spins and people who lie: an hour.", CROWDED),
     "wild_causal": ("WILDER for a network that reads no later frame: forty minutes.", WILD_CAUSAL),
     "causal": ("VARIED's draws for a network that reads no later frame: forty minutes.", CAUSAL),
     "ablation": (

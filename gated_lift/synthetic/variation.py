@@ -121,6 +121,53 @@ def sample_turns(key: PRNGKeyArray, spread: Number, skeleton: Skeleton) -> Float
     return spread * scale[:, None] * jax.random.truncated_normal(key, -2.0, 2.0, (skeleton.num_joints, 3))
 
 
+# Turns a second of a person who is spun, at least and at most, and degrees by which one is laid down.
+SPIN_TURNS = (0.5, 3.0)
+LAID_DEGREES = (60.0, 180.0)
+
+
+def spin(
+    poses: Float[Array, "frames joints 3"], turns: Float[Array, ""], seconds: Float[Array, " frames"]
+) -> Float[Array, "frames joints 3"]:
+    """The same movement of somebody who turns about the vertical through their hip besides, ``turns`` a
+    second, either way round. poses: metres, z up, the hip first. seconds: times of the frames.
+    """
+    angle = 2 * jnp.pi * turns * seconds
+    about = jnp.stack([jnp.zeros_like(angle), jnp.zeros_like(angle), angle], axis=-1)
+    return _about_hip(poses, rotation_matrix(about), poses[:, :1])
+
+
+def lay_down(
+    poses: Float[Array, "frames joints 3"], axis: Float[Array, ""], angle: Float[Array, ""]
+) -> Float[Array, "frames joints 3"]:
+    """The same movement in axes that are turned by ``angle`` about a horizontal line through the middle
+    frame's hip, at the angle ``axis`` from x, radians: on the back, on the front, on a side or head down. The
+    lowest joint of all frames is as high as before. poses: metres, z up, the hip first.
+    """
+    about = angle * jnp.stack([jnp.cos(axis), jnp.sin(axis), jnp.zeros_like(axis)])
+    found = _about_hip(poses, rotation_matrix(about)[None], poses[len(poses) // 2, :1])
+    return found.at[..., 2].add(jnp.min(poses[..., 2]) - jnp.min(found[..., 2]))
+
+
+def _about_hip(poses: Array, rotations: Array, hip: Array) -> Array:
+    # Products of three numbers each: accelerators run float32 matmuls at reduced precision by default.
+    return hip + jnp.einsum("fij,fkj->fki", rotations, poses - hip, precision="highest")
+
+
+def sample_spin(key: PRNGKeyArray) -> Float[Array, ""]:
+    """Turns a second for `spin`, within `SPIN_TURNS`, either way round."""
+    rate_key, way_key = jax.random.split(key)
+    rate = jax.random.uniform(rate_key, (), minval=SPIN_TURNS[0], maxval=SPIN_TURNS[1])
+    return jnp.where(jax.random.bernoulli(way_key), rate, -rate)
+
+
+def sample_laid(key: PRNGKeyArray) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """An axis anywhere and an angle within `LAID_DEGREES`, for `lay_down`."""
+    axis, angle = jax.random.uniform(key, (2,))
+    low, high = (jnp.deg2rad(degrees) for degrees in LAID_DEGREES)
+    return 2 * jnp.pi * axis, low + (high - low) * angle
+
+
 # How far detectors put joints from where motion capture has them, as standard deviations of the coefficients
 # in `shift_joints`: shares of half the hips' or shoulders' width, of the trunk, and of the joint's own bone.
 WIDTH_SHIFT = 0.15
