@@ -34,7 +34,9 @@ def test_a_bank_bounds_every_persons_clip():
     np.testing.assert_array_equal(bank.poses[64:74], CLIP.poses[0, :10])
 
 
-VARIED = dataclasses.replace(CLEAN, recombined_share=0.25, turned_share=0.25, body_spread=0.1)
+VARIED = dataclasses.replace(
+    CLEAN, recombined_share=0.25, turned_share=0.25, body_spread=0.1, spun_share=0.25, laid_share=0.25
+)
 
 
 @pytest.mark.parametrize("config", [CLEAN, VARIED])

@@ -146,6 +146,41 @@ def test_halves_that_do_not_fit_are_refused():
         variation.exchange_upper_body(poses, poses, COCO_17)
 
 
+def test_a_spin_turns_the_person_about_the_vertical_through_the_hip():
+    poses = jnp.asarray(generated.crossing_pair(frames=26, fps=50.0, seed=0).poses[0])
+    seconds = jnp.arange(26.0) / 50
+    spun = np.asarray(variation.spin(poses, jnp.float32(2.0), seconds))
+    np.testing.assert_allclose(spun[0], poses[0], atol=1e-6)
+    np.testing.assert_allclose(spun[:, 0], poses[:, 0], atol=1e-6)
+    np.testing.assert_allclose(spun[..., 2], poses[..., 2], atol=1e-5)
+    # Half a second at two turns a second is a whole turn.
+    np.testing.assert_allclose(spun[25], poses[25], atol=1e-4)
+    quarter = Rotation.from_euler("z", 2 * np.pi * 2 * 0.12).as_matrix()
+    away = np.asarray(poses)[6] - np.asarray(poses)[6, 0]
+    np.testing.assert_allclose(spun[6] - spun[6, 0], away @ quarter.T, atol=1e-5)
+    drawn = np.asarray(jax.vmap(variation.sample_spin)(jax.random.split(jax.random.key(0), 300)))
+    assert 0.4 < (drawn > 0).mean() < 0.6
+    assert np.abs(drawn).min() >= variation.SPIN_TURNS[0] and np.abs(drawn).max() <= variation.SPIN_TURNS[1]
+
+
+def test_who_is_laid_down_moves_as_before_on_the_same_floor():
+    poses = jnp.asarray(generated.crossing_pair(frames=8, fps=50.0, seed=0).poses[0])
+    axis, angle = jnp.float32(0.4), jnp.float32(np.pi / 2)
+    laid = np.asarray(variation.lay_down(poses, axis, angle))
+    np.testing.assert_allclose(laid[..., 2].min(), np.asarray(poses)[..., 2].min(), atol=1e-5)
+    about = Rotation.from_rotvec(np.pi / 2 * np.array([np.cos(0.4), np.sin(0.4), 0])).as_matrix()
+    away = np.asarray(poses) - np.asarray(poses)[4, 0]
+    np.testing.assert_allclose(laid - laid[4, 0], away @ about.T, atol=1e-5)
+    # Standing people come to lie: their heads are no longer far above their hips.
+    head = H36M_17.names.index("head")
+    assert np.all(np.asarray(poses)[:, head, 2] - np.asarray(poses)[:, 0, 2] > 0.4)
+    assert np.all(np.abs(laid[:, head, 2] - laid[:, 0, 2]) < 0.3)
+    np.testing.assert_allclose(variation.lay_down(poses, axis, jnp.float32(0)), poses, atol=1e-5)
+    drawn = jax.vmap(variation.sample_laid)(jax.random.split(jax.random.key(0), 300))
+    degrees = np.rad2deg(np.asarray(drawn[1]))
+    assert degrees.min() >= 60 - 1e-3 and degrees.max() <= 180 + 1e-3 and degrees.std() > 20
+
+
 def test_other_detectors_joints_lie_near_and_alike_on_both_sides():
     """Rows sum to 1, so that moving and turning a body moves and turns what is shifted; left is as right."""
     keys = jax.random.split(jax.random.key(0), 300)

@@ -342,7 +342,8 @@ def _passed(
         passer = pass_before(place_key, other, middle, place, seconds, config.passing)
         people = world_to_camera(jnp.stack([shown, passer]), extrinsics)
         coverage = body_occlusion(people, SKELETON).coverage[0]
-        pixels = project(jnp.maximum(people, jnp.array([-jnp.inf, -jnp.inf, NEAREST])), camera)
+        before = people.at[..., 2].set(jnp.maximum(people[..., 2], NEAREST))
+        pixels = project(before, camera)
         moved, shift = sample_snapped(
             snap_key, coverage > 0.5, pixels[0], pixels[1], SKELETON.mirror, config.passing
         )

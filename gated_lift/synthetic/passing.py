@@ -47,8 +47,8 @@ def pass_before(
     nearer = jnp.minimum(jax.random.uniform(near_key, (), minval=least, maxval=most), distance / 2)
     aside = distribution.aside * jax.random.normal(aside_key)
     speed = distribution.speed * jax.random.normal(speed_key)
-    there = hip[:2] + nearer * sight + (aside + speed * seconds[:, None]) * across
-    shift = there - other[len(other) // 2, 0, :2]
+    start = hip[:2] + nearer * sight - other[len(other) // 2, 0, :2]
+    shift = start[None] + (aside + speed * seconds[:, None]) * across[None]
     return other.at[..., :2].add(shift[:, None])
 
 

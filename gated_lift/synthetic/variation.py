@@ -145,12 +145,13 @@ def lay_down(
     lowest joint of all frames is as high as before. poses: metres, z up, the hip first.
     """
     about = angle * jnp.stack([jnp.cos(axis), jnp.sin(axis), jnp.zeros_like(axis)])
-    found = _about_hip(poses, rotation_matrix(about)[None], poses[len(poses) // 2, :1])
+    found = _about_hip(poses, rotation_matrix(about)[None], poses[len(poses) // 2, None, :1])
     return found.at[..., 2].add(jnp.min(poses[..., 2]) - jnp.min(found[..., 2]))
 
 
 def _about_hip(poses: Array, rotations: Array, hip: Array) -> Array:
     # Products of three numbers each: accelerators run float32 matmuls at reduced precision by default.
+    rotations = jnp.broadcast_to(rotations, (len(poses), 3, 3))
     return hip + jnp.einsum("fij,fkj->fki", rotations, poses - hip, precision="highest")
 
 
