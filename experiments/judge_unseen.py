@@ -172,8 +172,10 @@ def rows(name: str, hidings: list[Hiding]) -> list[list[str]]:
     return lines
 
 
-COLUMNS = ("film", "hidden for", "times", "frames that contradict %", "root, all", "moved")
-COLUMNS += ("root, those frames", "moved")
+COLUMNS = (
+    *("film", "hidden for", "times", "frames that contradict %"),
+    *("root, all", "moved", "root, those frames", "moved"),
+)
 
 
 def run(config: UnseenConfig) -> None:
