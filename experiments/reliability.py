@@ -4,6 +4,7 @@
     python -m experiments.reliability --kills 3 --terminations 1 --interrupts 1 --output /tmp/reliability
     python -m experiments.reliability --small-disk /mnt/small        # besides, a file system that runs full
     python -m experiments.reliability --soak 10000                   # and a long training, watched
+    python -m experiments.reliability --worker-kills 10 --coordinator-kills 10 --pair-terminations 20
 
 A small network is trained on generated motion without interruption. Then it is trained again and again, with
 a signal after a random number of steps and a random delay, and resumed each time. In the end weights,
@@ -13,43 +14,37 @@ Every training is a process of its own, forked before JAX has started, and runs 
 """
 
 import dataclasses
-import hashlib
 import os
 import re
 import signal
-import sys
 import time
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 import tyro
 
-from experiments import reporting, runs
+from experiments import reporting
 from experiments.checks import COUNT, SEED, WHOLE, check_numbers
 from experiments.commands import run_script
-from experiments.training.configs import OURS, SMOKE, TrainConfig
-from experiments.training.loop import OPTIMIZERS, init_state, make_lifter
+from experiments.stopping.pairs import COORDINATOR, HEARTBEAT, WORKER, stop_pairs, train_pair
+from experiments.stopping.trainings import (
+    GENERATED_FRAMES,
+    TRAINING,
+    fork,
+    hash_of,
+    last_step,
+    reaches,
+    train_and_hash,
+    wait,
+)
+from experiments.training.configs import TrainConfig
 from experiments.training.loop import run as run_training
 from gated_lift.networks import checkpoints
-from gated_lift.occlusion import MaskDistribution
 
-# Output frames of the generated motion: an epoch of the training below has as many.
-GENERATED_FRAMES = 2400
-TRAINING = dataclasses.replace(
-    SMOKE,
-    network=OURS.replace(channels=8, filter_widths=(3, 3)),
-    masks=MaskDistribution(1.0, (0.5, 0.5), (5,), 0.0),
-    batch_frames=64,
-    context_frames=6,
-    checkpoint_every=5,
-    log_every=1,
-    time_drawing=False,
-)
 COLUMNS = ("promise", "test", "times", "result", "command")
 BEFORE = """# What a training run promises when it is stopped
 
@@ -92,7 +87,6 @@ SUITE = (
     ),
     ("training computes what it computed", "losses of 200 steps, to 0.1 %", "golden"),
 )
-PATIENCE = 300.0  # seconds without a step after which a training hangs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +99,12 @@ class ReliabilityConfig:
     """SIGTERMs."""
     interrupts: int = 20
     """SIGINTs."""
+    worker_kills: int = 0
+    """SIGKILLs of the second of two processes that train together."""
+    coordinator_kills: int = 0
+    """SIGKILLs of the first of two, which the others find each other by."""
+    pair_terminations: int = 0
+    """SIGTERMs of both of two processes."""
     steps: int = 240
     """Of a training, which is begun anew when it has ended."""
     stretch: int = 40
@@ -124,6 +124,7 @@ class ReliabilityConfig:
 
 RULES = {
     **dict.fromkeys(("kills", "terminations", "interrupts", "validation_windows", "soak"), WHOLE),
+    **dict.fromkeys(("worker_kills", "coordinator_kills", "pair_terminations"), WHOLE),
     **dict.fromkeys(("steps", "stretch"), COUNT),
     "seed": SEED,
 }
@@ -142,73 +143,6 @@ class Outcome(NamedTuple):
     identical: int
     finished: int
     wrong: tuple[str, ...]
-
-
-# -------------------------------------------------------------------------------------------- processes
-
-
-def fork(run: Callable[[], None], said: Path) -> int:
-    """Runs a function in a process of its own, which writes what it says to ``said``; returns the process's
-    number.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    process = os.fork()
-    if process:
-        return process
-    code: Any = 1
-    try:
-        descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        run()
-        code = 0
-    except SystemExit as left:
-        code = left.code or 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def wait(process: int) -> int:
-    """The exit code of a process, which is minus the signal where one ended it."""
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-
-
-def last_step(output: Path) -> int:
-    """The newest step in a log that may still be written to; 0 where there is none."""
-    path = output / runs.LOG
-    lines = runs.read_log(path) if path.exists() else []
-    return lines[-1]["step"] if lines else 0
-
-
-def train_and_hash(config: TrainConfig) -> None:
-    """Trains to the end, and prints the sha256 of the arrays of the newest checkpoint, optimiser included,
-    and of the best weights.
-    """
-    run_training(config)
-    lifter = make_lifter(config)
-    optimizer = OPTIMIZERS[config.optimizer](lambda step: 1e-3)
-    state = jax.eval_shape(lambda: init_state(config, lifter, optimizer))
-    trees: list[Any] = [checkpoints.restore_training(config.output / "checkpoints", lifter, state.optimizer)]
-    if config.validation_windows:
-        best = checkpoints.load_lifter(config.output / "best")
-        trees.append((best.step, best.variables))
-    found = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(trees):
-        array = np.asarray(leaf)
-        found.update(f"{jax.tree_util.keystr(path)} {array.dtype.str} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    print(f"sha256 {found.hexdigest()}")
-
-
-def hash_of(said: Path) -> str | None:
-    """What `train_and_hash` printed, or None where it did not get so far."""
-    _, _, found = said.read_text().rpartition("sha256 ")
-    return found.strip() if len(found.strip()) == 64 else None
 
 
 # ---------------------------------------------------------------------------------------------- signals
@@ -259,28 +193,6 @@ def stop_often(
         finished += 1
         identical += hash_of(said) == unbroken
     return Outcome(stopped, unfinished, lost, identical, finished, tuple(wrong))
-
-
-def reaches(process: int, output: Path, goal: int, begin: int) -> bool:
-    """Waits until a training has taken step ``goal``; False when it ends before, which is left to `wait`.
-    Lines of a log that are newer than the checkpoint that it goes on from are of the process before.
-    """
-    path = output / runs.LOG
-    size = path.stat().st_size if path.exists() else 0
-    fresh = begin == 0 and size == 0
-    started = time.monotonic()
-    while True:
-        # The log is cut to the checkpoint's step when a training goes on.
-        now = path.stat().st_size if path.exists() else 0
-        fresh = fresh or now < size or last_step(output) <= begin
-        if fresh and now and last_step(output) >= goal:
-            return True
-        if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            return False
-        if time.monotonic() - started > PATIENCE:
-            os.kill(process, signal.SIGABRT)
-            return False
-        time.sleep(0.004)
 
 
 # ------------------------------------------------------------------------------------------------- disk
@@ -349,6 +261,37 @@ def soak(config: ReliabilityConfig, training: TrainConfig) -> list[str]:
     ]
 
 
+# ------------------------------------------------------------------------------------------------ pairs
+
+
+def stop_all_pairs(config: ReliabilityConfig, training: TrainConfig) -> list[list[str]]:
+    """Two processes that train together are killed one at a time and asked to stop: rows of the table."""
+    asked = (
+        (WORKER, "worker_kills", "a killed worker ends the others, and all go on as one unbroken run"),
+        (COORDINATOR, "coordinator_kills", "a killed coordinator ends the others likewise"),
+        (None, "pair_terminations", "SIGTERM of both processes: no step is lost, exit code 0"),
+    )
+    if not any(getattr(config, option) for _, option, _ in asked):
+        return []
+    unbroken = train_pair(dataclasses.replace(training, output=config.output / "pair_unbroken"))
+    rows = []
+    for killed, option, promise in asked:
+        times = getattr(config, option)
+        if not times:
+            continue
+        found = stop_pairs(config.output, training, unbroken, killed, times, config.stretch, config.seed)
+        result = f"{found.identical} of {found.finished} ends identical, {found.lost} steps taken again"
+        if killed is not None:
+            result += f"; the other ended within {found.slowest:.1f} s (heartbeat: {HEARTBEAT} s)"
+        if found.wrong:
+            result += f"; {len(found.wrong)} not as promised: {'; '.join(found.wrong)}"
+        test = "SIGTERM of both" if killed is None else "SIGKILL of one"
+        test += f" of two processes, after 1 to {config.stretch} steps"
+        command = f"`python -m experiments.reliability --{option.replace('_', '-')} {times}`"
+        rows.append([promise, test, str(found.stopped), result, command])
+    return rows
+
+
 # ---------------------------------------------------------------------------------------------- reports
 
 
@@ -399,6 +342,7 @@ def measure(config: ReliabilityConfig) -> list[list[str]]:
         command = f"`python -m experiments.reliability --{option} {times}`"
         test = f"{number.name} after 1 to {config.stretch} steps"
         rows.append([promise, test, str(found.stopped), result, command])
+    rows += stop_all_pairs(config, training)
     if config.small_disk is not None:
         rows.append(fill_disk(config, training, config.small_disk))
     if config.soak:

@@ -345,17 +345,18 @@ import dataclasses, os, signal, sys
 from pathlib import Path
 from drawn import CLIP, TINY
 from noise import noise
-from experiments import reliability, train
+from experiments import train
+from experiments.stopping import trainings
 from experiments.training import loop
 loop.draw_batch, loop.read_motion = noise, lambda config: (CLIP,)
 output = Path(sys.argv[1])
 for goal in (7, 11):  # the newest checkpoint is of step 5, or of 10, if that was complete in time
     config = dataclasses.replace(TINY, output=output, resume=output.exists(), log_every=1)
     begin = loop.checkpoints.newest_step(output / "checkpoints") or 0
-    process = reliability.fork(lambda: loop.run(config), output.with_suffix(".txt"))
-    if reliability.reaches(process, output, goal, begin):
+    process = trainings.fork(lambda: loop.run(config), output.with_suffix(".txt"))
+    if trainings.reaches(process, output, goal, begin):
         os.kill(process, signal.SIGKILL)
-    print(reliability.wait(process))
+    print(trainings.wait(process))
 """
 
 

@@ -1,0 +1,1 @@
+"""Trainings that are stopped from outside, for `experiments.reliability` and the tests."""
