@@ -1,8 +1,8 @@
 """Judges what people are taken to do while they are hidden whole: straight lines and cubics between what
 `recover` says of them before and after, `recover` itself, and `recover` with the network that fills gaps.
 
-    python -m experiments.judge_infill --infill runs/infill/trained --data cmu_single.npz cmu_fbx_single.npz
-    python -m experiments.judge_infill --infill runs/infill/trained --data cmu_single.npz --validation
+    python -m experiments.judge_infill --data cmu_single.npz cmu_fbx_single.npz
+    python -m experiments.judge_infill --data cmu_single.npz --validation
 
 Whole bodies are hidden half of the time by Eqs. 10 and 11, and once as in RoHM's blackout: frames 65 to 78 of
 145 at 30 a second. Only frames between two that show the person count. Each person is filmed by a camera of
@@ -30,6 +30,7 @@ from gated_lift import LoadedLifter, MotionClip, load_lifter, metrics, recover, 
 from gated_lift.clips import resample
 from gated_lift.networks.checkpoints import LoadedInfill, load_infill
 from gated_lift.networks.infill import fill_motion
+from gated_lift.networks.weights import INFILL
 from gated_lift.occlusion import fill_gaps, frame_times, sample_mask
 from gated_lift.pipeline import Recovery
 from gated_lift.readers import captures, motion
@@ -43,8 +44,9 @@ class JudgeConfig:
 
     data: tuple[Path, ...]
     """Capture files (.npz)."""
-    infill: Path
-    """Checkpoint folder of the network that fills gaps (`experiments.train_infill`)."""
+    infill: Path = INFILL
+    """Checkpoint folder of the network that fills gaps (`experiments.train_infill`); the one that ships
+    unless given."""
     subjects: tuple[str, ...] = WILD.exclude_subjects
     """Of the training split, kept out of training; settings are chosen on them."""
     validation: bool = False
@@ -55,7 +57,7 @@ class JudgeConfig:
     """Of every person."""
     kernel_frames: tuple[int, ...] = (75, 150)
     """K of Eq. 11, at 50 frames a second."""
-    checkpoint: str = "two_stream"
+    checkpoint: str = "small"
     """A name of the weights that ship, or a checkpoint folder."""
     seed: int = 0
     output: Path = Path("runs/infill")

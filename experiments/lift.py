@@ -30,6 +30,7 @@ from gated_lift.drawing.report import plan_report
 from gated_lift.drawing.video import check_video
 from gated_lift.exports import EXPORTS, plan_all, possible_paths
 from gated_lift.networks.checkpoints import load_infill
+from gated_lift.networks.weights import INFILL
 from gated_lift.outputs import check_free, write_whole
 from gated_lift.people import LiftedPeople
 from gated_lift.pipeline import has_path
@@ -102,9 +103,11 @@ class LiftConfig:
     """How often, at most, keypoints that lie on somebody nearer are hidden, and all are lifted again."""
     constant_bones: bool = False
     """Give every bone of a person one length."""
-    infill: Path | None = None
-    """Checkpoint folder of a network that fills times during which a whole person is hidden
-    (experiments.train_infill)."""
+    infill: bool = False
+    """Fill times during which a whole person is hidden by what people do, with a network of its own: joints
+    and paths there are a little better, and the lift takes longer."""
+    infill_weights: Path = INFILL
+    """Checkpoint folder of that network (experiments.train_infill); the one that ships unless given."""
 
     video: Path | None = None
     """The video itself, to be shown behind the keypoints in the report."""
@@ -197,7 +200,7 @@ def lift(config: LiftConfig) -> Path:
     check_free(outputs, overwrite)
     if config.video is not None:
         check_video(config.video)
-    infill = None if config.infill is None else load_infill(config.infill)
+    infill = load_infill(config.infill_weights) if config.infill else None
     words = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*words, console=console, transient=True) as bar:
         task = bar.add_task("reading, following and lifting people", total=None)

@@ -453,6 +453,24 @@ def test_an_export_names_no_folder_and_may_fill_gaps_otherwise(tmp_path):
     assert loaded.network == LIFTER.clone(fill="cubic")
 
 
+def test_an_export_may_be_the_mean_of_two_parts_of_a_training(tmp_path):
+    for seed in (1, 2):
+        checkpoints.save(tmp_path / f"run{seed}" / "checkpoints", 9, weights(seed), DESCRIPTION)
+    runs = [tmp_path / f"run{seed}" / "checkpoints" for seed in (1, 2)]
+    checkpoints.export(runs[1], tmp_path / "shipped", earlier=runs[0], earlier_share=0.3)
+    loaded = checkpoints.load_lifter(tmp_path / "shipped")
+    assert loaded.description["mixed"] == {"earlier": "run1", "earlier_share": 0.3}
+    values = (jax.tree.leaves(each) for each in (loaded.variables, weights(1), weights(2)))
+    for mean, one, other in zip(*values, strict=True):
+        np.testing.assert_allclose(mean, 0.3 * one + 0.7 * other, rtol=2e-3, atol=1e-5)
+    with pytest.raises(ValueError, match=r"earlier_share is 1.5: give a share between 0 and 1"):
+        checkpoints.export(runs[1], tmp_path / "no", earlier=runs[0], earlier_share=1.5)
+    network = {"network": {**DESCRIPTION["network"], "fill": "cubic"}}
+    checkpoints.save(tmp_path / "other", 1, weights(1), {**DESCRIPTION, **network})
+    with pytest.raises(ValueError, match="holds another network than"):
+        checkpoints.export(runs[1], tmp_path / "no", earlier=tmp_path / "other")
+
+
 def test_an_export_never_keeps_older_weights_in_silence(tmp_path):
     for seed in (1, 2):
         checkpoints.save(tmp_path / f"run{seed}", 9, weights(seed), DESCRIPTION)

@@ -265,9 +265,9 @@ class LoadedInfill(NamedTuple):
     description: Any
 
 
-def load_infill(source: str | Path, step: int | None = None) -> LoadedInfill:
-    """The network that fills gaps of motion, from a folder of checkpoints (`experiments.train_infill`); none
-    ships so far. Raises ValueError as `load_lifter` does.
+def load_infill(source: str | Path = weights.INFILL, step: int | None = None) -> LoadedInfill:
+    """The network that fills gaps of motion: the one that ships, or from another folder of checkpoints
+    (`experiments.train_infill`). Raises ValueError as `load_lifter` does.
     """
     network, variables, description, _ = _load(Path(source), step, _build_infill)
     return LoadedInfill(network, variables, description)
@@ -390,15 +390,41 @@ def restore_training(directory: Path, lifter: Lifter, optimizer: Any) -> tuple[i
     return step, loaded.variables, restored["optimizer"]
 
 
-def export(source: Path, target: Path, fill: Fill | None = None) -> Path:
+def export(
+    source: Path,
+    target: Path,
+    fill: Fill | None = None,
+    earlier: Path | None = None,
+    earlier_share: float = 0.5,
+) -> Path:
     """Copies a checkpoint's newest weights, without optimiser and in float16, to a folder small enough to
     ship.
 
     fill: what stands for hidden keypoints from now on, in the place of what training had: curves (``cubic``)
     are nearer to the truth than lines, and cost training more than they gain it.
-    Raises ValueError as `load_lifter` does, and when ``target`` holds a checkpoint already.
+    earlier: a checkpoint that ``source`` was trained on from. What ships then are means, with this share of
+    the earlier weights (and running statistics), which keep most of what either is good at; Wortsman et al.,
+    Model soups, 2022.
+
+    Raises ValueError as `load_lifter` does, when ``target`` holds a checkpoint already, when the share is not
+    between 0 and 1, and when the two networks are not alike.
     """
     variables, description = _to_ship(source)
+    if earlier is not None:
+        if not 0 <= earlier_share <= 1:
+            raise ValueError(f"earlier_share is {earlier_share}: give a share between 0 and 1")
+        first, second = load_lifter(earlier), load_lifter(source)
+        if first.network != second.network:
+            raise ValueError(
+                f"earlier {earlier} holds another network than {source}: give weights of the same settings"
+            )
+        variables = jax.tree.map(
+            lambda one, other: np.asarray(earlier_share * one + (1 - earlier_share) * other, np.float16),
+            first.variables,
+            second.variables,
+        )
+        named = earlier.parent if earlier.name in ("checkpoints", "best") else earlier
+        description["mixed"] = {"earlier": named.name, "earlier_share": earlier_share}
     if fill is not None:
         description["network"] = {**description["network"], "fill": fill}
     return save(target, 0, variables, description, keep=1)

@@ -9,9 +9,10 @@ _FOLDER = Path(__file__).with_name("trained")
 TWO_STREAM = _FOLDER / "two_stream"
 SMALL = _FOLDER / "small"
 PLAIN = _FOLDER / "plain"
+INFILL = _FOLDER / "infill"
 
-# Every folder that ships is a name that `checkpoints.load_lifter` takes.
-SHIPPED = {path.name: path for path in sorted(_FOLDER.iterdir()) if path.is_dir()}
+# Every other folder that ships is a name that `checkpoints.load_lifter` takes.
+SHIPPED = {path.name: path for path in sorted(_FOLDER.iterdir()) if path.is_dir() and path != INFILL}
 DEFAULT = SMALL.name
 
 LICENCE_SENTENCE = (
