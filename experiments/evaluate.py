@@ -1,6 +1,6 @@
 """Judges lifters on held-out people: occlusion ratios × box lengths K × every metric, as a table and figure.
 
-    python -m experiments.evaluate --checkpoint runs/small/checkpoints --data cmu_single.npz cmu_pairs.npz
+    python -m experiments.evaluate --checkpoint small runs/own/checkpoints --data cmu_single.npz cmu_pairs.npz
     python -m experiments.evaluate --checkpoint A/checkpoints B/checkpoints --data FILE --subjects 35 135
 
 By default the validation split of the files is judged; ``--subjects`` names others. Every network sees the

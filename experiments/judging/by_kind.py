@@ -182,7 +182,7 @@ NOTE = (
 def run(config: ByKind) -> None:
     """Prints the table and writes it as Markdown."""
     console = reporting.console()
-    names = network_names([Path(each) for each in config.checkpoint], ())
+    names = network_names(config.checkpoint, ())
     judged = {}
     for name, checkpoint in zip(names, config.checkpoint, strict=True):
         lifter = load_lifter(checkpoint)

@@ -16,11 +16,11 @@ from gated_lift.pipeline import POSE_SMOOTHING
 from solvers import Camera, TrajectoryConfig, solve_trajectory
 
 
-def network_names(checkpoints: Sequence[Path], names: Sequence[str]) -> tuple[str, ...]:
+def network_names(checkpoints: Sequence[str | Path], names: Sequence[str]) -> tuple[str, ...]:
     """What to call each network: its own name, or its run folder's, so that runs/small/two_stream/checkpoints
     is called two_stream. Raises ValueError unless every checkpoint has a name of its own.
     """
-    paths = [path.absolute() for path in checkpoints]
+    paths = [Path(each).absolute() for each in checkpoints]
     folders = [path.parent.name if path.name == "checkpoints" else path.name for path in paths]
     chosen = tuple(names or folders)
     if len(chosen) != len(paths) or len(set(chosen)) != len(chosen):

@@ -38,8 +38,8 @@ STRETCHES = (300, 100)
 class EvaluateConfig:
     """Settings of one evaluation."""
 
-    checkpoint: tuple[Path, ...]
-    """Checkpoint folders, one a network."""
+    checkpoint: tuple[str | Path, ...]
+    """Names of weights that ship, or checkpoint folders, one a network."""
     data: tuple[Path, ...]
     """Capture files (.npz)."""
     subjects: tuple[str, ...] = ()

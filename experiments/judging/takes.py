@@ -30,8 +30,8 @@ ROW_METRICS = ("hidden", "pa_mpjpe", "mpjpe", "n_mpjpe_absolute", "root_error", 
 class Human36mConfig:
     """Settings of one evaluation on Human3.6M."""
 
-    checkpoint: tuple[Path, ...]
-    """Checkpoint folders, one a network."""
+    checkpoint: tuple[str | Path, ...]
+    """Names of weights that ship, or checkpoint folders, one a network."""
     positions_3d: Path
     """data_3d_h36m.npz."""
     keypoints_2d: Path

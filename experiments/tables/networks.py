@@ -288,9 +288,9 @@ def _judged(
     """Errors of the config's network, kept beside its checkpoints as long as the weights, those of the solve
     included, and the settings are the same.
     """
-    kept = config.checkpoint[0].parent / f"{what}.npz"
+    kept = Path(config.checkpoint[0]).parent / f"{what}.npz"
     settings = kept.with_suffix(".json")
-    paths = [path for path in (*config.checkpoint, root_network) if path]
+    paths = [Path(path) for path in (*config.checkpoint, root_network) if path]
     weights = [checkpoints.fingerprint(path) for path in paths]
     solve = config.solve.read_text() if isinstance(config, EvaluateConfig) and config.solve else None
     described = json.dumps(as_json(config) | {"weights": weights, "solve_weights": solve}, indent=1)
