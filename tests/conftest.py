@@ -1,5 +1,6 @@
 """Strict arrays in every test: no silent promotion of rank or dtype, and signatures checked at run time."""
 
+import functools
 import gc
 import os
 
@@ -22,6 +23,7 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
 import jax
 import pytest
 from beartype import beartype
+from jax._src.interpreters import mlir
 from jaxtyping import install_import_hook
 
 _checks = {}
@@ -45,6 +47,12 @@ _hook = install_import_hook(["gated_lift", "solvers"], "conftest.checked")
 # Tracing makes many objects and few cycles: looking for these as often as Python does takes a tenth of the
 # time.
 gc.set_threshold(100_000, 50, 100)
+
+# JAX makes a new MLIR context for every program and loads all its dialects into it, a quarter of what the
+# program of one small operation costs, and tests that compute step by step compile thousands of those. One
+# context holds those of a file. A private name of JAX: where it goes by another, tests only take longer.
+_context = functools.cache(getattr(mlir, "make_ir_context", object))
+mlir.make_ir_context = _context
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -101,6 +109,7 @@ def programs_of_one_file():
     """
     yield
     jax.clear_caches()
+    _context.cache_clear()
     gc.collect()
 
 
