@@ -54,6 +54,11 @@ gc.set_threshold(100_000, 50, 100)
 _context = functools.cache(getattr(mlir, "make_ir_context", object))
 mlir.make_ir_context = _context
 
+# JAX notes the calls that led to every operation, which only messages of the compiler show, and a fingerprint
+# of every program, for a cache on disk that only test_loop has: a sixth of what a small program costs.
+jax.config.update("jax_traceback_in_locations_limit", 0)
+jax.config.update("jax_enable_compilation_cache", False)
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
@@ -68,24 +73,29 @@ def pytest_configure(config):
 LONGEST = (
     "test_pipeline",
     "test_trajectory",
-    "test_trajectory_arguments",
-    "test_trajectory_begin",
     "test_loop",
     "test_notebooks",
-    "test_lifting",
-    "test_trajectory_units",
-    "test_robust",
-    "test_demo",
-    "test_temporal",
-    "test_trajectory_unsolved",
-    "test_camera_path",
-    "test_solve_weights",
-    "test_takes",
-    "test_stretches",
+    "test_trajectory_begin",
+    "test_trajectory_arguments",
     "test_batches",
-    "test_observation",
-    "test_cameras",
-    "test_focal",
+    "test_trajectory_units",
+    "test_processes",
+    "test_trajectory_unsolved",
+    "test_robust",
+    "test_lifting",
+    "test_solve_weights",
+    "test_report_browser",
+    "test_camera_path",
+    "test_stretches",
+    "test_smoothing",
+    "test_demo",
+    "test_takes",
+    "test_trajectory_rows",
+    "test_block_banded",
+    "test_temporal",
+    "test_occlusion",
+    "test_checkpoints",
+    "test_sequence",
 )
 
 
