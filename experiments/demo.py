@@ -128,24 +128,29 @@ def film(config: DemoConfig) -> Scene:
     """Generates the two people and films them."""
     clip = generated.circling_pair(frames=config.frames, seed=config.seed, radius=RADIUS)
     poses = jnp.asarray(clip.poses)
-    camera_key, detector_key = jax.random.split(jax.random.key(config.camera_seed))
-    camera, extrinsics = sample_handheld_camera(
-        camera_key, poses[:, :, 0].mean(axis=0), clip.fps, HandheldCamera(view=VIEW)
-    )
-    joints = world_to_camera(poses, extrinsics)
-    by_bodies = body_occlusion(joints, SKELETON).coverage
-    seen = view(
-        jax.random.fold_in(detector_key, config.seed),
-        poses,
-        camera,
-        extrinsics,
-        DetectorConfig(),
-        clip.fps,
-        SKELETON,
-        jnp.maximum(by_bodies, covered(poses, extrinsics.position)),
-    )
-    lost = jnp.mean(seen.occluded, axis=-1, keepdims=True) > 1 - DETECTED_SHARE
-    seen = seen._replace(occluded=seen.occluded | lost)
+
+    @jax.jit  # one program: compiling its hundreds of operations one by one takes much longer
+    def shoot() -> tuple[Camera, Extrinsics, View]:
+        camera_key, detector_key = jax.random.split(jax.random.key(config.camera_seed))
+        camera, extrinsics = sample_handheld_camera(
+            camera_key, poses[:, :, 0].mean(axis=0), clip.fps, HandheldCamera(view=VIEW)
+        )
+        joints = world_to_camera(poses, extrinsics)
+        by_bodies = body_occlusion(joints, SKELETON).coverage
+        seen = view(
+            jax.random.fold_in(detector_key, config.seed),
+            poses,
+            camera,
+            extrinsics,
+            DetectorConfig(),
+            clip.fps,
+            SKELETON,
+            jnp.maximum(by_bodies, covered(poses, extrinsics.position)),
+        )
+        lost = jnp.mean(seen.occluded, axis=-1, keepdims=True) > 1 - DETECTED_SHARE
+        return camera, extrinsics, seen._replace(occluded=seen.occluded | lost)
+
+    camera, extrinsics, seen = shoot()
     return Scene(camera, seen, clip.fps, outline(camera, extrinsics))
 
 

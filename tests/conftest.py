@@ -1,5 +1,6 @@
 """Strict arrays in every test: no silent promotion of rank or dtype, and signatures checked at run time."""
 
+import functools
 import gc
 import os
 
@@ -22,6 +23,7 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
 import jax
 import pytest
 from beartype import beartype
+from jax._src.interpreters import mlir
 from jaxtyping import install_import_hook
 
 _checks = {}
@@ -46,6 +48,17 @@ _hook = install_import_hook(["gated_lift", "solvers"], "conftest.checked")
 # time.
 gc.set_threshold(100_000, 50, 100)
 
+# JAX makes a new MLIR context for every program and loads all its dialects into it, a quarter of what the
+# program of one small operation costs, and tests that compute step by step compile thousands of those. One
+# context holds those of a file. A private name of JAX: where it goes by another, tests only take longer.
+_context = functools.cache(getattr(mlir, "make_ir_context", object))
+mlir.make_ir_context = _context
+
+# JAX notes the calls that led to every operation, which only messages of the compiler show, and a fingerprint
+# of every program, for a cache on disk that only test_loop has: a sixth of what a small program costs.
+jax.config.update("jax_traceback_in_locations_limit", 0)
+jax.config.update("jax_enable_compilation_cache", False)
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
@@ -60,24 +73,29 @@ def pytest_configure(config):
 LONGEST = (
     "test_pipeline",
     "test_trajectory",
-    "test_trajectory_arguments",
-    "test_trajectory_begin",
     "test_loop",
     "test_notebooks",
-    "test_lifting",
-    "test_trajectory_units",
-    "test_robust",
-    "test_demo",
-    "test_temporal",
-    "test_trajectory_unsolved",
-    "test_camera_path",
-    "test_solve_weights",
-    "test_takes",
-    "test_stretches",
+    "test_trajectory_begin",
+    "test_trajectory_arguments",
     "test_batches",
-    "test_observation",
-    "test_cameras",
-    "test_focal",
+    "test_trajectory_units",
+    "test_processes",
+    "test_trajectory_unsolved",
+    "test_robust",
+    "test_lifting",
+    "test_solve_weights",
+    "test_report_browser",
+    "test_camera_path",
+    "test_stretches",
+    "test_smoothing",
+    "test_demo",
+    "test_takes",
+    "test_trajectory_rows",
+    "test_block_banded",
+    "test_temporal",
+    "test_occlusion",
+    "test_checkpoints",
+    "test_sequence",
 )
 
 
@@ -101,6 +119,7 @@ def programs_of_one_file():
     """
     yield
     jax.clear_caches()
+    _context.cache_clear()
     gc.collect()
 
 

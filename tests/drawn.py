@@ -38,11 +38,16 @@ def make_bank():
 
 
 @functools.cache
+def drawing(config):
+    """The program that draws 256 windows and where their people stand, compiled once for all seeds."""
+    lifter = loop.make_lifter(config)
+    return jax.jit(lambda key, bank: batches.draw_placed_batch(key, bank, lifter, config, 256))
+
+
+@functools.cache
 def draw_placed(config=TINY, seed=0):
     """256 windows and where their people stand, in NumPy."""
-    lifter = loop.make_lifter(config)
-    run = jax.jit(lambda key, bank: batches.draw_placed_batch(key, bank, lifter, config, 256))
-    return jax.tree.map(np.asarray, run(jax.random.key(seed), make_bank()))
+    return jax.tree.map(np.asarray, drawing(config)(jax.random.key(seed), make_bank()))
 
 
 def draw(config=TINY, seed=0):

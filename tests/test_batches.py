@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from drawn import CLIP, TINY, UNMASKED, draw, draw_placed, make_bank
+from drawn import CLIP, TINY, UNMASKED, draw, draw_placed, drawing, make_bank
 from silent_detector import SILENT
 
 from experiments.training import batches, loop
@@ -228,10 +228,13 @@ def test_rays_have_one_focal_length_however_the_cameras_differ():
         camera=VirtualCamera(focal=(800.0, 1600.0)),
     )
     lifter = loop.make_lifter(config)
-    run = jax.jit(lambda key, bank: batches.draw_placed_batch(key, bank, lifter, config, 256))
-    _, placement = jax.tree.map(np.asarray, run(jax.random.key(0), make_bank()))
-    draw = jax.jit(lambda key, bank: batches.draw_batch(key, bank, lifter, config, 256))
-    batch = jax.tree.map(np.asarray, draw(jax.random.key(0), make_bank()))
+
+    @jax.jit
+    def run(key, bank):
+        _, placement = batches.draw_placed_batch(key, bank, lifter, config, 256)
+        return batches.draw_batch(key, bank, lifter, config, 256), placement
+
+    batch, placement = jax.tree.map(np.asarray, run(jax.random.key(0), make_bank()))
     focal = placement.camera.focal
     assert focal.min() < 850 and focal.max() > 1550
     # The root is what the targets say, and its own keypoint lies on its ray times the mean focal length.
@@ -246,8 +249,8 @@ def test_rays_have_one_focal_length_however_the_cameras_differ():
 
 
 def test_windows_are_decided_by_the_key():
-    draw_placed.cache_clear()
     first = draw()
+    drawing.cache_clear()  # so that the program is traced anew, too
     draw_placed.cache_clear()
     jax.tree.map(np.testing.assert_array_equal, first, draw())
     assert (first.target != draw(seed=1).target).any()

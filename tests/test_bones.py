@@ -88,9 +88,9 @@ def test_bones_without_length_stay_and_have_finite_gradients():
     assert np.isfinite(fixed).all()
     np.testing.assert_allclose(fixed[3, 16], fixed[3, 15], atol=1e-6)
     np.testing.assert_allclose(fixed[:, 10], fixed[:, 9], atol=1e-6)
+    slope = jax.jit(jax.grad(lambda values: jnp.sum(constant_bones(values, H36M_17) ** 2)))
     for each in (poses, np.zeros_like(poses)):
-        gradient = jax.grad(lambda values: jnp.sum(constant_bones(values, H36M_17) ** 2))(each)
-        assert np.isfinite(gradient).all()
+        assert np.isfinite(slope(each)).all()
 
 
 @pytest.mark.parametrize("skeleton", [COCO_17, BODY_25])

@@ -48,12 +48,14 @@ def surroundings(tmp_path_factory):
     """
     settings = {
         "jax_numpy_dtype_promotion": "standard",
+        "jax_enable_compilation_cache": True,
         "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
         "jax_persistent_cache_min_compile_time_secs": 0.5,
     }
     before = {name: getattr(jax.config, name) for name in settings}
     for name, value in settings.items():
         jax.config.update(name, value)
+    compilation_cache.reset_cache()  # files before may have found that there is none
     yield
     for name, value in before.items():
         jax.config.update(name, value)

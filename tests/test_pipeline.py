@@ -25,6 +25,7 @@ from gated_lift.synthetic import generated
 from solvers import Camera, Extrinsics, Status, TrajectoryConfig, project
 
 CAMERA = Camera(focal=(1145.0, 1145.0), center=(960.0, 540.0))
+pa_mpjpe, root_error = jax.jit(metrics.pa_mpjpe), jax.jit(metrics.root_error)
 RANDOM = TemporalLifter("two_stream", 8, (3, 3), framing="person", mask_channels="age")
 
 
@@ -91,8 +92,8 @@ def test_a_walk_is_recovered_by_the_weights_that_ship(shipped):
     joints, keypoints, _ = walking(100)
     found = recover_shipped(shipped, keypoints)
     assert found.axes == "camera" and int(found.status[0]) == Status.CONVERGED
-    assert 1000 * metrics.pa_mpjpe(found.poses, joints - joints[..., :1, :]).mean() < 25
-    assert 1000 * metrics.root_error(found.root, joints[..., 0, :]).mean() < 190
+    assert 1000 * pa_mpjpe(found.poses, joints - joints[..., :1, :]).mean() < 25
+    assert 1000 * root_error(found.root, joints[..., 0, :]).mean() < 190
     np.testing.assert_allclose(found.joints, found.poses + found.root[..., None, :], atol=1e-6)
     assert 0 < float(found.residual.max()) < 10 and found.present.all()
     alone = recover_shipped(shipped, keypoints[0])
@@ -110,8 +111,8 @@ def rates(shipped):
         joints, keypoints, _ = walking(int(2.5 * fps) + 1, fps)
         seen = np.zeros(keypoints.shape[:-1], bool)
         found = recover(shipped, keypoints, seen, CAMERA, fps, covariance=fps == 50.0)
-        pose = metrics.pa_mpjpe(found.poses, joints - joints[..., :1, :]).mean()
-        root = metrics.root_error(found.root, joints[..., 0, :]).mean()
+        pose = pa_mpjpe(found.poses, joints - joints[..., :1, :]).mean()
+        root = root_error(found.root, joints[..., 0, :]).mean()
         errors[fps] = 1000 * float(pose), 1000 * float(root)
     return errors
 
