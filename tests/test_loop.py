@@ -524,6 +524,7 @@ def test_configurations_describe_themselves():
         "varied",
         "wild",
         "wilder",
+        "crowded",
         "wild_causal",
         "causal",
         "ablation",
