@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gated_lift.networks import checkpoints
+from gated_lift.networks import checkpoints, weights
 from gated_lift.networks.infill import (
     BLEND_SECONDS,
     Motion,
@@ -130,3 +130,11 @@ def test_other_windows_are_refused(variables):
     given, _, _ = motion()
     with pytest.raises(ValueError, match="motion has 12 frames and 17 joints, the network reads 16 and 17"):
         TINY.apply(variables, jax.tree.map(lambda values: values[:, :12], given))
+
+
+def test_the_weights_that_ship_load_and_correct_a_gap_a_little():
+    loaded = checkpoints.load_infill()
+    assert sum(path.stat().st_size for path in weights.INFILL.rglob("*") if path.is_file()) < 5e6
+    assert weights.INFILL.name not in weights.SHIPPED  # no lifter
+    found = loaded.network.apply(loaded.variables, loaded.network.blank())
+    assert 0 < np.abs(found.poses).max() < 0.3 and np.isfinite(found.velocity).all()
