@@ -24,11 +24,13 @@ from gated_lift.recovery.observation import Clock, network_frames
 from gated_lift.recovery.plausibility import (
     UNSEEN_ROOT_STD,
     fits_badly,
+    hangs,
     lies,
     misfit,
     never_seen,
     rises,
     unseen_size_std,
+    upright,
 )
 from gated_lift.recovery.presence import present_frames
 from gated_lift.skeleton import Skeleton
@@ -417,10 +419,11 @@ def _recover(options: Options, inputs: Inputs) -> Found:
     residual = early(jnp.where(told & late(seen), jnp.asarray(solution.residual), 0))
     # Frames of padding show the last one again: they are not to count.
     fit = misfit(residual, keypoints, occluded | ~seen[..., None])
-    lying = lies(early(poses), seen, lifter.skeleton)
-    # Where the camera's path is given, roots are in world axes, and the picture's vertical may be any.
-    rising = jnp.zeros_like(lying) if extrinsics is not None else rises(early(solution.root), seen)
-    bad = fits_badly(fit, unseen > 0, lying, rising)
+    cosine = upright(early(poses), lifter.skeleton, up)
+    # Where the camera's path is given, roots are in world axes.
+    vertical = up if extrinsics is None else jnp.array([0, 0, 1], dtype)
+    rising = rises(early(solution.root), seen, vertical)
+    bad = fits_badly(fit, unseen > 0, lies(cosine, seen), rising, hangs(cosine, seen))
     status = jnp.where(answered & (unseen > 0), int(Status.PARTLY_SEEN), solution.status)
     status = jnp.where(answered & bad, int(Status.MISFIT), status)
     # Who has no answer has zeros here; NaN are put in their place at the very end.

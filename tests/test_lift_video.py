@@ -47,6 +47,24 @@ def scene():
     return np.asarray(joints), tracks, still
 
 
+def test_everybody_lying_is_noticed(scene):
+    joints, _, _ = scene
+    there = np.ones((2, FRAMES), bool)
+    there[1, :30] = False
+
+    def told(joints):
+        nothing = np.zeros((2, FRAMES))
+        joints = np.where(there[..., None, None], joints, np.nan)
+        found = Recovered(joints, joints[:, :, 0], np.zeros(2, int), there, nothing, None)
+        return video._all_lie(found, LIFTER)
+
+    exchanged = joints[..., [1, 0, 2]]
+    assert not told(joints) and told(exchanged)
+    assert not told(np.stack([joints[0], exchanged[1]]))
+    there[:] = False
+    assert not told(joints)
+
+
 # ------------------------------------------------------------------------------------------------- the camera
 
 

@@ -8,11 +8,13 @@ from gated_lift.recovery.plausibility import (
     WORST_FIT,
     WORST_PARTIAL_FIT,
     fits_badly,
+    hangs,
     lies,
     misfit,
     never_seen,
     rises,
     unseen_size_std,
+    upright,
 )
 from gated_lift.skeleton import COCO_17, H36M_17
 
@@ -58,28 +60,38 @@ def test_joints_that_hardly_ever_show_were_never_seen():
         assert float(unseen_size_std(unseen)[0]) == np.float32(max(known, default=0.0))
 
 
-def test_who_lies():
+def test_who_lies_and_who_hangs():
     poses = np.zeros((3, 50, 17, 3), np.float32)
     poses[0, :, 8] = 0, -0.5, 0.1  # upright: y points down
     poses[1, :, 8] = 0.5, 0.1, 0
     poses[2, :, 8] = 0, 0.5, 0  # on the head
     poses[2, :15, 8] = 0, -0.5, 0
     seen = np.ones((3, 50), bool)
-    assert list(lies(jnp.asarray(poses), jnp.asarray(seen), H36M_17)) == [False, True, False]
+
+    def told(up=None):
+        cosine = upright(jnp.asarray(poses), H36M_17, up)
+        return [list(flags(cosine, jnp.asarray(seen))) for flags in (lies, hangs)]
+
+    assert told() == [[False, True, False], [False, False, False]]
     seen[2, :15] = False
-    assert list(lies(jnp.asarray(poses), jnp.asarray(seen), H36M_17)) == [False, True, True]
-    assert not lies(jnp.asarray(poses), jnp.asarray(seen), COCO_17).any()
+    assert told() == [[False, True, True], [False, False, True]]
+    # A camera that hangs upside down, and is known to; and one that lies on its side.
+    assert told(jnp.array([[0.0, 1.0, 0.0]])) == [[True, True, False], [True, False, False]]
+    assert told(jnp.array([[[1.0, 0.0, 0.0]]] * 50).swapaxes(0, 1)) == [[True, False, True], [False] * 3]
+    np.testing.assert_array_equal(upright(jnp.asarray(poses), COCO_17), 1)
+    assert np.isfinite(upright(jnp.zeros((1, 2, 17, 3)), H36M_17)).all()
 
 
 def test_what_fits_badly():
-    def bad(fit, partial=False, lying=False, rising=False):
-        flags = (jnp.array([flag]) for flag in (partial, lying, rising))
+    def bad(fit, partial=False, lying=False, rising=False, hanging=False):
+        flags = (jnp.array([flag]) for flag in (partial, lying, rising, hanging))
         return bool(fits_badly(jnp.array([fit]), *flags)[0])
 
     assert bad(WORST_FIT + 0.01) and not bad(WORST_FIT - 0.01)
     assert not bad(WORST_FIT + 0.01, partial=True) and bad(WORST_PARTIAL_FIT + 0.01, partial=True)
     assert bad(TILTED_FIT + 0.01, lying=True) and not bad(TILTED_FIT - 0.01, lying=True)
     assert bad(0.01, lying=True, rising=True) and not bad(0.01, rising=True)
+    assert bad(0.01, hanging=True)
 
 
 def test_who_rises_moves_up_or_down_where_they_are_seen():
@@ -90,3 +102,5 @@ def test_who_rises_moves_up_or_down_where_they_are_seen():
     seen = np.ones((3, 5), bool)
     seen[2, 4] = False
     assert list(rises(jnp.asarray(root), jnp.asarray(seen))) == [False, True, False]
+    along = jnp.array([[0.0, 0.0, 1.0]])  # a camera that looks straight up or down
+    assert list(rises(jnp.asarray(root), jnp.asarray(seen), along)) == [True, False, False]

@@ -4,6 +4,7 @@ The limits were chosen on captured people whom neither the shipped weights nor t
 docs/results.md has the distributions.
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -13,7 +14,7 @@ from gated_lift.skeleton import Skeleton
 WORST_FIT = 0.28
 WORST_PARTIAL_FIT = 0.4
 
-# A person whose trunk is this far from upright in the picture (the cosine of 60 degrees) on so many of the
+# A person whose trunk is this far from upright (the cosine of 60 degrees) on so many of the
 # frames that show them lies or hangs; who also fits worse than this, or rises or sinks by so many metres,
 # probably does neither: of people who lie, 95 % move up or down by less than 0.36 m within four seconds, and
 # somebody who walks three metres and whose x and y are exchanged by as much.
@@ -21,6 +22,9 @@ TILTED = 0.5
 TILTED_SHARE = 0.8
 TILTED_FIT = 0.1
 TILTED_RISE = 0.5
+
+# Whoever has their head down on this share of the frames cannot be so: nobody stands on the hands for long.
+HANGING_SHARE = 0.9
 
 # A joint that shows on less than this share of the frames that show the person was never seen.
 SELDOM = 0.02
@@ -79,26 +83,56 @@ def unseen_size_std(unseen: Bool[Array, "*people J"]) -> Float[Array, "*people"]
     return spread
 
 
-def lies(
-    poses: Float[Array, "*people F J 3"], seen: Bool[Array, "*people F"], skeleton: Skeleton
-) -> Bool[Array, "*people"]:
-    """Whether a person's trunk is far from upright in the picture for most of the frames that show them.
+def upright(
+    poses: Float[Array, "*people F J 3"], skeleton: Skeleton, up: Float[Array, "..."] | None = None
+) -> Float[Array, "*people F"]:
+    """The cosine of the angle between a person's trunk and the vertical: 1 for who stands, −1 for who is on
+    the head.
 
-    poses: camera axes. False for skeletons without a joint called thorax.
+    poses: camera axes. up (3,), with leading axes that broadcast against those of people and frames: the
+    vertical in camera axes; that of the picture unless given. 1 for skeletons without a joint called thorax.
     """
     if "thorax" not in skeleton.names:
-        return jnp.zeros(seen.shape[:-1], bool)
+        return jnp.ones(poses.shape[:-2], poses.dtype)
     trunk = poses[..., skeleton.names.index("thorax"), :] - poses[..., 0, :]
-    upright = -trunk[..., 1] > TILTED * jnp.sqrt(jnp.sum(trunk**2, axis=-1))
-    tilted = jnp.sum(~upright & seen, axis=-1)
-    return tilted.astype(jnp.float32) > TILTED_SHARE * jnp.sum(seen, axis=-1).astype(jnp.float32)
+    along = jnp.sum(trunk * _vertical(up, trunk), axis=-1)
+    square = jnp.sum(trunk**2, axis=-1)
+    return along * jax.lax.rsqrt(jnp.where(square > 0, square, 1))
 
 
-def rises(root: Float[Array, "*people F 3"], seen: Bool[Array, "*people F"]) -> Bool[Array, "*people"]:
-    """Whether a person moves up or down in the picture by more than `TILTED_RISE`, over the frames that show
-    them. root: camera axes, metres.
+def _vertical(up: Array | None, like: Array) -> Array:
+    level = jnp.array([0, -1, 0], like.dtype)
+    return jnp.broadcast_to(level if up is None else up.astype(like.dtype), like.shape)
+
+
+def _mostly(frames: Bool[Array, "*people F"], seen: Bool[Array, "*people F"], share: float) -> Array:
+    count = jnp.sum(frames & seen, axis=-1).astype(jnp.float32)
+    return count > share * jnp.sum(seen, axis=-1).astype(jnp.float32)
+
+
+def lies(cosine: Float[Array, "*people F"], seen: Bool[Array, "*people F"]) -> Bool[Array, "*people"]:
+    """Whether a person's trunk is far from upright for most of the frames that show them. cosine: of
+    `upright`.
     """
-    height = root[..., 1]
+    return _mostly(cosine <= TILTED, seen, TILTED_SHARE)
+
+
+def hangs(cosine: Float[Array, "*people F"], seen: Bool[Array, "*people F"]) -> Bool[Array, "*people"]:
+    """Whether a person's head is down for nearly all of the frames that show them, as nobody's is for long,
+    and everybody's whose y points upwards. cosine: of `upright`.
+    """
+    return _mostly(cosine < -TILTED, seen, HANGING_SHARE)
+
+
+def rises(
+    root: Float[Array, "*people F 3"],
+    seen: Bool[Array, "*people F"],
+    up: Float[Array, "..."] | None = None,
+) -> Bool[Array, "*people"]:
+    """Whether a person moves up or down by more than `TILTED_RISE`, over the frames that show them. root:
+    camera axes, metres. up: as `upright` takes it.
+    """
+    height = jnp.sum(root * _vertical(up, root), axis=-1)
     least = jnp.min(jnp.where(seen, height, jnp.inf), axis=-1)
     return jnp.max(jnp.where(seen, height, -jnp.inf), axis=-1) - least > TILTED_RISE
 
@@ -108,10 +142,11 @@ def fits_badly(
     partial: Bool[Array, "*people"],
     lying: Bool[Array, "*people"],
     rising: Bool[Array, "*people"],
+    hanging: Bool[Array, "*people"],
 ) -> Bool[Array, "*people"]:
-    """Whether a person's joints are farther from their keypoints than people's ever are, whoever lies or
-    hangs being allowed less, and not to rise: keypoints whose axes are exchanged, or upside down, lift to
-    such people.
+    """Whether a person's joints are farther from their keypoints than people's ever are, whoever lies being
+    allowed less, and not to rise, and nobody to hang: keypoints whose axes are exchanged, or upside down,
+    lift to such people.
     """
     worse = misfit > jnp.where(partial, WORST_PARTIAL_FIT, WORST_FIT)
-    return worse | (lying & ((misfit > TILTED_FIT) | rising))
+    return worse | hanging | (lying & ((misfit > TILTED_FIT) | rising))

@@ -1,5 +1,6 @@
 """Everybody of one video in 3D: from a detector's file, or from tracks."""
 
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from gated_lift.pipeline import size_spread
 from gated_lift.readers.cameras import read_camera_path, read_intrinsics
 from gated_lift.readers.detections import read_detections
 from gated_lift.readers.detectors.rows import as_fps
-from gated_lift.recovery.plausibility import never_seen, unseen_size_std
+from gated_lift.recovery.plausibility import lies, never_seen, unseen_size_std, upright
 from gated_lift.skeleton import BETTER_MISSING, Missing, Skeleton, convert
 from gated_lift.tracking import track
 from gated_lift.video.camera import choose_camera
@@ -32,6 +33,8 @@ from gated_lift.video.size import (
 )
 from gated_lift.video.times import at_steady_rate, at_times, camera_at_times, steady_rate
 from solvers import Camera, Extrinsics, TrajectoryConfig
+
+LOGGER = logging.getLogger("gated_lift")
 
 # Quarter turns clockwise that bring people upright, in degrees.
 ROTATIONS = (0, 90, 180, 270)
@@ -263,6 +266,11 @@ def lift_tracks(
         hidden = told | covered
         found, sizes = solve(hidden)
 
+    if up is None and extrinsics is None and _all_lie(found, lifter):
+        LOGGER.warning(
+            "everybody lies for most of the video: if they do not, the keypoints may have x and y exchanged, "
+            "or the pictures need a turn (rotate)"
+        )
     scale = sizes.scale
     spread = found.covariance
     if spread is not None:
@@ -290,6 +298,13 @@ def lift_tracks(
         size=scale,
         size_std=sizes.std,
     )
+
+
+def _all_lie(found: Recovered, lifter: LoadedLifter) -> bool:
+    cosine = upright(jnp.asarray(found.joints - found.root[:, :, None]), lifter.skeleton)
+    lying = np.asarray(lies(cosine, jnp.asarray(found.present)))
+    there = found.present.any(axis=-1)
+    return bool(there.any() and lying[there].all())
 
 
 def _in_skeleton(tracks: Tracks, lifter: LoadedLifter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
