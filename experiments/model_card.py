@@ -94,7 +94,7 @@ or safety without a check of one's own.
   depth, and shrinks where the height is known (`--height`).
 - Who lies, stands on the hands or spins fast is rare in the data, and those who are judged do next to
   none of it. The last rows by kind of motion say what the same people cost when their motion is turned by
-  code.
+  code; *small* was trained on people who were turned likewise, the others were not.
 - A part of the body that is never seen is a guess, and so is a body that nobody sees for seconds: the
   status and the covariance of `recover` say so.
 - Detections are a model's, with correlated noise, gross errors and swaps; a real detector has other
@@ -108,6 +108,10 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], names: int =
 
 def number(value: float, digits: int = 0) -> str:
     return "–" if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def _mean_of(earlier: str, earlier_share: float) -> str:
+    return f"the weights of {earlier}, which count {earlier_share:g}"
 
 
 def identity(source: str, loaded: LoadedLifter) -> list[str]:
@@ -125,6 +129,8 @@ def identity(source: str, loaded: LoadedLifter) -> list[str]:
         ("parameters", f"{count:,}"),
         ("network", ", ".join(f"{name} {value}" for name, value in settings.items())),
         ("trained on", ", ".join(Path(str(name)).name for name in training.get("data", ())) or "–"),
+        *([("begun with the weights of", training["start_from"])] if training.get("start_from") else []),
+        *([("mean with", _mean_of(**described["mixed"]))] if "mixed" in described else []),
         ("terms of that data", " ".join(described.get("licences", ("–",)))),
         (FINGERPRINT, f"`{checkpoints.fingerprint(source)}`"),
     ]
