@@ -292,7 +292,7 @@ class TemporalLifter(nn.Module):
             name=name,
         )
 
-    def _crop(self, width: int, strides: Strides, outputs: int) -> slice:
+    def _crop(self, width: int, strides: Strides, outputs: Any) -> slice:
         """Frames of a block's input that its outputs stand on: the middle tap, or the last when causal."""
         start = (width - 1 if self.causal else width // 2) * strides.dilation
         return slice(start, start + (outputs - 1) * strides.stride + 1, strides.stride)
