@@ -4,6 +4,7 @@
     python -m experiments.reliability --kills 3 --terminations 1 --interrupts 1 --output /tmp/reliability
     python -m experiments.reliability --small-disk /mnt/small        # besides, a file system that runs full
     python -m experiments.reliability --soak 10000                   # and a long training, watched
+    python -m experiments.reliability --devices 1 2 8                # and the same steps on simulated devices
 
 A small network is trained on generated motion without interruption. Then it is trained again and again, with
 a signal after a random number of steps and a random delay, and resumed each time. In the end weights,
@@ -26,14 +27,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tyro
 
 from experiments import reporting, runs
 from experiments.checks import COUNT, SEED, WHOLE, check_numbers
 from experiments.commands import run_script
+from experiments.training import batches
 from experiments.training.configs import OURS, SMOKE, TrainConfig
-from experiments.training.loop import OPTIMIZERS, init_state, make_lifter
+from experiments.training.loop import (
+    OPTIMIZERS,
+    State,
+    distribute,
+    init_state,
+    make_lifter,
+    make_schedules,
+    make_step,
+)
 from experiments.training.loop import run as run_training
 from gated_lift.networks import checkpoints
 from gated_lift.occlusion import MaskDistribution
@@ -90,6 +101,11 @@ SUITE = (
         "an optimiser that spoils weights",
         "finite",
     ),
+    (
+        "one device, and several under jit and pmap, take the same steps",
+        "2 steps in float64 without dropout on 1 and 4 simulated devices, to 1e-12",
+        "four_devices",
+    ),
     ("training computes what it computed", "losses of 200 steps, to 0.1 %", "golden"),
 )
 PATIENCE = 300.0  # seconds without a step after which a training hangs
@@ -112,6 +128,9 @@ class ReliabilityConfig:
     validation_windows: int = 32
     small_disk: Path | None = None
     """Folder on a file system that is too small for two checkpoints: a disk that runs full."""
+    devices: tuple[int, ...] = ()
+    """Numbers of simulated devices that take the same steps, under jit and under pmap; the first is what the
+    others are compared with."""
     soak: int = 0
     """Steps of a long training whose memory and compilations are watched."""
     seed: int = 0
@@ -283,6 +302,78 @@ def reaches(process: int, output: Path, goal: int, begin: int) -> bool:
         time.sleep(0.004)
 
 
+# ---------------------------------------------------------------------------------------------- devices
+
+# Eight windows a step, so that eight devices have one each; no dropout, whose masks pmap draws for each
+# device.
+SHARED = dataclasses.replace(TRAINING, batch_frames=128)
+SHARED_STEPS = 20
+
+
+def in_double(tree: Any) -> Any:
+    """The same arrays with their floating-point numbers as float64."""
+
+    def double(leaf: Any) -> Any:
+        return jnp.asarray(leaf, jnp.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return jax.tree.map(double, tree)
+
+
+def take_steps(config: TrainConfig, count: int, path: Path) -> None:
+    """Takes steps in float64 on ``count`` simulated devices, in a process whose JAX has not started, and
+    saves weights, statistics, moments and every step's numbers.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={count}"
+    os.environ["NPROC"] = "64"  # devices that wait for each other need a thread each
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_enable_x64", True)
+    lifter = make_lifter(config)
+    bank = batches.make_bank(batches.read_motion(config))
+    _, _, learning_rate, batch_norm_rate = make_schedules(config, len(bank.first))
+    optimizer = OPTIMIZERS[config.optimizer](learning_rate)
+    state = init_state(config, lifter, optimizer)
+    variables = in_double(state.variables)
+    state = State(state.step, variables, optimizer.init(variables["params"]))
+
+    def make(**settings: Any) -> Callable:
+        return make_step(config, lifter, optimizer, batch_norm_rate, **settings)
+
+    step, state, bank, one_copy = distribute(config, make, state, in_double(bank))
+    told = []
+    for _ in range(SHARED_STEPS):
+        state, metrics = step(state, bank)
+        told.append(one_copy(metrics))
+    np.savez(path, *jax.tree.leaves((one_copy(state), told)))
+
+
+def share_steps(config: ReliabilityConfig) -> list[str]:
+    """Takes the same steps on every number of devices, both ways: the row of the table."""
+    first: Any = None
+    worst, compared = 0.0, []
+    for count in config.devices:
+        for parallel in ("jit", "pmap"):
+            here = dataclasses.replace(SHARED, parallel=parallel)
+            path = config.output / f"{parallel}_{count}.npz"
+            said = path.with_suffix(".txt")
+            if wait(fork(partial(take_steps, here, count, path), said)):
+                raise RuntimeError(f"{parallel} on {count} devices failed: {said.read_text()[-2000:]}")
+            with np.load(path) as found:
+                arrays = list(found.values())
+            first = first or arrays
+            compared.append(f"{parallel} on {count}")
+            apart = (np.abs(one - other).max() for one, other in zip(first, arrays, strict=True))
+            worst = max(worst, *map(float, apart))
+    return [
+        "any number of devices, under jit and pmap, takes the same steps",
+        f"{SHARED_STEPS} steps in float64 without dropout: {', '.join(compared)}",
+        "1",
+        f"weights, statistics, moments and losses differ by {worst:.1e} at most",
+        f"`python -m experiments.reliability --kills 0 --terminations 0 --interrupts 0 --devices "
+        f"{' '.join(map(str, config.devices))}`",
+    ]
+
+
 # ------------------------------------------------------------------------------------------------- disk
 
 
@@ -352,6 +443,16 @@ def soak(config: ReliabilityConfig, training: TrainConfig) -> list[str]:
 # ---------------------------------------------------------------------------------------------- reports
 
 
+def train_unbroken(config: ReliabilityConfig, training: TrainConfig) -> str:
+    """The sha256 of what a training ends with that nothing stops."""
+    said = config.output / "unbroken.txt"
+    code = wait(fork(lambda: train_and_hash(training), said))
+    unbroken = hash_of(said)
+    if code or unbroken is None:
+        raise RuntimeError(f"the unbroken training failed: {said.read_text()}")
+    return unbroken
+
+
 def measure(config: ReliabilityConfig) -> list[list[str]]:
     """Runs everything and returns the table's rows."""
     check_numbers(config, RULES)
@@ -364,11 +465,9 @@ def measure(config: ReliabilityConfig) -> list[list[str]]:
         validation_windows=config.validation_windows,
         output=config.output / "unbroken",
     )
-    said = config.output / "unbroken.txt"
-    code = wait(fork(lambda: train_and_hash(training), said))
-    unbroken = hash_of(said)
-    if code or unbroken is None:
-        raise RuntimeError(f"the unbroken training failed: {said.read_text()}")
+    unbroken = ""
+    if config.kills or config.terminations or config.interrupts:
+        unbroken = train_unbroken(config, training)
     rows = []
     for number, option, times, promise in (
         (signal.SIGKILL, "kills", config.kills, "a killed run goes on and ends as an unbroken one"),
@@ -399,6 +498,8 @@ def measure(config: ReliabilityConfig) -> list[list[str]]:
         command = f"`python -m experiments.reliability --{option} {times}`"
         test = f"{number.name} after 1 to {config.stretch} steps"
         rows.append([promise, test, str(found.stopped), result, command])
+    if config.devices:
+        rows.append(share_steps(config))
     if config.small_disk is not None:
         rows.append(fill_disk(config, training, config.small_disk))
     if config.soak:
