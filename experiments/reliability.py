@@ -85,7 +85,9 @@ AFTER = """
 - **Time.** The log tells `step_seconds`, of which `drawing_seconds` is the drawing of a batch, timed by
   itself before the first step, and `computing_seconds` the rest; `saving_seconds`, what a step waited
   for saves; and `goodput`, the share of the time since the start that went into steps rather than
-  reading, compiling, validation and saves.
+  reading, compiling, validation and saves. On TPUs and GPUs whose published bfloat16 peak is known here
+  (`experiments/training/chips.py`), `share_of_peak` is what a step's operations, as XLA counts them,
+  would take at that peak over what the step took.
 - **Stalls.** When no step finishes for ten times the median of the last hundred, and for 30 seconds, the
   stack of every thread goes to standard error; the run goes on."""
 # What every run of the suite tests: promise, test, name of the test.

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import golden
 import jax
@@ -261,6 +262,7 @@ def test_the_best_weights_are_kept(motion, tmp_path, monkeypatch):
     for before, line in itertools.pairwise(log):
         parts = line["drawing_seconds"] + line["computing_seconds"]
         assert parts == pytest.approx(line["step_seconds"]) and line["saving_seconds"] >= 0
+        assert "share_of_peak" not in line  # nobody published one of this machine
         assert 0 < line["goodput"] < 1 and line["gradient_norm"] > 0 and line["update_norm"] > 0
         assert line["learning_rate"] == pytest.approx(0.95 * before["learning_rate"])
     with pytest.raises(ValueError, match=r"delete .*best to go on without the best weights"):
@@ -621,7 +623,9 @@ def check_two_steps():
 
 
 def test_four_devices_take_the_step_of_one_under_jit_and_pmap():
-    """On simulated devices: windows, statistics and gradients are those of the whole batch."""
+    """On simulated devices: windows, statistics and gradients are those of the whole batch. And what people
+    are lifted to is what one device makes of them.
+    """
     here = Path(__file__).parent
     environment = {
         **os.environ,
@@ -631,9 +635,36 @@ def test_four_devices_take_the_step_of_one_under_jit_and_pmap():
         "JAX_ENABLE_X64": "1",
         "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)]),
     }
-    arguments = [sys.executable, "-c", "import test_loop; test_loop.check_two_steps()"]
+    program = (
+        "import jax, test_loop, test_pipeline; test_loop.check_two_steps()\n"
+        "jax.config.update('jax_enable_x64', False); test_pipeline.check_people_are_shared()\n"
+    )
+    arguments = [sys.executable, "-c", program]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_share_of_the_peak_is_told_where_a_device_has_a_known_one(monkeypatch):
+    class Counted:
+        def lower(self, *_):
+            return self
+
+        def cost_analysis(self):
+            return {"flops": 4 * 989e10}
+
+    jit, pmap = (dataclasses.replace(TINY, parallel=parallel) for parallel in ("jit", "pmap"))
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
+    assert loop.time_at_peak(jit, Counted(), None, None, "NVIDIA H200") == pytest.approx(0.01)
+    assert loop.time_at_peak(pmap, Counted(), None, None, "NVIDIA H200") == pytest.approx(0.04)
+    assert loop.time_at_peak(jit, Counted(), None, None, "cpu") is None
+    for at_peak, told in ((0.01, 0.5), (None, None)):
+        now = iter([0.0, 1.0, 1.08])
+        monkeypatch.setattr(loop.time, "perf_counter", lambda now=now: next(now))
+        shares = loop.Shares(0.0, None, SimpleNamespace(seconds=0.0), 0, at_peak)
+        shares.rested()
+        line = shares.since_last(4)
+        assert line["step_seconds"] == pytest.approx(0.02)
+        assert line.get("share_of_peak") == (told and pytest.approx(told))
 
 
 def test_statistics_are_of_the_frames_that_count(monkeypatch):
