@@ -331,7 +331,7 @@ def take_steps(config: TrainConfig, count: int, path: Path) -> None:
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_enable_x64", True)
     lifter = make_lifter(config)
-    bank = batches.make_bank(batches.read_motion(config))
+    bank: Any = batches.make_bank(batches.read_motion(config))
     _, _, learning_rate, batch_norm_rate = make_schedules(config, len(bank.first))
     optimizer = OPTIMIZERS[config.optimizer](learning_rate)
     state = init_state(config, lifter, optimizer)

@@ -87,5 +87,9 @@ def lifting(network: Lifter, keypoints: jax.Array, occluded: jax.Array) -> Calla
     age = gap_age(occluded, frame_times(occluded.shape[1], network.fps, keypoints.dtype), network.causal)
     window = keypoints[:1, : network.receptive_field], occluded[:1, : network.receptive_field]
     variables = jax.jit(network.init)(jax.random.key(0), *window)  # type: ignore[attr-defined]
-    lift = jax.jit(lambda variables, *clip: lift_clip(network, variables, *clip[:2], H36M_17, age=clip[2]))
+
+    @jax.jit
+    def lift(variables: Any, keypoints: jax.Array, occluded: jax.Array, age: jax.Array) -> jax.Array:
+        return lift_clip(network, variables, keypoints, occluded, H36M_17, age=age)
+
     return lambda: jax.block_until_ready(lift(variables, keypoints, occluded, age))
