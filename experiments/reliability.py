@@ -4,6 +4,7 @@
     python -m experiments.reliability --kills 3 --terminations 1 --interrupts 1 --output /tmp/reliability
     python -m experiments.reliability --small-disk /mnt/small        # besides, a file system that runs full
     python -m experiments.reliability --soak 10000                   # and a long training, watched
+    python -m experiments.reliability --devices 1 2 8                # and the same steps on simulated devices
     python -m experiments.reliability --worker-kills 10 --coordinator-kills 10 --pair-terminations 20
 
 A small network is trained on generated motion without interruption. Then it is trained again and again, with
@@ -21,7 +22,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -30,6 +31,7 @@ import tyro
 from experiments import reporting
 from experiments.checks import COUNT, SEED, WHOLE, check_numbers
 from experiments.commands import run_script
+from experiments.stopping.devices import SHARED, SHARED_STEPS, take_steps
 from experiments.stopping.pairs import COORDINATOR, HEARTBEAT, WORKER, stop_pairs, train_pair
 from experiments.stopping.trainings import (
     GENERATED_FRAMES,
@@ -69,7 +71,9 @@ AFTER = """
 - **Time.** The log tells `step_seconds`, of which `drawing_seconds` is the drawing of a batch, timed by
   itself before the first step, and `computing_seconds` the rest; `saving_seconds`, what a step waited
   for saves; and `goodput`, the share of the time since the start that went into steps rather than
-  reading, compiling, validation and saves.
+  reading, compiling, validation and saves. On TPUs and GPUs whose published bfloat16 peak is known here
+  (`experiments/training/chips.py`), `share_of_peak` is what a step's operations, as XLA counts them,
+  would take at that peak over what the step took.
 - **Stalls.** When no step finishes for ten times the median of the last hundred, and for 30 seconds, the
   stack of every thread goes to standard error; the run goes on."""
 # What every run of the suite tests: promise, test, name of the test.
@@ -84,6 +88,11 @@ SUITE = (
         "a loss or gradient that is not finite is named a step later at most",
         "an optimiser that spoils weights",
         "finite",
+    ),
+    (
+        "one device, and several under jit and pmap, take the same steps",
+        "2 steps in float64 without dropout on 1 and 4 simulated devices, to 1e-12",
+        "four_devices",
     ),
     ("training computes what it computed", "losses of 200 steps, to 0.1 %", "golden"),
 )
@@ -112,6 +121,9 @@ class ReliabilityConfig:
     validation_windows: int = 32
     small_disk: Path | None = None
     """Folder on a file system that is too small for two checkpoints: a disk that runs full."""
+    devices: tuple[int, ...] = ()
+    """Numbers of simulated devices that take the same steps, under jit and under pmap; the first is what the
+    others are compared with."""
     soak: int = 0
     """Steps of a long training whose memory and compilations are watched."""
     seed: int = 0
@@ -193,6 +205,36 @@ def stop_often(
         finished += 1
         identical += hash_of(said) == unbroken
     return Outcome(stopped, unfinished, lost, identical, finished, tuple(wrong))
+
+
+# ---------------------------------------------------------------------------------------------- devices
+
+
+def share_steps(config: ReliabilityConfig) -> list[str]:
+    """Takes the same steps on every number of devices, both ways: the row of the table."""
+    first: Any = None
+    worst, compared = 0.0, []
+    for count in config.devices:
+        for parallel in ("jit", "pmap"):
+            here = dataclasses.replace(SHARED, parallel=parallel)
+            path = config.output / f"{parallel}_{count}.npz"
+            said = path.with_suffix(".txt")
+            if wait(fork(partial(take_steps, here, count, path), said)):
+                raise RuntimeError(f"{parallel} on {count} devices failed: {said.read_text()[-2000:]}")
+            with np.load(path) as found:
+                arrays = list(found.values())
+            first = first or arrays
+            compared.append(f"{parallel} on {count}")
+            apart = (np.abs(one - other).max() for one, other in zip(first, arrays, strict=True))
+            worst = max(worst, *map(float, apart))
+    return [
+        "any number of devices, under jit and pmap, takes the same steps",
+        f"{SHARED_STEPS} steps in float64 without dropout: {', '.join(compared)}",
+        "1",
+        f"weights, statistics, moments and losses differ by {worst:.1e} at most",
+        f"`python -m experiments.reliability --kills 0 --terminations 0 --interrupts 0 --devices "
+        f"{' '.join(map(str, config.devices))}`",
+    ]
 
 
 # ------------------------------------------------------------------------------------------------- disk
@@ -295,6 +337,16 @@ def stop_all_pairs(config: ReliabilityConfig, training: TrainConfig) -> list[lis
 # ---------------------------------------------------------------------------------------------- reports
 
 
+def train_unbroken(config: ReliabilityConfig, training: TrainConfig) -> str:
+    """The sha256 of what a training ends with that nothing stops."""
+    said = config.output / "unbroken.txt"
+    code = wait(fork(lambda: train_and_hash(training), said))
+    unbroken = hash_of(said)
+    if code or unbroken is None:
+        raise RuntimeError(f"the unbroken training failed: {said.read_text()}")
+    return unbroken
+
+
 def measure(config: ReliabilityConfig) -> list[list[str]]:
     """Runs everything and returns the table's rows."""
     check_numbers(config, RULES)
@@ -307,11 +359,9 @@ def measure(config: ReliabilityConfig) -> list[list[str]]:
         validation_windows=config.validation_windows,
         output=config.output / "unbroken",
     )
-    said = config.output / "unbroken.txt"
-    code = wait(fork(lambda: train_and_hash(training), said))
-    unbroken = hash_of(said)
-    if code or unbroken is None:
-        raise RuntimeError(f"the unbroken training failed: {said.read_text()}")
+    unbroken = ""
+    if config.kills or config.terminations or config.interrupts:
+        unbroken = train_unbroken(config, training)
     rows = []
     for number, option, times, promise in (
         (signal.SIGKILL, "kills", config.kills, "a killed run goes on and ends as an unbroken one"),
@@ -343,6 +393,8 @@ def measure(config: ReliabilityConfig) -> list[list[str]]:
         test = f"{number.name} after 1 to {config.stretch} steps"
         rows.append([promise, test, str(found.stopped), result, command])
     rows += stop_all_pairs(config, training)
+    if config.devices:
+        rows.append(share_steps(config))
     if config.small_disk is not None:
         rows.append(fill_disk(config, training, config.small_disk))
     if config.soak:

@@ -297,8 +297,10 @@ def nearest_visible(
     return before, after
 
 
-def frame_times(frames: int, fps: Any, dtype: DTypeLike = jnp.float32) -> Float[Array, " frames"]:
-    """The times in seconds of frames at a steady rate, the first at 0."""
+def frame_times(frames: Any, fps: Any, dtype: DTypeLike = jnp.float32) -> Float[Array, " frames"]:
+    """The times in seconds of frames at a steady rate, the first at 0. frames: how many, a whole number or,
+    in programs for any length (`programs`), a symbolic one.
+    """
     return jnp.arange(frames, dtype=dtype) / jnp.asarray(fps, dtype)
 
 

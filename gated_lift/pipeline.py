@@ -3,11 +3,13 @@
 import logging
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from gated_lift.bones import constant_bones as with_constant_bones
@@ -202,6 +204,8 @@ def recover(
     has no ray) is hidden; the result counts these and a warning is logged. A person who cannot be placed has
     a status (`solvers.describe_status` says what to try) and NaN, and changes nobody else.
 
+    Where the process has several devices, they share the people.
+
     The work is compiled for a few lengths and numbers of people (SHORTEST and its doubles): the first call of
     each costs seconds, any other what its frames take. Called under `jax.jit`, `jax.grad` and the like it is
     traced with the shapes as they are; what is not an array must then be known before.
@@ -240,10 +244,8 @@ def recover(
     traced = given.traced or any(
         isinstance(value, jax.core.Tracer) for value in jax.tree.leaves((numbers, weights))
     )
-    if traced:
-        laid_out, run = given, _recover
-    else:
-        laid_out, run = _padded(given, frames if trajectory.window else None), _compiled
+    devices = 1 if traced else _sharers(len(given.keypoints))
+    laid_out = given if traced else _padded(given, frames if trajectory.window else None, devices)
     padded_frames = laid_out.keypoints.shape[1]
     rate = float(fps)
     without_numbers: dict[str, Any] = dict.fromkeys(NUMBERS)
@@ -261,24 +263,27 @@ def recover(
         infill=None if infill is None else infill.network,
         infill_frames=0 if infill is None else network_frames(padded_frames, rate, infill.network.fps),
     )
-    found = run(
-        options,
-        Inputs(
-            lifter.variables,
-            laid_out.keypoints,
-            laid_out.occluded,
-            laid_out.confidence,
-            laid_out.camera,
-            laid_out.extrinsics,
-            rate,
-            frames,
-            float(longest_gap),
-            float(pose_smoothing),
-            numbers,
-            None if extrinsics is not None else read_up(lifter, up, infill is not None),
-            weights,
-        ),
+    inputs = Inputs(
+        lifter.variables,
+        laid_out.keypoints,
+        laid_out.occluded,
+        laid_out.confidence,
+        laid_out.camera,
+        laid_out.extrinsics,
+        rate,
+        frames,
+        float(longest_gap),
+        float(pose_smoothing),
+        numbers,
+        None if extrinsics is not None else read_up(lifter, up, infill is not None),
+        weights,
     )
+    if traced:
+        found = _recover(options, inputs)
+    elif devices == 1:
+        found = _compiled(options, inputs)
+    else:
+        found = _compiled_shared(options, devices, _placed(inputs, devices))
     if not traced:
         # Cut on the host: each length would be a compilation.
         count = len(given.keypoints)
@@ -455,13 +460,62 @@ def _recover(options: Options, inputs: Inputs) -> Found:
 _compiled = jax.jit(_recover, static_argnums=0)
 
 
-def _padded(given: Arguments, exact: int | None) -> Arguments:
+@partial(jax.jit, static_argnums=(0, 1))
+def _compiled_shared(options: Options, devices: int, inputs: Inputs) -> Found:
+    """`_recover` of as many people on each of so many devices, none of which waits for another: their solves
+    take the steps that their own people need.
+    """
+    specs = _specs(inputs)
+    run = partial(_recover, options)
+    return jax.shard_map(
+        run, mesh=_mesh(devices), in_specs=(specs,), out_specs=PartitionSpec("people"), check_vma=False
+    )(inputs)
+
+
+def _sharers(people: int) -> int:
+    """How many of this process's devices share so many people."""
+    return min(people, jax.local_device_count())
+
+
+def _mesh(devices: int) -> Mesh:
+    return jax.make_mesh(
+        (devices,), ("people",), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:devices]
+    )
+
+
+def _specs(inputs: Inputs) -> Inputs:
+    """What of the inputs is shared by people; every device has the rest whole."""
+    split, whole = PartitionSpec("people"), PartitionSpec()
+
+    def by_person(values: Any, lead: int) -> Any:
+        return split if values.ndim == lead else whole
+
+    extrinsics = inputs.extrinsics
+    if extrinsics is not None:
+        extrinsics = Extrinsics(by_person(extrinsics.rotation, 4), by_person(extrinsics.position, 3))
+    return jax.tree.map(lambda _: whole, inputs)._replace(
+        keypoints=split,
+        occluded=split,
+        confidence=None if inputs.confidence is None else split,
+        camera=jax.tree.map(lambda values: split if values.ndim > 1 else whole, inputs.camera),
+        extrinsics=extrinsics,
+    )
+
+
+def _placed(inputs: Inputs, devices: int) -> Inputs:
+    """The inputs on the devices that share them."""
+    inputs = jax.tree.map(np.asarray, inputs)
+    mesh = _mesh(devices)
+    return jax.device_put(inputs, jax.tree.map(partial(NamedSharding, mesh), _specs(inputs)))
+
+
+def _padded(given: Arguments, exact: int | None, devices: int) -> Arguments:
     """The arguments with frames and people up to the next size: people who are never seen, and the last frame
-    repeated. exact: the number of frames, where it must stay.
+    repeated. exact: the number of frames, where it must stay. devices: each gets the same number of people.
     """
     people, frames = given.occluded.shape[:2]
     more_frames = (exact or _length_of(frames)) - frames
-    more_people = _count_of(people) - people
+    more_people = devices * _count_of(math.ceil(people / devices)) - people
 
     def extend(values: Any, by_person: bool, frame_axis: int | None) -> Any:
         if values is None:

@@ -22,7 +22,7 @@ from gated_lift.pipeline import SHORTEST, has_path, recover, solved
 from gated_lift.recovery.lifting import lift
 from gated_lift.skeleton import BODY_25, COCO_17, H36M_17, convert
 from gated_lift.synthetic import generated
-from solvers import Camera, Extrinsics, Status, TrajectoryConfig, project
+from solvers import Camera, Extrinsics, Status, TrajectoryConfig, TrajectorySolution, project
 
 CAMERA = Camera(focal=(1145.0, 1145.0), center=(960.0, 540.0))
 pa_mpjpe, root_error = jax.jit(metrics.pa_mpjpe), jax.jit(metrics.root_error)
@@ -78,6 +78,46 @@ def values_of(found):
         name: np.asarray(getattr(found, name))
         for name in ("joints", "root", "poses", "status", "present", "residual")
     }
+
+
+def near_the_middle(poses, keypoints, occluded, camera, config, *, covariance, extrinsics, begin, **_):
+    """Takes the place of the solve, which takes most of the time of compiling: a root that depends on what
+    the solve is given, of everybody and of each.
+    """
+    del config, begin
+    shown = ~occluded[..., None]
+    middle = jnp.sum(jnp.where(shown, keypoints, 0), 2) / jnp.maximum(jnp.sum(shown, 2), 1)
+    offset = (middle - camera.center) / camera.focal[:, None]
+    root = jnp.concatenate([offset, jnp.ones_like(offset[..., :1])], -1) + poses[:, :, 3]
+    root = 4.0 * root + extrinsics.position[None]
+    count, frames = root.shape[:2]
+    zeros = jnp.zeros((count, frames))
+    spread = jnp.broadcast_to(jnp.eye(3), (count, frames, 3, 3)) if covariance else None
+    status = jnp.zeros(count, jnp.int32)
+    told = {"cost": zeros[:, 0], "num_steps": status, "residual": zeros, "covariance": spread}
+    return TrajectorySolution(root=root, status=status, **told)
+
+
+def check_people_are_shared():
+    """For a process with four devices, in which `test_loop` looks at training too."""
+    assert jax.device_count() == 4
+    pipeline.solve_trajectory = near_the_middle
+    keypoints, occluded = people(count=5)
+    focal = (1000.0 + 50 * np.arange(5)[:, None] + np.zeros(2)).astype(np.float32)
+    camera = Camera(focal, np.array([960.0, 540.0], np.float32))  # one for each, one for all
+    extrinsics = Extrinsics(np.eye(3)[None].astype(np.float32), np.array([[0.1, -1.5, 0.2]], np.float32))
+
+    def found():
+        confidence = np.where(occluded, 0.0, 0.8).astype(np.float32)
+        answer = recover(LIFTER, keypoints, occluded, camera, 50.0, confidence, extrinsics, covariance=True)
+        return jax.tree.map(np.asarray, answer)
+
+    shared = found()
+    pipeline._sharers = lambda people: 1
+    alone = found()
+    for one, other in zip(jax.tree.leaves(shared), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+    assert alone.joints.shape[0] == 5 and np.ptp(alone.root[:, 0, 0]) > 0.01
 
 
 # ------------------------------------------------------------------------------------------- what comes out

@@ -13,8 +13,8 @@ from window_clips import mirror, mirror_mask
 
 from experiments.training.configs import OURS, TRAJECTORY
 from gated_lift import occlusion
-from gated_lift.networks.protocol import check_keypoints, check_values, lift_clip, parameter_count
-from gated_lift.networks.temporal import GATINGS, TemporalLifter, frame_person
+from gated_lift.networks.protocol import Hints, check_keypoints, check_values, lift_clip, parameter_count
+from gated_lift.networks.temporal import GATINGS, TemporalLifter, frame_person, without_gates
 from gated_lift.occlusion import frame_times, gap_age
 from gated_lift.skeleton import H36M_17
 
@@ -264,6 +264,60 @@ def test_a_plain_network_sees_the_mask_only_through_the_gaps():
 
 # -----------------------------------------------------------------------------------------------------
 # training
+
+
+GATED = TemporalLifter(
+    channels=8,
+    filter_widths=(3, 3),
+    framing="person",
+    mask_channels="age",
+    fade_seconds=(0.06, 0.18),
+    gate_residual=True,
+    tilt=True,
+    confidence=True,
+)
+
+
+@jax.jit
+def lift_three_ways(variables, keypoints, occluded, doubt):
+    """What `lift_frames` answers, what the network of two streams does, and the plain one in its place."""
+    before, after = GATED.padding
+    padded = [
+        jnp.pad(values, [(0, 0), (before, after)] + [(0, 0)] * (values.ndim - 2), mode="edge")
+        for values in (keypoints, occluded, doubt)
+    ]
+    hints = Hints(jnp.broadcast_to(jnp.array([0.0, -0.8, 0.6]), (*padded[0].shape[:2], 3)), padded[2])
+    inputs, age = padded[:2], age_of(padded[1])
+    inside = slice(before, before + keypoints.shape[1])
+    clips = keypoints, occluded, age[:, inside], None, jax.tree.map(lambda hint: hint[:, inside], hints)
+    return (
+        GATED.lift_frames(variables, *clips),
+        GATED.apply(variables, *inputs, age=age, hints=hints),
+        GATED.clone(gating="none").apply(without_gates(GATED, variables), *inputs, age=age, hints=hints),
+    )
+
+
+def test_where_nothing_is_hidden_the_gates_are_numbers_of_the_weights():
+    """One hidden joint, on the first frame, which padding repeats, or any doubt is enough to ask the gates;
+    a person who is never seen is not.
+    """
+    variables = weights(GATED)
+    keypoints, some = clip(20)
+    nothing, none = jnp.zeros((2, 20, JOINTS), bool), jnp.zeros((2, 20, JOINTS))
+    found, two_streams, plain = lift_three_ways(variables, keypoints, nothing, none)
+    np.testing.assert_allclose(found, two_streams, atol=1e-5)
+    np.testing.assert_allclose(found, plain, atol=1e-6)
+    for occluded, doubt in (
+        (nothing.at[0, 0, 3].set(True), none),
+        (some, none),
+        (nothing, none.at[1, 7, 2].set(0.5)),
+    ):
+        found, two_streams, plain = lift_three_ways(variables, keypoints, occluded, doubt)
+        np.testing.assert_allclose(found, two_streams, atol=1e-6)
+        assert np.abs(found - plain).max() > 1e-3
+    found, two_streams, plain = lift_three_ways(variables, keypoints, nothing.at[1].set(True), none)
+    np.testing.assert_allclose(found, plain, atol=1e-6)
+    np.testing.assert_allclose(found[0], two_streams[0], atol=1e-5)
 
 
 def test_training_needs_an_rng_and_updates_batch_statistics():

@@ -5,6 +5,7 @@ python -m experiments.benchmark trajectory --frames 100 1000 --people 1 32 --rep
 python -m experiments.benchmark elimination --frames 1000 10000 --people 1 32
 python -m experiments.benchmark streaming --people 1 10 --lags 25 100
 python -m experiments.benchmark training --channels 128
+python -m experiments.benchmark inference --frames 128
 python -m experiments.benchmark live --people 1 4 --frames 20000
 python -m experiments.benchmark long_video --frames 10000
 """
@@ -12,6 +13,7 @@ python -m experiments.benchmark long_video --frames 10000
 from collections.abc import Callable
 
 from experiments.benchmark.elimination import EliminationBenchmark, run_elimination
+from experiments.benchmark.inference import InferenceBenchmark, run_inference
 from experiments.benchmark.live import LiveBenchmark, run_live
 from experiments.benchmark.long_video import LongVideoBenchmark, run_long_video
 from experiments.benchmark.streaming import StreamingBenchmark, run_streaming
@@ -24,6 +26,7 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "elimination": (EliminationBenchmark, run_elimination),
     "streaming": (StreamingBenchmark, run_streaming),
     "training": (TrainingBenchmark, run_training),
+    "inference": (InferenceBenchmark, run_inference),
     "live": (LiveBenchmark, run_live),
     "long_video": (LongVideoBenchmark, run_long_video),
 }

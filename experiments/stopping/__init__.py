@@ -1,1 +1,3 @@
-"""Trainings that are stopped from outside, for `experiments.reliability` and the tests."""
+"""Trainings in processes of their own, stopped from outside or on other numbers of devices, for
+`experiments.reliability` and the tests.
+"""

@@ -34,6 +34,7 @@ from experiments.training.batches import (
     read_held_out,
     read_motion,
 )
+from experiments.training.chips import peak_flops
 from experiments.training.configs import TRAIN_RULES, TrainConfig
 from experiments.training.losses import check_loss_fits, training_loss
 from experiments.training.saving import SaveError, Saver, saver
@@ -291,6 +292,8 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
                 return make_step(config, lifter, optimizer, batch_norm_rate, **settings)
 
             compiled, state, bank, one_copy = distribute(config, make, state, bank)
+            kind = jax.devices()[0].device_kind
+            at_peak = time_at_peak(config, compiled, state, bank, kind) if going_on else None
             first = processes.is_first()
             tell_of = runs.follow if first else runs.follow_in_silence
             console.print(
@@ -299,7 +302,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
                 f"{steps:,} steps of {config.batch_frames} frames ({per_epoch} an epoch) on "
                 f"{jax.device_count()} {jax.default_backend()} device(s)"
             )
-            shares = Shares(began, drawing, saving, begin)
+            shares = Shares(began, drawing, saving, begin, at_peak)
             stopped, done, saved = asked(begin), begin, begin
             with (
                 tell_of(output, console, "training", steps, begin, "samples", config.batch_frames) as tell,
@@ -507,11 +510,28 @@ def time_drawing(config: TrainConfig, lifter: Any, bank: Bank) -> float:
     return float(np.median(seconds[1:]))  # the first one compiled
 
 
-class Shares:
-    """Where a run's time goes. began: when it started. drawing: `time_drawing`, where that was measured."""
+def time_at_peak(config: TrainConfig, step: Any, state: Any, bank: Any, kind: str) -> float | None:
+    """Seconds that a device needs for its part of a step at the published peak of its ``kind``, in bfloat16;
+    None where that is not known. The operations are those that XLA counts in the step, drawing included,
+    before it changes anything; what a loop repeats is counted once.
+    """
+    peak = peak_flops(kind)
+    if peak is None:
+        return None
+    flops = step.lower(state, bank).cost_analysis()["flops"]
+    # Under pmap it is a device's own program that is counted, under jit that of all.
+    return flops / peak / (1 if config.parallel == "pmap" else jax.device_count())
 
-    def __init__(self, began: float, drawing: float | None, saving: Saver, step: int) -> None:
-        self._began, self._drawing, self._saving = began, drawing, saving
+
+class Shares:
+    """Where a run's time goes. began: when it started. drawing: `time_drawing`, where that was measured.
+    at_peak: `time_at_peak`, where that is known.
+    """
+
+    def __init__(
+        self, began: float, drawing: float | None, saving: Saver, step: int, at_peak: float | None = None
+    ) -> None:
+        self._began, self._drawing, self._saving, self._at_peak = began, drawing, saving, at_peak
         self._stepping, self._told, self._saved, self._step = 0.0, 0.0, 0.0, step
         self._mark = time.perf_counter()
 
@@ -535,6 +555,8 @@ class Shares:
         if step > self._step:
             each = (self._stepping - self._told) / (step - self._step)
             told["step_seconds"] = each
+            if self._at_peak is not None:
+                told["share_of_peak"] = self._at_peak / each
             if self._drawing is not None:
                 told["drawing_seconds"] = min(self._drawing, each)
                 told["computing_seconds"] = each - told["drawing_seconds"]

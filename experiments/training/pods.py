@@ -25,6 +25,7 @@ from rich.console import Console
 from experiments import reporting
 from experiments.commands import tell
 from experiments.training.batches import SKELETON, Bank, VirtualBank, draw_batch
+from experiments.training.chips import CHIPS, Chip
 from experiments.training.configs import TrainConfig
 from experiments.training.loop import (
     OPTIMIZERS,
@@ -51,26 +52,6 @@ NO_TPU = {
     "TPU_ACCELERATOR_TYPE": "v5litepod-1",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
-}
-
-
-class Chip(NamedTuple):
-    """Published peaks of a TPU chip. flops: bfloat16 operations a second, to which a TPU also rounds the
-    factors of float32 products unless told otherwise. memory: bytes. bandwidth: of the memory, bytes a
-    second. links: of all links to other chips, both directions together, bytes a second.
-    """
-
-    flops: float
-    memory: float
-    bandwidth: float
-    links: float
-
-
-# Google Cloud's documentation of TPU v5e, v5p and v6e. A GB is taken for 10⁹ bytes.
-CHIPS = {
-    "v5e": Chip(flops=197e12, memory=16e9, bandwidth=819e9, links=400e9),
-    "v5p": Chip(flops=459e12, memory=95e9, bandwidth=2765e9, links=1200e9),
-    "v6e": Chip(flops=918e12, memory=32e9, bandwidth=1638e9, links=800e9),
 }
 
 

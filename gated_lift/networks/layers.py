@@ -15,6 +15,8 @@ MaskChannels = Literal["coordinate", "joint", "age"]
 
 # Seconds: ages enter the networks in numbers of order one.
 AGE_UNIT = 0.2
+# Added to the variances that batch normalisation divides by.
+NORM_EPSILON = 1e-5
 
 
 class ConvolutionNorm(nn.Module):
@@ -47,6 +49,7 @@ class ConvolutionNorm(nn.Module):
             use_running_average=not train,
             momentum=self.momentum,
             axis_name=self.axis_name if train else None,
+            epsilon=NORM_EPSILON,
             dtype=self.dtype,
             name="norm",
         )(outputs)

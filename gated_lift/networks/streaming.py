@@ -15,11 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from gated_lift.networks.layers import NORM_EPSILON
 from gated_lift.networks.protocol import Hints, mirror, mirror_hints, mirror_mask, mirror_target
 from gated_lift.networks.temporal import TemporalLifter
 from gated_lift.skeleton import Skeleton
-
-NORM_EPSILON = 1e-5  # of Flax's batch normalisation
 
 
 class Folded(NamedTuple):

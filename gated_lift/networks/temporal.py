@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, DTypeLike, Float
 
-from gated_lift.networks.layers import Gating, MaskChannels, TemporalLayer, mask_channels
+from gated_lift.networks.layers import NORM_EPSILON, Gating, MaskChannels, TemporalLayer, mask_channels
 from gated_lift.networks.protocol import (
     TARGETS,
     Hints,
@@ -151,6 +151,10 @@ class TemporalLifter(nn.Module):
     ) -> Float[Array, "B F N 3"]:
         """One output for every frame of clips of any length: both ends are replicated by the padding, where
         the gaps that they are in go on ageing.
+
+        Where no clip has a hidden joint (nor doubt, if the network reads it), the gates of two streams are
+        the same on every frame: the plain network of `without_gates` is asked then, at half the cost. Clips
+        that never show their person have no say in that, and their poses no meaning.
         """
         del length  # frames after it are the last one repeated, as the padding is
         before, after = self.padding
@@ -162,7 +166,20 @@ class TemporalLifter(nn.Module):
         beyond = jnp.broadcast_to(beyond[None, :, None], hidden.shape)
         older = jnp.where(hidden, jnp.minimum(age[:, index] + beyond, OLDEST_GAP), age[:, index])
         hints = jax.tree.map(lambda hint: hint[:, index], hints)
-        return self.apply(variables, keypoints[:, index], hidden, age=older, hints=hints)
+        keypoints = keypoints[:, index]
+        if self.gating != "two_stream":
+            return self.apply(variables, keypoints, hidden, age=older, hints=hints)
+        moving = hidden | (older > 0)
+        if self.confidence and hints.doubt is not None:
+            moving |= hints.doubt != 0
+        never_seen = jnp.all(hidden, axis=(1, 2), keepdims=True)
+        return jax.lax.cond(
+            jnp.any(moving & ~never_seen),
+            lambda: self.apply(variables, keypoints, hidden, age=older, hints=hints),
+            lambda: self.clone(gating="none").apply(
+                without_gates(self, variables), keypoints, hidden, age=older, hints=hints
+            ),
+        )
 
     @nn.compact
     def __call__(
@@ -275,7 +292,7 @@ class TemporalLifter(nn.Module):
             name=name,
         )
 
-    def _crop(self, width: int, strides: Strides, outputs: int) -> slice:
+    def _crop(self, width: int, strides: Strides, outputs: Any) -> slice:
         """Frames of a block's input that its outputs stand on: the middle tap, or the last when causal."""
         start = (width - 1 if self.causal else width // 2) * strides.dilation
         return slice(start, start + (outputs - 1) * strides.stride + 1, strides.stride)
@@ -299,6 +316,48 @@ class TemporalLifter(nn.Module):
                 f"keypoints has {frames} frames, the network needs at least {self.receptive_field} (its "
                 "receptive field): use lift_clip, which pads clips"
             )
+
+
+def without_gates(lifter: TemporalLifter, variables: Any) -> dict[str, Any]:
+    """The variables with which the plain network (``gating="none"``, all else alike) answers what this one of
+    two streams answers where every joint is visible.
+
+    The gate stream then reads zeros on every frame, so that layer n's gates are one vector, the same on all:
+
+        gₙ = σ(norm(Σ over the taps of W_g applied to gₙ₋₁)),   φ(X * W_f) ⊗ gₙ = φ(gₙ ⊗ (X * W_f))
+
+    because gates are positive; they go into the scale and offset of the feature stream's batch norm. Copies
+    of the keypoints that fade with a gap's age are the keypoints themselves then: their weights are added.
+    """
+
+    def gate(name: str, gates: Array) -> Array:
+        layer, running = variables["params"][name]["gate"], variables["batch_stats"][name]["gate"]["norm"]
+        sums = gates @ jnp.sum(layer["convolution"]["kernel"], axis=0) - running["mean"]
+        scale = layer["norm"]["scale"] / jnp.sqrt(running["var"] + NORM_EPSILON)
+        return nn.sigmoid(sums * scale + layer["norm"]["bias"])
+
+    first = variables["params"]["expand"]["gate"]["convolution"]["kernel"]
+    gates = gate("expand", jnp.zeros_like(first[0, :, 0]))
+    constants = {"expand": gates}
+    for index in range(len(lifter.filter_widths) - 1):
+        skipped = gates
+        for name in (f"block{index}_dilated", f"block{index}_mix"):
+            constants[name] = gates = gate(name, gates)
+        if lifter.gate_residual:
+            gates = gates + skipped
+
+    params: dict[str, Any] = {"head": variables["params"]["head"]}
+    for name, constant in constants.items():
+        feature = variables["params"][name]["feature"]
+        norm = {part: values * constant for part, values in feature["norm"].items()}
+        params[name] = {"feature": {"convolution": feature["convolution"], "norm": norm}}
+    kernel = params["expand"]["feature"]["convolution"]["kernel"]
+    inputs, copies = 2 * lifter.num_joints, 1 + len(lifter.fade_seconds)
+    added = sum(kernel[:, inputs * copy : inputs * (copy + 1)] for copy in range(copies))
+    kernel = jnp.concatenate([added, kernel[:, inputs * copies :]], axis=1)
+    params["expand"]["feature"]["convolution"] = {"kernel": kernel}
+    statistics = {name: {"feature": variables["batch_stats"][name]["feature"]} for name in constants}
+    return {"params": params, "batch_stats": statistics}
 
 
 class FramedPerson(NamedTuple):
