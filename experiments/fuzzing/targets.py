@@ -10,8 +10,11 @@ from experiments import runs
 from experiments.fuzzing import samples
 from gated_lift.clips import MotionClip
 from gated_lift.exports import export, read_people
+from gated_lift.exports.markers import marker_names
 from gated_lift.people import LiftedPeople
 from gated_lift.readers import cameras, captures, human36m, videopose3d
+from gated_lift.readers.bvh import read_bvh
+from gated_lift.readers.c3d import read_c3d
 from gated_lift.readers.detections import read_detections
 from gated_lift.skeleton import COCO_17, H36M_17
 from gated_lift.synthetic import generated
@@ -94,6 +97,12 @@ def _captures(folder: Path) -> Path:
     return captures.write_captures(folder / "motion.npz", [clip])
 
 
+def _c3d(integers: bool) -> Callable[[Path], Path]:
+    joints = generated.walk(FRAMES, fps=50.0).astype(np.float64)
+    labels = marker_names(H36M_17)
+    return lambda folder: samples.c3d(folder / "motion.c3d", 1000 * joints, labels, integers=integers)
+
+
 TUM = "".join(f"{0.04 * t:.2f} {t} 0 1.5 0 0 0 1\n" for t in range(FRAMES))
 TIMES = np.arange(FRAMES) / 25.0
 CAMERA = '{"focal": [1000, 1000], "center": [640, 360], "radial": [0.1, 0, 0], "image_size": [1280, 720]}'
@@ -131,6 +140,9 @@ TARGETS: tuple[Target, ...] = (
         videopose3d.read_positions_3d,
     ),
     Target("captures", _captures, captures.read_captures),
+    Target("bvh", lambda folder: samples.bvh(folder / "a.bvh", samples.swinging(FRAMES)), read_bvh),
+    Target("c3d", _c3d(integers=False), read_c3d),
+    Target("c3d of integers", _c3d(integers=True), read_c3d),
     Target("lifted npz", _lifted(".npz"), read_people),
     Target("lifted json", _lifted(".json"), read_people),
     Target("camera json", _words("camera.json", CAMERA), cameras.read_intrinsics),
