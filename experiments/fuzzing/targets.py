@@ -11,14 +11,13 @@ from experiments.fuzzing import samples
 from gated_lift.clips import MotionClip
 from gated_lift.exports import export, read_people
 from gated_lift.exports.markers import marker_names
-from gated_lift.people import LiftedPeople
+from gated_lift.people import people_of_clip
 from gated_lift.readers import cameras, captures, human36m, videopose3d
 from gated_lift.readers.bvh import read_bvh
 from gated_lift.readers.c3d import read_c3d
 from gated_lift.readers.detections import read_detections
 from gated_lift.skeleton import COCO_17, H36M_17
 from gated_lift.synthetic import generated
-from solvers import Camera, Status
 
 FRAMES = 6
 
@@ -60,28 +59,7 @@ def _words(name: str, text: str) -> Callable[[Path], Path]:
 
 
 def _lifted(suffix: str) -> Callable[[Path], Path]:
-    joints = np.stack([generated.walk(FRAMES, fps=25.0)]).astype(np.float32)
-    joints[..., 2] += 5
-    people = LiftedPeople(
-        joints=joints,
-        root=joints[:, :, 0],
-        covariance=None,
-        status=np.array([int(Status.CONVERGED)]),
-        present=np.ones((1, FRAMES), bool),
-        residual=np.ones((1, FRAMES)),
-        keypoints=np.ones((1, FRAMES, 17, 2)),
-        confidence=np.ones((1, FRAMES, 17)),
-        hidden=np.zeros((1, FRAMES, 17), bool),
-        names=("one",),
-        skeleton=H36M_17,
-        fps=25.0,
-        times=np.arange(FRAMES) / 25.0,
-        axes="camera",
-        camera=Camera((1145.0, 1145.0), (640.0, 360.0)),
-        extrinsics=None,
-        image_size=samples.SIZE,
-        source="none",
-    )
+    people = people_of_clip(generated.crossing_pair(FRAMES, fps=25.0))
 
     def write(folder: Path) -> Path:
         path = folder / f"people{suffix}"
