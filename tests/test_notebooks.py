@@ -31,7 +31,7 @@ def kept(notebook):
     """The notebook without what is of one Python, and without whole pages (reports that play)."""
     notebook.metadata.language_info = {"name": "python"}
     for output in outputs_of(notebook):
-        if len(output.get("data", {}).get("text/html", "")) > LARGEST:
+        if "srcdoc" in output.get("data", {}).get("text/html", ""):
             del output["data"]["text/html"]
     return notebook
 
