@@ -14,6 +14,7 @@ command on every host with `--distributed`; `--compile-for v5e:4x4` tells withou
 there (docs/scaling.md).
 """
 
+import logging
 import sys
 
 import tyro
@@ -36,6 +37,10 @@ def main() -> None:
         except ValueError as error:
             tell("train", error)
             sys.exit(2)
+    if processes.is_first():
+        # What a reader found out about a file, such as its unit, is worth a line.
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("gated_lift").setLevel(logging.INFO)
     run(config)
 
 

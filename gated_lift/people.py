@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from gated_lift.clips import MotionClip
 from gated_lift.skeleton import Skeleton
-from solvers import Camera, Extrinsics
+from solvers import Camera, Extrinsics, Status
 
 
 class Detections(NamedTuple):
@@ -99,3 +100,36 @@ class LiftedPeople(NamedTuple):
     rotate: int = 0
     size: Float[np.ndarray, " people"] | None = None
     size_std: Float[np.ndarray, " people"] | None = None
+
+
+def people_of_clip(clip: MotionClip) -> LiftedPeople:
+    """Captured or generated people in the carrier that exports take, as if they had been lifted without an
+    error: in world axes, everybody present, nothing hidden, keypoints zero.
+
+    Names are the clip's subjects, or its name, numbered where there are several people, if these are not as
+    many.
+    """
+    people, frames, joints, _ = clip.poses.shape
+    names = tuple(clip.subject.split("+"))
+    if len(names) != people:
+        names = tuple(f"{clip.name}_{person}" for person in range(people))
+    return LiftedPeople(
+        joints=clip.poses,
+        root=clip.poses[:, :, 0],
+        covariance=None,
+        status=np.full(people, int(Status.CONVERGED), np.int32),
+        present=np.ones((people, frames), bool),
+        residual=np.zeros((people, frames), np.float32),
+        keypoints=np.zeros((people, frames, joints, 2), np.float32),
+        confidence=np.ones((people, frames, joints), np.float32),
+        hidden=np.zeros((people, frames, joints), bool),
+        names=names,
+        skeleton=clip.skeleton,
+        fps=clip.fps,
+        times=np.arange(frames) / clip.fps,
+        axes="world",
+        camera=Camera((1000.0, 1000.0), (500.0, 500.0)),
+        extrinsics=None,
+        image_size=(1000, 1000),
+        source=clip.source or clip.name,
+    )

@@ -325,9 +325,20 @@ def test_motion_comes_from_the_training_split(monkeypatch):
     assert len(batches.read_held_out(TINY)) == 1
     with pytest.raises(ValueError, match=r"data a.npz leaves no training clip"):
         batches.read_motion(dataclasses.replace(config, exclude_subjects=("35", "16")))
-    clips[1] = clips[1]._replace(fps=30.0)
-    with pytest.raises(ValueError, match=r"data holds clips at \[30.0\] frames/s, training runs at 50"):
-        batches.read_motion(config)
+
+
+def test_motion_is_brought_to_the_rate_of_training(monkeypatch):
+    clips = (
+        CLIP._replace(subject="16", split="train"),
+        CLIP._replace(subject="35", split="train", fps=100.0),
+    )
+    monkeypatch.setattr(batches.motion, "read_clips", lambda paths: clips)
+    config = dataclasses.replace(TINY, data=(Path("a.npz"),))
+    same, halved = batches.read_motion(config)
+    assert same.fps == halved.fps == batches.FPS and same.poses is CLIP.poses
+    np.testing.assert_allclose(halved.poses, CLIP.poses[:, ::2], atol=1e-6)
+    (held,) = batches.read_held_out(dataclasses.replace(config, exclude_subjects=("35",)))
+    np.testing.assert_array_equal(held.poses, halved.poses)
 
 
 def test_without_data_motion_is_generated():

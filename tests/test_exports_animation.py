@@ -7,6 +7,7 @@ from exported import lifted_people, y_up
 from gated_lift.exports import export
 from gated_lift.exports.animation import animate
 from gated_lift.exports.rig import build_rig
+from gated_lift.readers.motion import read_clips
 from gated_lift.skeleton import H36M_17
 
 MILLIMETRE = 1e-3
@@ -39,6 +40,16 @@ def test_rigid_motion_comes_back_from_bvh_to_a_millimetre(tmp_path, axes):
         assert len(joints) == last + 1 - first and step == pytest.approx(1 / 50)
         wanted = y_up(people)[person, first : last + 1]
         assert np.max(np.linalg.norm(joints[there] - wanted[there], axis=-1)) < MILLIMETRE / 10
+
+
+def test_own_files_can_be_trained_on(tmp_path):
+    people = lifted_people(30, gap=False)
+    paths = export(people, tmp_path / "clip.bvh")
+    clips = read_clips(paths)
+    assert [clip.subject for clip in clips] == ["clip_anna", "clip_bob_2"]
+    for joints, path, clip in zip(people.joints, paths, clips, strict=True):
+        np.testing.assert_allclose(clip.poses[0], joints, atol=MILLIMETRE)
+        assert (clip.fps, clip.split, clip.source) == (50, "train", str(path)) and abs(clip.floor_z) < 0.02
 
 
 def test_gaps_hold_the_nearest_frame(tmp_path):

@@ -41,6 +41,7 @@ from experiments.fuzzing.targets import TARGETS, Target
 SLOWEST = 1.0  # seconds
 LARGEST = 200.0  # MiB
 LONGEST_MESSAGE = 1000
+BINARY = (".npz", ".c3d")  # suffixes of what is no text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +103,8 @@ def spoil(target: Target, path: Path, whole: bytes, seed: int) -> None:
         with np.load(path, allow_pickle=True) as arrays:
             held = odd_arrays(dict(arrays), seed)
         np.savez(path, **held)
+    elif path.suffix in BINARY:
+        path.write_bytes(damaged_bytes(whole, seed))
     elif seed % 3 == 0:
         path.write_bytes(replaced(whole, rng))
     else:
@@ -127,7 +130,7 @@ def invented(target: Target, folder: Path, count: int, seed: int) -> Iterator[tu
     from hypothesis import strategies
 
     path = target.write(folder)
-    if path.suffix == ".npz":
+    if path.suffix in BINARY:
         return
     whole = path.read_text()
     words = sorted({"frames", *re.findall(r"[A-Za-z_]{2,30}", whole)})[:60]

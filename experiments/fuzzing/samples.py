@@ -1,6 +1,7 @@
 """People as detectors would find them, written in every format that is read, with what should come out."""
 
 import json
+import struct
 import zlib
 
 import numpy as np
@@ -260,6 +261,88 @@ def videopose3d(path, found=None):
         "video_metadata": {"clip": {"w": SIZE[0], "h": SIZE[1]}},
     }
     np.savez(path, positions_2d={"clip": {"custom": [found]}}, metadata=metadata)
+    return path
+
+
+# Somebody who stands in a T-pose, centimetres, y up, as Mixamo's figures: a joint, its parent, and where it
+# is from there. "End" is an end site.
+RIG = (
+    ("Hips", None, (0, 100, 0)),
+    *(("Spine", "Hips", (0, 10, 0)), ("Spine1", "Spine", (0, 12, 0)), ("Spine2", "Spine1", (0, 13, 0))),
+    *(("Neck", "Spine2", (0, 15, 0)), ("Head", "Neck", (0, 10, 2)), ("End", "Head", (0, 19, 0))),
+    *(("LeftShoulder", "Spine2", (6, 12, 0)), ("LeftArm", "LeftShoulder", (12, 0, 0))),
+    *(("LeftForeArm", "LeftArm", (28, 0, 0)), ("LeftHand", "LeftForeArm", (27, 0, 0))),
+    ("End", "LeftHand", (8, 0, 0)),
+    *(("RightShoulder", "Spine2", (-6, 12, 0)), ("RightArm", "RightShoulder", (-12, 0, 0))),
+    *(("RightForeArm", "RightArm", (-28, 0, 0)), ("RightHand", "RightForeArm", (-27, 0, 0))),
+    ("End", "RightHand", (-8, 0, 0)),
+    *(("LeftUpLeg", "Hips", (9, -5, 0)), ("LeftLeg", "LeftUpLeg", (0, -43, 0))),
+    *(("LeftFoot", "LeftLeg", (0, -43, 0)), ("End", "LeftFoot", (0, -8, 12))),
+    *(("RightUpLeg", "Hips", (-9, -5, 0)), ("RightLeg", "RightUpLeg", (0, -43, 0))),
+    *(("RightFoot", "RightLeg", (0, -43, 0)), ("End", "RightFoot", (0, -8, 12))),
+)
+
+
+def bvh(path, motion, rig=RIG, seconds=0.02, order="ZXY"):
+    """A rig, its joints listed depth first, and a row of numbers a frame (frames, channels): rotations in the
+    given order for every joint, for the root its position before them.
+    """
+    rotations = " ".join(f"{axis}rotation" for axis in order)
+    lines, open_joints = ["HIERARCHY"], []
+
+    def close(until):
+        while open_joints and open_joints[-1] != until:
+            open_joints.pop()
+            lines.append("}")
+
+    for name, parent, offset in rig:
+        close(parent)
+        kind = "ROOT" if parent is None else "JOINT"
+        lines.extend(["End Site" if name == "End" else f"{kind} {name}", "{"])
+        lines.append("OFFSET " + " ".join(map(str, offset)))
+        if name != "End":
+            positions = "" if parent else "Xposition Yposition Zposition "
+            lines.append(f"CHANNELS {3 if parent else 6} {positions}{rotations}")
+        open_joints.append(name)
+    close(None)
+    lines.extend(["MOTION", f"Frames: {len(motion)}", f"Frame Time: {seconds}"])
+    return write(path, "\n".join(lines + [" ".join(map(str, row)) for row in motion.tolist()]) + "\n")
+
+
+def swinging(frames, rig=RIG, at=(0.0, 100.0, 0.0), seed=0):
+    """Channels of a rig whose joints turn by up to 20 degrees, and whose root stands somewhere."""
+    joints = sum(name != "End" for name, *_ in rig)
+    turns = np.random.default_rng(seed).uniform(-20, 20, (frames, 3 * joints)).round(4)
+    return np.concatenate([np.tile(at, (frames, 1)), turns], axis=1)
+
+
+def c3d(path, points, labels, fps=50.0, unit="mm", up="z", integers=False, order="<", missing=None):
+    """Points (frames, points, 3) as C3D: floats, or integers of a tenth of the unit; bytes in Intel's
+    order, or in MIPS' (">"). missing: (frames, points), which have the residual -1.
+    """
+    frames, count = points.shape[:2]
+    scale = 0.1 if integers else -1.0
+
+    def parameter(name, kind, shape, body):
+        head = struct.pack("bb", len(name), 1) + name.encode()
+        rest = struct.pack("bb", kind, len(shape)) + bytes(shape) + body + b"\0"
+        return head + struct.pack(order + "h", 2 + len(rest)) + rest
+
+    def texts(name, held):
+        return parameter(name, -1, [16, len(held)], "".join(each.ljust(16) for each in held).encode())
+
+    section = struct.pack("bb", 5, -1) + b"POINT" + struct.pack(order + "h", 3) + b"\0"
+    section += parameter("RATE", 4, [], struct.pack(order + "f", fps)) + texts("LABELS", labels)
+    section += texts("UNITS", [unit]) + texts("Y_SCREEN", [f"+{up}".upper()])
+    blocks = -(-(len(section) + 6) // 512)
+    section = bytes([1, 0x50, blocks, 86 if order == ">" else 84]) + section
+    header = bytes([2, 0x50]) + struct.pack(
+        order + "5hf2hf", count, 0, 1, frames, 0, scale, 2 + blocks, 0, fps
+    )
+    residual = np.zeros((frames, count)) if missing is None else np.where(missing, -1.0, 0.0)
+    rows = np.concatenate([points / 0.1 if integers else points, residual[..., None]], axis=-1)
+    body = rows.round().astype(order + "i2") if integers else rows.astype(order + "f4")
+    path.write_bytes(header.ljust(512, b"\0") + section.ljust(512 * blocks, b"\0") + body.tobytes())
     return path
 
 

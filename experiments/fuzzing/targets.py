@@ -10,12 +10,14 @@ from experiments import runs
 from experiments.fuzzing import samples
 from gated_lift.clips import MotionClip
 from gated_lift.exports import export, read_people
-from gated_lift.people import LiftedPeople
+from gated_lift.exports.markers import marker_names
+from gated_lift.people import people_of_clip
 from gated_lift.readers import cameras, captures, human36m, videopose3d
+from gated_lift.readers.bvh import read_bvh
+from gated_lift.readers.c3d import read_c3d
 from gated_lift.readers.detections import read_detections
 from gated_lift.skeleton import COCO_17, H36M_17
 from gated_lift.synthetic import generated
-from solvers import Camera, Status
 
 FRAMES = 6
 
@@ -57,28 +59,7 @@ def _words(name: str, text: str) -> Callable[[Path], Path]:
 
 
 def _lifted(suffix: str) -> Callable[[Path], Path]:
-    joints = np.stack([generated.walk(FRAMES, fps=25.0)]).astype(np.float32)
-    joints[..., 2] += 5
-    people = LiftedPeople(
-        joints=joints,
-        root=joints[:, :, 0],
-        covariance=None,
-        status=np.array([int(Status.CONVERGED)]),
-        present=np.ones((1, FRAMES), bool),
-        residual=np.ones((1, FRAMES)),
-        keypoints=np.ones((1, FRAMES, 17, 2)),
-        confidence=np.ones((1, FRAMES, 17)),
-        hidden=np.zeros((1, FRAMES, 17), bool),
-        names=("one",),
-        skeleton=H36M_17,
-        fps=25.0,
-        times=np.arange(FRAMES) / 25.0,
-        axes="camera",
-        camera=Camera((1145.0, 1145.0), (640.0, 360.0)),
-        extrinsics=None,
-        image_size=samples.SIZE,
-        source="none",
-    )
+    people = people_of_clip(generated.crossing_pair(FRAMES, fps=25.0))
 
     def write(folder: Path) -> Path:
         path = folder / f"people{suffix}"
@@ -92,6 +73,12 @@ def _captures(folder: Path) -> Path:
     poses = generated.walk(FRAMES, fps=50.0)[None].astype(np.float32)
     clip = MotionClip(poses, 50.0, H36M_17, "a", "1", "walk", 0.0, "free")
     return captures.write_captures(folder / "motion.npz", [clip])
+
+
+def _c3d(integers: bool) -> Callable[[Path], Path]:
+    joints = generated.walk(FRAMES, fps=50.0).astype(np.float64)
+    labels = marker_names(H36M_17)
+    return lambda folder: samples.c3d(folder / "motion.c3d", 1000 * joints, labels, integers=integers)
 
 
 TUM = "".join(f"{0.04 * t:.2f} {t} 0 1.5 0 0 0 1\n" for t in range(FRAMES))
@@ -131,6 +118,9 @@ TARGETS: tuple[Target, ...] = (
         videopose3d.read_positions_3d,
     ),
     Target("captures", _captures, captures.read_captures),
+    Target("bvh", lambda folder: samples.bvh(folder / "a.bvh", samples.swinging(FRAMES)), read_bvh),
+    Target("c3d", _c3d(integers=False), read_c3d),
+    Target("c3d of integers", _c3d(integers=True), read_c3d),
     Target("lifted npz", _lifted(".npz"), read_people),
     Target("lifted json", _lifted(".json"), read_people),
     Target("camera json", _words("camera.json", CAMERA), cameras.read_intrinsics),

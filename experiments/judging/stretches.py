@@ -41,7 +41,7 @@ class EvaluateConfig:
     checkpoint: tuple[str | Path, ...]
     """Names of weights that ship, or checkpoint folders, one a network."""
     data: tuple[Path, ...]
-    """Capture files (.npz)."""
+    """Files of motion (.npz, .bvh, .c3d)."""
     subjects: tuple[str, ...] = ()
     """Subjects to judge on; the validation split where none is named."""
     names: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from gated_lift.cameras import (
     screen_focal,
     world_to_camera,
 )
-from gated_lift.clips import MotionClip, concatenate_people
+from gated_lift.clips import MotionClip, concatenate_people, resample
 from gated_lift.networks.protocol import Hints, Lifter, mirror, mirror_hints, mirror_mask, readable
 from gated_lift.occlusion import sample_training_masks
 from gated_lift.readers import captures, human36m, motion
@@ -101,7 +101,9 @@ class Placement(NamedTuple):
 
 
 def read_motion(config: TrainConfig) -> tuple[MotionClip, ...]:
-    """Training clips: the training split of every file, or generated motion where there is none."""
+    """Training clips, at `FPS` frames a second: the training split of every file, or generated motion where
+    there is none.
+    """
     if not config.data and config.human36m is None:
         return tuple(generated.crossing_pair(frames=300, fps=FPS, seed=seed) for seed in range(4))
     kept = tuple(clip for clip in _read_split(config) if not _excluded(clip, config))
@@ -110,30 +112,25 @@ def read_motion(config: TrainConfig) -> tuple[MotionClip, ...]:
             f"data {', '.join(map(str, config.data))} leaves no training clip: all are in the validation "
             f"split or in exclude_subjects {config.exclude_subjects}"
         )
-    wrong = {clip.fps for clip in kept} - {FPS}
-    if wrong:
-        raise ValueError(
-            f"data holds clips at {sorted(wrong)} frames/s, training runs at {FPS:g}: use clips.resample"
-        )
     return kept
 
 
 def read_held_out(config: TrainConfig) -> tuple[MotionClip, ...]:
     """Clips of the training split that ``exclude_subjects`` keeps out of training; of generated motion, a
-    pair of another seed. Clips at other frame rates than training's are left out.
+    pair of another seed. They are at `FPS` frames a second too.
     """
     if not config.data and config.human36m is None:
         return (generated.crossing_pair(frames=300, fps=FPS, seed=4),)
     if not config.exclude_subjects:
         return ()
-    return tuple(clip for clip in _read_split(config) if _excluded(clip, config) and clip.fps == FPS)
+    return tuple(clip for clip in _read_split(config) if _excluded(clip, config))
 
 
 def _read_split(config: TrainConfig) -> tuple[MotionClip, ...]:
     training, _ = captures.split(motion.read_clips(config.data))
     if config.human36m is not None:
         training += human36m.read_training(config.human36m, config.allow_pickle)
-    return training
+    return tuple(resample(clip, FPS) for clip in training)
 
 
 def _excluded(clip: MotionClip, config: TrainConfig) -> bool:

@@ -57,7 +57,8 @@ class TrainConfig:
     """Everything that decides a training run; it is written to the run folder as config.json."""
 
     data: tuple[Path, ...] = ()
-    """Capture files (.npz). Without any, generated motion is used: for a smoke test, not for results."""
+    """Files of motion (.npz, .bvh, .c3d), at any frame rate. Without any, generated motion is used: for a
+    smoke test, not for results."""
     data_shares: tuple[float, ...] = ()
     """How often windows are drawn from each file of ``data``; by default as often as it has frames."""
     human36m: Path | None = None
@@ -239,7 +240,8 @@ class PathConfig:
     """
 
     data: tuple[Path, ...] = ()
-    """Capture files (.npz), of which the training split is used. Without any, generated motion."""
+    """Files of motion (.npz, .bvh, .c3d), of which the training split is used. Without any, generated
+    motion."""
     exclude_subjects: tuple[str, ...] = ()
     """Subjects kept out besides the validation split, to choose settings on."""
     windows: int = 8

@@ -4,11 +4,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gated_lift.clips import MotionClip, validate
+from gated_lift.readers.bvh import read_bvh
+from gated_lift.readers.c3d import read_c3d
 from gated_lift.readers.captures import read_captures
 
 # By what a file's name ends in; the longest ending that fits decides. A new data set is one more line here.
 READERS: dict[str, Callable[[Path], tuple[MotionClip, ...]]] = {
     ".npz": read_captures,
+    ".bvh": read_bvh,
+    ".c3d": read_c3d,
 }
 
 
@@ -22,7 +26,7 @@ def read_clips(paths: Iterable[Path]) -> tuple[MotionClip, ...]:
 
 
 def _reader_of(path: Path) -> Callable[[Path], tuple[MotionClip, ...]]:
-    fitting = [ending for ending in READERS if path.name.endswith(ending)]
+    fitting = [ending for ending in READERS if path.name.lower().endswith(ending)]
     if not fitting:
         raise ValueError(
             f"data {path} is in no form that is known here: give files that end in {', '.join(READERS)}, or "
