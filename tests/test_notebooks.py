@@ -16,7 +16,8 @@ from nbclient import NotebookClient
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 LARGEST = 150_000  # bytes of a notebook's pictures
 # What only one machine has: folders of users, of environments and of temporary files.
-OF_A_MACHINE = re.compile(r"(?:/home/|/root/|/Users/|/tmp/|/work/|site-packages|[A-Z]:\\)")
+HERE = re.escape(str(Path(__file__).parents[1]))
+OF_A_MACHINE = re.compile(rf"(?:/home/|/root/|/Users/|/tmp/|{HERE}|site-packages|[A-Z]:\\)")
 
 
 def read(path):

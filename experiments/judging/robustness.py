@@ -17,7 +17,7 @@ from gated_lift import H36M_17, LoadedLifter, MotionClip, load_lifter, metrics, 
 from gated_lift.cameras import VirtualCamera, up_of
 from gated_lift.clips import resample
 from gated_lift.occlusion import sample_mask
-from gated_lift.readers import captures
+from gated_lift.readers import captures, motion
 from gated_lift.recovery.observation import turn_to
 from solvers import Camera, Status, project
 
@@ -69,11 +69,11 @@ def read_people(config: RobustnessConfig) -> list[MotionClip]:
     """One stretch of SECONDS of every clip that is long enough, of the validation split or of ``subjects``, a
     person each.
     """
-    clips = [clip for path in config.data for clip in captures.read_captures(path)]
+    clips = motion.read_clips(config.data)
     if config.subjects:
-        clips = [clip for clip in clips if set(config.subjects) & set(clip.subject.split("+"))]
+        clips = tuple(clip for clip in clips if set(config.subjects) & set(clip.subject.split("+")))
     else:
-        clips = list(captures.split(clips)[1])
+        clips = captures.split(clips)[1]
     people = []
     for clip in clips:
         frames = round(SECONDS * clip.fps) + 1
