@@ -90,7 +90,7 @@ def sample_mask(
     if len(shape) < 2:
         raise ValueError(f"shape is {shape}: give (..., frames, joints)")
     _check_kernel(kernel_frames)
-    *batch, frames, joints = shape
+    batch = shape[:-2]
     for name, value in (("ratio", ratio), ("whole_body", whole_body)):
         if jnp.shape(value) not in ((), tuple(batch)):
             raise ValueError(
