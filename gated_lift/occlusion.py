@@ -1,6 +1,6 @@
 """Simulated long occlusions (Eqs. 10, 11) and the values that stand in for hidden keypoints."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -54,7 +54,11 @@ def threshold(ratio: Float[Array, "*batch"] | float, kernel_frames: int) -> Floa
             )
     table = _bates_quantiles(kernel_frames)
     visible = 1 - jnp.asarray(ratio, jnp.float32)
-    return jnp.interp(visible, jnp.asarray(_TABLE_RATIOS, jnp.float32), jnp.asarray(table, jnp.float32))
+    return _interp(visible, jnp.asarray(_TABLE_RATIOS, jnp.float32), jnp.asarray(table, jnp.float32))
+
+
+# One program, as is drawing a mask below: both are also called where nothing is jitted around them.
+_interp = jax.jit(jnp.interp)
 
 
 def _check_kernel(kernel_frames: int) -> None:
@@ -86,13 +90,19 @@ def sample_mask(
     if len(shape) < 2:
         raise ValueError(f"shape is {shape}: give (..., frames, joints)")
     _check_kernel(kernel_frames)
-    *batch, frames, joints = shape
+    batch = shape[:-2]
     for name, value in (("ratio", ratio), ("whole_body", whole_body)):
         if jnp.shape(value) not in ((), tuple(batch)):
             raise ValueError(
                 f"{name} has shape {jnp.shape(value)}, shape is {shape}: give one value, or one a mask "
                 f"{tuple(batch)}"
             )
+    return _mask(key, tuple(shape), threshold(ratio, kernel_frames), kernel_frames, whole_body)
+
+
+@partial(jax.jit, static_argnums=(1, 3))
+def _mask(key: Any, shape: tuple[int, ...], limit: Any, kernel_frames: int, whole_body: Any) -> Any:
+    *batch, frames, joints = shape
     # Sixteen random bits a value are plenty for a mean that is only compared with a threshold, and cost half.
     bits = jax.random.bits(key, (*batch, frames + kernel_frames - 1, joints), jnp.uint16)
     # Integer sums are exact, unlike a running float sum, whose rounding would drift along the clip.
@@ -102,8 +112,7 @@ def sample_mask(
     filtered = (sums.astype(jnp.float32) / kernel_frames + 0.5) / 2**16
     whole = jnp.broadcast_to(jnp.asarray(whole_body), tuple(batch))[..., None, None]
     filtered = jnp.where(whole, jnp.broadcast_to(filtered[..., :1], filtered.shape), filtered)
-    limit = jnp.broadcast_to(threshold(ratio, kernel_frames), tuple(batch))
-    return filtered > limit[..., None, None]
+    return filtered > jnp.broadcast_to(limit, tuple(batch))[..., None, None]
 
 
 def fill_gaps(

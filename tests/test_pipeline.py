@@ -22,10 +22,13 @@ from gated_lift.pipeline import SHORTEST, has_path, recover, solved
 from gated_lift.recovery.lifting import lift
 from gated_lift.skeleton import BODY_25, COCO_17, H36M_17, convert
 from gated_lift.synthetic import generated
-from solvers import Camera, Extrinsics, Status, TrajectoryConfig, TrajectorySolution, project
+from solvers import Camera, Extrinsics, Status, TrajectoryConfig, TrajectorySolution
+from solvers import project as project_eagerly
 
 CAMERA = Camera(focal=(1145.0, 1145.0), center=(960.0, 540.0))
+# Each one program a shape, where operation by operation they would be dozens.
 pa_mpjpe, root_error = jax.jit(metrics.pa_mpjpe), jax.jit(metrics.root_error)
+project, turn_to_camera, watch = jax.jit(project_eagerly), jax.jit(world_to_camera), jax.jit(look_at)
 RANDOM = TemporalLifter("two_stream", 8, (3, 3), framing="person", mask_channels="age")
 
 
@@ -49,8 +52,8 @@ LIFTER = loaded(RANDOM)
 def seen_from(position, aim, walk):
     """Joints in the axes of a camera that stands still, and its extrinsics."""
     position, aim = jnp.array([position]), jnp.array([aim])
-    extrinsics = Extrinsics(look_at(position, aim, jnp.zeros(1)), position)
-    return world_to_camera(jnp.asarray(walk, position.dtype)[None], extrinsics), extrinsics
+    extrinsics = Extrinsics(watch(position, aim, jnp.zeros(1)), position)
+    return turn_to_camera(jnp.asarray(walk, position.dtype)[None], extrinsics), extrinsics
 
 
 def walking(frames=60, fps=50.0, **settings):
@@ -335,7 +338,8 @@ def test_the_first_half_is_lift_and_bones_can_be_constant(monkeypatch):
     settings = {"keep_absent": True, "pose_smoothing": 0.0, "constant_bones": True}
     found = recover(LIFTER, keypoints, occluded, CAMERA, 30.0, **settings)
     poses = jax.jit(lambda *arrays: lift(LIFTER, *arrays, CAMERA, 30.0))(keypoints, occluded)
-    np.testing.assert_allclose(with_constant_bones(poses, H36M_17), found.poses, atol=5e-5)
+    expected = jax.jit(with_constant_bones, static_argnums=1)(poses, H36M_17)
+    np.testing.assert_allclose(expected, found.poses, atol=5e-5)
     ends = np.array(H36M_17.bones)
     bones = np.linalg.norm(np.asarray(found.poses)[:, :, ends[:, 0]] - found.poses[:, :, ends[:, 1]], axis=-1)
     assert bones.std(axis=1).max() < 1e-5
@@ -547,6 +551,8 @@ def test_converted_keypoints_are_taken(shipped):
     """COCO's keypoints by name, as the error for another skeleton says."""
     keypoints = first_mistakes()["COCO's order"].astype(np.float32)
     seen = np.zeros(keypoints.shape[:-1], bool)
-    converted, hidden = convert(jnp.asarray(keypoints), jnp.asarray(seen), COCO_17, H36M_17)
+    converted, hidden = jax.jit(convert, static_argnums=(2, 3))(
+        jnp.asarray(keypoints), jnp.asarray(seen), COCO_17, H36M_17
+    )
     found = recover(shipped, converted, hidden, CAMERA, 50.0, covariance=True, skeleton=H36M_17)
     assert int(found.status[0]) == Status.CONVERGED

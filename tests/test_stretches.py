@@ -67,7 +67,8 @@ def test_a_network_places_the_poses(files, tmp_path, turned):
     *_, row = stretches.rows_of("random", totals)
     (people,) = seen.values()
     camera, times = Camera(people.focal, people.center), frame_times(LENGTH, 50.0)
-    shown = observe(root.network, people.keypoints, people.missed, camera, 2.29, times, turned)
+    look = jax.jit(observe, static_argnums=(0, 4, 6))
+    shown = look(root.network, people.keypoints, people.missed, camera, 2.29, times, turned)
     place = turn_back(jnp.full((*people.missed.shape[:2], 1, 3), jnp.array([0.0, 0.0, 5.0])), shown.turn)
     distance = np.linalg.norm(people.joints[:, :, 0] - place[:, :, 0], axis=-1)
     assert row.subject == "all" and row.unsolved == 0

@@ -5,6 +5,7 @@ run continues exactly where the newest checkpoint stopped.
 """
 
 import contextlib
+import functools
 import json
 import math
 import time
@@ -105,9 +106,15 @@ def make_lifter(config: TrainConfig) -> Any:
 
 
 def init_state(config: TrainConfig, lifter: Any, optimizer: optax.GradientTransformation) -> State:
-    keypoints = jnp.zeros((1, lifter.receptive_field, SKELETON.num_joints, 2))
-    variables = lifter.init(jax.random.key(config.seed), keypoints, jnp.zeros(keypoints.shape[:-1], bool))
+    variables = _first_variables(lifter, config.seed)
     return State(jnp.zeros((), jnp.int32), variables, optimizer.init(variables["params"]))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _first_variables(lifter: Any, seed: Any) -> Any:
+    """One program: operation by operation, weights would be a hundred, each of which is compiled."""
+    keypoints = jnp.zeros((1, lifter.receptive_field, SKELETON.num_joints, 2))
+    return lifter.init(jax.random.key(seed), keypoints, jnp.zeros(keypoints.shape[:-1], bool))
 
 
 def set_statistics(state: State, config: TrainConfig, lifter: Any, bank: Bank) -> State:
