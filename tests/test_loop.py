@@ -27,7 +27,7 @@ from noise import noise
 from rich.console import Console
 
 from experiments import guards, runs
-from experiments.reliability import in_double
+from experiments.stopping.devices import in_double
 from experiments.training import batches, loop, validation
 from experiments.training.configs import CONFIGS, OURS
 from experiments.training.saving import SaveError
