@@ -9,7 +9,6 @@ does not, which is the least that rows for it in the solve would do; errors are 
 """
 
 import dataclasses
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from experiments.judging.films import film
 from experiments.judging.pairs import predict
 from experiments.training.configs import WILD
 from gated_lift import LoadedLifter, load_lifter, recover, solved
+from gated_lift.clips import runs
 from gated_lift.readers import captures, motion
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic import moving_pairs
@@ -73,14 +73,9 @@ class Hiding(NamedTuple):
     allowed: np.ndarray
 
 
-def stretches(hidden: np.ndarray) -> Iterator[slice]:
+def stretches(hidden: np.ndarray) -> list[slice]:
     """Those of (F,) between two frames that show the person."""
-    seen = np.flatnonzero(~hidden)
-    if len(seen):
-        inside = hidden.copy()
-        inside[: seen[0]] = inside[seen[-1] + 1 :] = False
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], inside, [0]])))
-        yield from (slice(begin, end) for begin, end in edges.reshape(-1, 2))
+    return [slice(begin, end) for begin, end in runs(hidden) if begin > 0 and end < len(hidden)]
 
 
 def behind(joints: np.ndarray, nearer: np.ndarray) -> np.ndarray:

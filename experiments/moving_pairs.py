@@ -28,9 +28,10 @@ from experiments import reporting
 from experiments.commands import run_script
 from experiments.reporting import markdown, report, show
 from gated_lift.cameras import camera_to_world
+from gated_lift.clips import runs
 from gated_lift.drawing import pictures
 from gated_lift.drawing.figures import DPI, SMALL, TEXT, TITLE, color_of, save, tidy
-from gated_lift.drawing.scene import Scene, hidden_stretch, runs
+from gated_lift.drawing.scene import Scene, hidden_stretch
 from gated_lift.occlusion import sample_mask
 from gated_lift.readers import captures, motion
 from gated_lift.skeleton import H36M_17 as SKELETON

@@ -386,9 +386,6 @@ def measure(config: ReliabilityConfig) -> list[list[str]]:
             result += f", {found.unfinished} kills within a save"
         if found.wrong:
             result += f"; {len(found.wrong)} not as promised: {'; '.join(found.wrong)}"
-        option = {signal.SIGKILL: "kills", signal.SIGTERM: "terminations", signal.SIGINT: "interrupts"}[
-            number
-        ]
         command = f"`python -m experiments.reliability --{option} {times}`"
         test = f"{number.name} after 1 to {config.stretch} steps"
         rows.append([promise, test, str(found.stopped), result, command])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Float, Float32, Int32
+from jaxtyping import Bool, Float, Float32, Int32
 from scipy.interpolate import CubicSpline
 
 from gated_lift.skeleton import Skeleton
@@ -149,3 +149,9 @@ def resample(clip: MotionClip, fps: float) -> MotionClip:
     times = np.minimum(np.arange(count) * (clip.fps / fps), frames - 1)
     spline = CubicSpline(np.arange(frames), clip.poses.astype(np.float64), axis=1)
     return clip._replace(poses=spline(times).astype(np.float32), fps=fps)
+
+
+def runs(flags: Bool[np.ndarray, " frames"]) -> list[tuple[int, int]]:
+    """(first, past-the-last) index of every stretch of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]

@@ -31,8 +31,8 @@ from gated_lift.recovery.plausibility import (
     misfit,
     never_seen,
     rises,
+    trunk_cosine,
     unseen_size_std,
-    upright,
 )
 from gated_lift.recovery.presence import present_frames
 from gated_lift.skeleton import Skeleton
@@ -424,7 +424,7 @@ def _recover(options: Options, inputs: Inputs) -> Found:
     residual = early(jnp.where(told & late(seen), jnp.asarray(solution.residual), 0))
     # Frames of padding show the last one again: they are not to count.
     fit = misfit(residual, keypoints, occluded | ~seen[..., None])
-    cosine = upright(early(poses), lifter.skeleton, up)
+    cosine = trunk_cosine(early(poses), lifter.skeleton, up)
     # Where the camera's path is given, roots are in world axes.
     vertical = up if extrinsics is None else jnp.array([0, 0, 1], dtype)
     rising = rises(early(solution.root), seen, vertical)

@@ -13,8 +13,8 @@ from gated_lift.recovery.plausibility import (
     misfit,
     never_seen,
     rises,
+    trunk_cosine,
     unseen_size_std,
-    upright,
 )
 from gated_lift.skeleton import COCO_17, H36M_17
 
@@ -69,7 +69,7 @@ def test_who_lies_and_who_hangs():
     seen = np.ones((3, 50), bool)
 
     def told(up=None):
-        cosine = upright(jnp.asarray(poses), H36M_17, up)
+        cosine = trunk_cosine(jnp.asarray(poses), H36M_17, up)
         return [list(flags(cosine, jnp.asarray(seen))) for flags in (lies, hangs)]
 
     assert told() == [[False, True, False], [False, False, False]]
@@ -78,8 +78,8 @@ def test_who_lies_and_who_hangs():
     # A camera that hangs upside down, and is known to; and one that lies on its side.
     assert told(jnp.array([[0.0, 1.0, 0.0]])) == [[True, True, False], [True, False, False]]
     assert told(jnp.array([[[1.0, 0.0, 0.0]]] * 50).swapaxes(0, 1)) == [[True, False, True], [False] * 3]
-    np.testing.assert_array_equal(upright(jnp.asarray(poses), COCO_17), 1)
-    assert np.isfinite(upright(jnp.zeros((1, 2, 17, 3)), H36M_17)).all()
+    np.testing.assert_array_equal(trunk_cosine(jnp.asarray(poses), COCO_17), 1)
+    assert np.isfinite(trunk_cosine(jnp.zeros((1, 2, 17, 3)), H36M_17)).all()
 
 
 def test_what_fits_badly():

@@ -9,8 +9,9 @@ import numpy as np
 
 from experiments import runs as run_folders
 from gated_lift import metrics, recover
+from gated_lift.clips import runs
 from gated_lift.drawing import charts, pictures
-from gated_lift.drawing.scene import Scene, runs
+from gated_lift.drawing.scene import Scene
 from gated_lift.networks import checkpoints
 from gated_lift.occlusion import sample_mask
 from gated_lift.skeleton import H36M_17 as SKELETON

@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
 from scipy.spatial import ConvexHull
 
+from gated_lift.clips import runs
 from gated_lift.drawing.figures import DPI, SMALL, TEXT, TITLE, TRUTH_COLOR, color_of, fit, save, tidy
 from gated_lift.drawing.scene import (
     Scene,
@@ -30,7 +31,6 @@ from gated_lift.drawing.scene import (
     path_joint,
     person_label,
     prepare_scene,
-    runs,
     upright,
     view_box,
 )

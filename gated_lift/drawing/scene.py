@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from gated_lift.clips import runs
 from gated_lift.skeleton import Skeleton
 
 # A person with at least this share of joints hidden counts as mostly hidden, unless a scene says otherwise.
@@ -149,12 +150,6 @@ def person_label(scene: Scene, person: int) -> str:
 def upright(points: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3"]:
     """Camera axes (x right, y down, z forward) as plot axes (x right, z away, up)."""
     return np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)
-
-
-def runs(flags: Bool[np.ndarray, " frames"]) -> list[tuple[int, int]]:
-    """(first, past-the-last) index of every stretch of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 def view_box(clouds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

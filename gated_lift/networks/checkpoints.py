@@ -409,22 +409,22 @@ def export(
     Raises ValueError as `load_lifter` does, when ``target`` holds a checkpoint already, when the share is not
     between 0 and 1, and when the two networks are not alike.
     """
-    variables, description = _to_ship(source)
+    loaded = load_lifter(source)
+    variables, mixed = loaded.variables, {}
     if earlier is not None:
         if not 0 <= earlier_share <= 1:
             raise ValueError(f"earlier_share is {earlier_share}: give a share between 0 and 1")
-        first, second = load_lifter(earlier), load_lifter(source)
-        if first.network != second.network:
+        before = load_lifter(earlier)
+        if before.network != loaded.network:
             raise ValueError(
                 f"earlier {earlier} holds another network than {source}: give weights of the same settings"
             )
         variables = jax.tree.map(
-            lambda one, other: np.asarray(earlier_share * one + (1 - earlier_share) * other, np.float16),
-            first.variables,
-            second.variables,
+            lambda one, other: earlier_share * one + (1 - earlier_share) * other, before.variables, variables
         )
-        named = earlier.parent if earlier.name in ("checkpoints", "best") else earlier
-        description["mixed"] = {"earlier": named.name, "earlier_share": earlier_share}
+        mixed = {"mixed": {"earlier": _name_of(earlier), "earlier_share": earlier_share}}
+    variables, description = _to_ship(loaded._replace(variables=variables))
+    description |= mixed
     if fill is not None:
         description["network"] = {**description["network"], "fill": fill}
     return save(target, 0, variables, description, keep=1)
@@ -436,13 +436,17 @@ def publish(source: str | Path, target: Path, card: str) -> Path:
 
     Raises ValueError as `load_lifter` does, and when ``target`` holds such weights already.
     """
-    write_repository(target, *_to_ship(source), card)
+    write_repository(target, *_to_ship(load_lifter(source)), card)
     return target
 
 
-def _to_ship(source: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _name_of(checkpoint: Path) -> str:
+    """Of a training's folder, which holds those that have checkpoints in them."""
+    return (checkpoint.parent if checkpoint.name in ("checkpoints", "best") else checkpoint).name
+
+
+def _to_ship(loaded: LoadedLifter) -> tuple[dict[str, Any], dict[str, Any]]:
     """Variables in float16 and what to say of them, without folders of the machine that trained."""
-    loaded = load_lifter(source)
     variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), loaded.variables)
     description = dict(loaded.description)
     config = description.get("config")
@@ -450,9 +454,7 @@ def _to_ship(source: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         kept = {name: value for name, value in config.items() if name != "output"}
         description["config"] = kept | {"data": [Path(str(path)).name for path in config.get("data", ())]}
         if kept.get("start_from"):
-            begun = Path(kept["start_from"])
-            named = begun.parent if begun.name in ("checkpoints", "best") else begun
-            description["config"]["start_from"] = named.name
+            description["config"]["start_from"] = _name_of(Path(kept["start_from"]))
     return variables, description
 
 

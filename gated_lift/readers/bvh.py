@@ -28,6 +28,7 @@ from scipy.spatial.transform import Rotation
 
 from gated_lift.clips import MotionClip, validate
 from gated_lift.readers.conventions import (
+    NOT_SAID,
     Up,
     ascents,
     find,
@@ -46,7 +47,6 @@ from gated_lift.skeleton import H36M_17
 
 LOGGER = logging.getLogger("gated_lift")
 
-LICENCE = "not said in the file: its owner's terms"
 MAX_BYTES = 2**28  # an hour of 120 frames a second has about as many
 MAX_NODES = 1000
 RATES = (1.0, 1000.0)  # frames a second
@@ -120,7 +120,7 @@ def read_bvh(path: str | Path, up: Up | None = None, unit: float | None = None) 
                 subject=subject_of(stem),
                 action=stem,
                 floor_z=floor_below(placed),
-                licence=LICENCE,
+                licence=NOT_SAID,
             )
         ),
     )

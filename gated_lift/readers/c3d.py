@@ -16,9 +16,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.interpolate import CubicSpline
 
-from gated_lift.clips import MotionClip, validate
+from gated_lift.clips import MotionClip, runs, validate
 from gated_lift.readers.c3d_file import Points, read_points
 from gated_lift.readers.conventions import (
+    NOT_SAID,
     Up,
     ascents,
     find,
@@ -36,7 +37,6 @@ from gated_lift.skeleton import H36M_17
 
 LOGGER = logging.getLogger("gated_lift")
 
-LICENCE = "not said in the file: its owner's terms"
 # Seconds of a point's gap that are filled by a curve; clips are cut at longer ones.
 LONGEST_GAP = 0.2
 # Clips of fewer frames than this are left out.
@@ -128,7 +128,7 @@ def read_c3d(path: str | Path, up: Up | None = None, unit: float | None = None) 
                     subject=subject,
                     action=stem,
                     floor_z=floor,
-                    licence=LICENCE,
+                    licence=NOT_SAID,
                 )
             )
         )
@@ -208,6 +208,4 @@ def _fill(
 
 def _spans(whole: Bool[np.ndarray, " frames"]) -> list[tuple[int, int]]:
     """First frame and the one behind the last, of every run of `SHORTEST` frames or more."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], whole, [False]]).astype(np.int8)))
-    pairs = zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-    return [(first, end) for first, end in pairs if end - first >= SHORTEST]
+    return [(first, end) for first, end in runs(whole) if end - first >= SHORTEST]

@@ -15,6 +15,9 @@ from gated_lift.video.size import ANKLE_HEIGHT, stature
 
 Up = Literal["y", "z"]
 
+# Of a clip whose file has no word for its licence.
+NOT_SAID = "not said in the file: its owner's terms"
+
 # What animation programs and captures call a joint of a limb, without its side and in small letters; a name
 # that stands earlier is preferred. "LeftShoulder" is the collar bone of a rig that has a "LeftArm" too, and
 # "LeftHip" no more than a branch where there is a "LeftUpLeg".

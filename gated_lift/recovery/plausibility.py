@@ -83,14 +83,15 @@ def unseen_size_std(unseen: Bool[Array, "*people J"]) -> Float[Array, "*people"]
     return spread
 
 
-def upright(
+def trunk_cosine(
     poses: Float[Array, "*people F J 3"], skeleton: Skeleton, up: Float[Array, "..."] | None = None
 ) -> Float[Array, "*people F"]:
     """The cosine of the angle between a person's trunk and the vertical: 1 for who stands, −1 for who is on
     the head.
 
-    poses: camera axes. up (3,), with leading axes that broadcast against those of people and frames: the
-    vertical in camera axes; that of the picture unless given. 1 for skeletons without a joint called thorax.
+    poses: camera axes, from any origin. up (3,), with leading axes that broadcast against those of people and
+    frames: the vertical in camera axes; that of the picture unless given. 1 for skeletons without a joint
+    called thorax.
     """
     if "thorax" not in skeleton.names:
         return jnp.ones(poses.shape[:-2], poses.dtype)
@@ -112,14 +113,14 @@ def _mostly(frames: Bool[Array, "*people F"], seen: Bool[Array, "*people F"], sh
 
 def lies(cosine: Float[Array, "*people F"], seen: Bool[Array, "*people F"]) -> Bool[Array, "*people"]:
     """Whether a person's trunk is far from upright for most of the frames that show them. cosine: of
-    `upright`.
+    `trunk_cosine`.
     """
     return _mostly(cosine <= TILTED, seen, TILTED_SHARE)
 
 
 def hangs(cosine: Float[Array, "*people F"], seen: Bool[Array, "*people F"]) -> Bool[Array, "*people"]:
     """Whether a person's head is down for nearly all of the frames that show them, as nobody's is for long,
-    and everybody's whose y points upwards. cosine: of `upright`.
+    and everybody's whose y points upwards. cosine: of `trunk_cosine`.
     """
     return _mostly(cosine < -TILTED, seen, HANGING_SHARE)
 
@@ -130,7 +131,7 @@ def rises(
     up: Float[Array, "..."] | None = None,
 ) -> Bool[Array, "*people"]:
     """Whether a person moves up or down by more than `TILTED_RISE`, over the frames that show them. root:
-    camera axes, metres. up: as `upright` takes it.
+    camera axes, metres. up: as `trunk_cosine` takes it.
     """
     height = jnp.sum(root * _vertical(up, root), axis=-1)
     least = jnp.min(jnp.where(seen, height, jnp.inf), axis=-1)

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from gated_lift.cameras import HandheldCamera, VirtualCamera, Wander, sample_handheld_camera, world_to_camera
+from gated_lift.clips import runs
 from gated_lift.people import Detections
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic.bodies import body_occlusion
@@ -324,8 +325,7 @@ def _hides(found: np.ndarray, bounds: tuple[float, float], fps: float | None) ->
     assert fps is not None
     longest = 0
     for row in found:
-        edges = np.flatnonzero(np.diff(np.concatenate([[True], row, [True]]).astype(int)))
-        for start, stop in edges.reshape(-1, 2):
+        for start, stop in runs(~row):
             if start < 0.5 * fps or stop > len(row) - 0.5 * fps:
                 return False
             longest = max(longest, stop - start)

@@ -6,6 +6,7 @@ Neither is mended here: what is known is that the keypoint is not where the join
 import numpy as np
 from jaxtyping import Bool, Float
 
+from gated_lift.clips import runs
 from gated_lift.tracking.figure import Figure, sizes
 
 # Two limbs are exchanged together: detectors mistake the arms, the legs, or both.
@@ -116,8 +117,7 @@ def _exchanged_group(
         state[number - 1] = came[number][state[number]]
     if state.mean() > 0.5:
         state = 1 - state
-    bounds = np.flatnonzero(np.diff(np.concatenate([[0], state, [0]])))
-    for begin, end in bounds.reshape(-1, 2):
+    for begin, end in runs(state == 1):
         stretch = frames[begin:end]
         if times[stretch[-1]] - times[stretch[0]] <= LONGEST_EXCHANGE:
             result[np.ix_(stretch, pairs.ravel())] = True

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from gated_lift.clips import runs
 from gated_lift.skeleton import Skeleton
 from gated_lift.synthetic.bodies import BONE_RADII
 from solvers import Camera, project
@@ -77,8 +78,7 @@ def covered_keypoints(
                     covered[behind, part] |= on & together[behind][part] & seen[behind, part]
     lost = np.all(hidden | covered, axis=-1)
     for person in range(people):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], lost[person], [0]])))
-        for begin, end in edges.reshape(-1, 2):
+        for begin, end in runs(lost[person]):
             if end - begin > LONGEST_COVERED * fps:
                 covered[person, begin:end] = False
     return covered

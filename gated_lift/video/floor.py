@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
+from gated_lift.clips import runs
 from gated_lift.skeleton import Skeleton
 
 ANKLES = ("left_ankle", "right_ankle")
@@ -82,8 +83,7 @@ def find_stances(
     for person, by_foot in enumerate(np.moveaxis(stands, -1, 1)):
         own: list[tuple[int, int, np.ndarray, float]] = []
         for foot, times in enumerate(by_foot):
-            edges = np.flatnonzero(np.diff(np.concatenate([[0], times, [0]])))
-            for begin, end in edges.reshape(-1, 2):
+            for begin, end in runs(times):
                 for part in np.array_split(np.arange(begin, end), -(-(end - begin) // longest)):
                     if len(part) >= shortest:
                         way = place[person, part, foot] - camera[part]

@@ -16,7 +16,7 @@ from gated_lift.pipeline import size_spread
 from gated_lift.readers.cameras import read_camera_path, read_intrinsics
 from gated_lift.readers.detections import read_detections
 from gated_lift.readers.detectors.rows import as_fps
-from gated_lift.recovery.plausibility import lies, never_seen, unseen_size_std, upright
+from gated_lift.recovery.plausibility import lies, never_seen, trunk_cosine, unseen_size_std
 from gated_lift.skeleton import BETTER_MISSING, Missing, Skeleton, convert
 from gated_lift.tracking import track
 from gated_lift.video.camera import choose_camera
@@ -301,7 +301,7 @@ def lift_tracks(
 
 
 def _all_lie(found: Recovered, lifter: LoadedLifter) -> bool:
-    cosine = upright(jnp.asarray(found.joints - found.root[:, :, None]), lifter.skeleton)
+    cosine = trunk_cosine(jnp.asarray(found.joints), lifter.skeleton)
     lying = np.asarray(lies(cosine, jnp.asarray(found.present)))
     there = found.present.any(axis=-1)
     return bool(there.any() and lying[there].all())
