@@ -21,6 +21,7 @@ from gated_lift.recovery.arguments import Arguments, read_arguments, read_up
 from gated_lift.recovery.infilling import LEAST_SEEN, level_axes
 from gated_lift.recovery.infilling import infill as fill_hidings
 from gated_lift.recovery.inspection import Hidden, describe_hidden, inspect
+from gated_lift.recovery.lengths import count_of, length_of
 from gated_lift.recovery.lifting import lift_pixels
 from gated_lift.recovery.observation import Clock, network_frames
 from gated_lift.recovery.plausibility import (
@@ -47,10 +48,6 @@ from solvers import (
 )
 
 LOGGER = logging.getLogger("gated_lift")
-
-# Clips are padded to this length, doubled as often as needed, so that clips of many lengths are few
-# compilations.
-SHORTEST = 128
 
 # How far lifted people are off, in place of the solver's defaults for keypoint_std (pixels) and size_std, for
 # the covariance alone: fitted by likelihood to people of the training data whom the shipped weights have not
@@ -206,7 +203,7 @@ def recover(
 
     Where the process has several devices, they share the people.
 
-    The work is compiled for a few lengths and numbers of people (SHORTEST and its doubles): the first call of
+    The work is compiled for a few lengths and numbers of people (`recovery.lengths`): the first call of
     each costs seconds, any other what its frames take. Called under `jax.jit`, `jax.grad` and the like it is
     traced with the shapes as they are; what is not an array must then be known before.
 
@@ -514,8 +511,8 @@ def _padded(given: Arguments, exact: int | None, devices: int) -> Arguments:
     repeated. exact: the number of frames, where it must stay. devices: each gets the same number of people.
     """
     people, frames = given.occluded.shape[:2]
-    more_frames = (exact or _length_of(frames)) - frames
-    more_people = devices * _count_of(math.ceil(people / devices)) - people
+    more_frames = (exact or length_of(frames)) - frames
+    more_people = devices * count_of(math.ceil(people / devices)) - people
 
     def extend(values: Any, by_person: bool, frame_axis: int | None) -> Any:
         if values is None:
@@ -547,17 +544,6 @@ def _padded(given: Arguments, exact: int | None, devices: int) -> Arguments:
         camera=Camera(*(camera_field(values) for values in given.camera)),
         extrinsics=extrinsics,
     )
-
-
-def _length_of(frames: int) -> int:
-    """The least of SHORTEST and its doubles that holds this many frames."""
-    return SHORTEST * 2 ** max(0, math.ceil(math.log2(frames / SHORTEST)))
-
-
-def _count_of(people: int) -> int:
-    """The least of 1, 2, 3, 4, 6, 8, 12, 16, … that holds this many people."""
-    power = 2 ** math.ceil(math.log2(people))
-    return power * 3 // 4 if power >= 4 and people <= power * 3 // 4 else power
 
 
 def _first_frames(name: str, values: Any, frames: int) -> Any:

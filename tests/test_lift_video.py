@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from test_pipeline import CAMERA, LIFTER, seen_from
+from test_pipeline import CAMERA, LIFTER, compilations, seen_from
 
 from gated_lift import people as carriers
 from gated_lift.cameras import camera_to_world, world_to_camera
@@ -228,14 +228,22 @@ def test_tracks_become_people_and_a_height_scales_all_of_a_person(scene):
         lift_tracks(tracks._replace(hidden=tracks.hidden[:0]), CAMERA, FPS, SIZE, LIFTER)
 
 
-def test_in_the_world_people_grow_about_the_camera(scene):
+def test_in_the_world_people_grow_about_the_camera_and_other_lengths_compile_nothing(scene):
     _, tracks, still = scene
+    path = Extrinsics(*(np.repeat(np.asarray(each), FRAMES, axis=0) for each in still))
     plain = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER)
     heights = {"": 1.1 * float(stature(plain.joints, H36M_17)[0])}
     before = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, heights=heights)
-    world = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, still, heights)
+    world = lift_tracks(tracks, CAMERA, FPS, SIZE, LIFTER, path, heights)
     assert world.axes == "world"
     np.testing.assert_allclose(world.joints, camera_to_world(jnp.asarray(before.joints), still), atol=2e-3)
+    shorter = tracks._replace(
+        **{name: getattr(tracks, name)[:, :-7] for name in ("keypoints", "confidence", "hidden")}
+    )
+    with compilations() as compiled:
+        assert lift_tracks(shorter, CAMERA, FPS, SIZE, LIFTER).joints.shape[1] == FRAMES - 7
+        lift_tracks(shorter, CAMERA, FPS, SIZE, LIFTER, Extrinsics(*(each[:-7] for each in path)), heights)
+    assert not compiled
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ nearly all the time that this file takes: so the random network is called with f
 that ships with one person and ``covariance``, wherever a test does not need something else.
 """
 
+from contextlib import contextmanager
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +20,8 @@ from gated_lift.cameras import VirtualCamera, camera_to_world, look_at, screen_f
 from gated_lift.networks.checkpoints import LoadedInfill, with_training
 from gated_lift.networks.infill import MotionInfill
 from gated_lift.networks.temporal import TemporalLifter
-from gated_lift.pipeline import SHORTEST, has_path, recover, solved
+from gated_lift.pipeline import has_path, recover, solved
+from gated_lift.recovery.lengths import SHORTEST
 from gated_lift.recovery.lifting import lift
 from gated_lift.skeleton import BODY_25, COCO_17, H36M_17, convert
 from gated_lift.synthetic import generated
@@ -371,21 +374,28 @@ def test_padding_has_no_say(float64):
     np.testing.assert_allclose(padded.covariance, exact.covariance, rtol=1e-4, atol=1e-9)
 
 
-def test_clips_of_many_lengths_are_few_compilations():
+@contextmanager
+def compilations():
+    """A list of the seconds of every compilation inside the block."""
     compiled = []
 
     def listen(event, duration, **_):
         if event == "/jax/core/compile/backend_compile_duration":
             compiled.append(duration)
 
-    keypoints, occluded = people(2 * SHORTEST)
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
+        yield compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_clips_of_many_lengths_are_few_compilations():
+    keypoints, occluded = people(2 * SHORTEST)
+    with compilations() as compiled:
         for frames in np.linspace(7, 2 * SHORTEST, 50).astype(int):
             found = recover(LIFTER, keypoints[:, :frames], occluded[:, :frames], CAMERA, 50.0)
             assert found.joints.shape == (4, frames, 17, 3)
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
     assert len(compiled) <= 4, len(compiled)
 
 

@@ -5,11 +5,12 @@ is seen cannot lie behind somebody nearer: a keypoint of the person behind that 
 in front, and on that person's joint of the same name or of the other side, is not where the joint is.
 """
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
 from gated_lift.clips import runs
+from gated_lift.recovery.lengths import laid_out
 from gated_lift.skeleton import Skeleton
 from gated_lift.synthetic.bodies import BONE_RADII
 from solvers import Camera, project
@@ -25,6 +26,8 @@ TOGETHER, TOGETHER_SHARE, LEAST_COMPARED = 0.085, 0.1, 3
 LONGEST_COVERED = 2.0
 # Frames computed at once, which bounds the memory of a long video.
 CHUNK = 2048
+
+_project = jax.jit(project)
 
 
 def covered_keypoints(
@@ -46,11 +49,11 @@ def covered_keypoints(
     from the camera. Where one person's keypoints are on the other's, both seem to be equally far: distances
     are then those of the frames before and after, interpolated.
     """
-    people = len(hidden)
+    people, frames = hidden.shape[:2]
     covered = np.zeros(hidden.shape, bool)
     present = np.isfinite(joints).all(axis=(-1, -2))
     joints = np.where(present[..., None, None], joints, [0.0, 0.0, 1.0])
-    image = np.asarray(project(jnp.asarray(joints, jnp.float32), camera))
+    image = np.asarray(_project(laid_out(joints.astype(np.float32), 1.0), camera))[:people, :frames]
     seen = ~hidden & present[..., None]
     outline = np.where(seen[..., None], keypoints, image)
     focal = float(np.mean(np.asarray(camera.focal)))

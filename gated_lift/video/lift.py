@@ -3,11 +3,13 @@
 import logging
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import jax.numpy as jnp
+import jax
 import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from gated_lift.cameras import up_of, world_to_camera
 from gated_lift.networks.checkpoints import LoadedLifter, load_lifter
@@ -16,6 +18,7 @@ from gated_lift.pipeline import size_spread
 from gated_lift.readers.cameras import read_camera_path, read_intrinsics
 from gated_lift.readers.detections import read_detections
 from gated_lift.readers.detectors.rows import as_fps
+from gated_lift.recovery.lengths import laid_out
 from gated_lift.recovery.plausibility import lies, never_seen, trunk_cosine, unseen_size_std
 from gated_lift.skeleton import BETTER_MISSING, Missing, Skeleton, convert
 from gated_lift.tracking import track
@@ -234,8 +237,8 @@ def lift_tracks(
     lifter = load_lifter() if lifter is None else lifter
     keypoints, hidden, confidence = _in_skeleton(tracks, lifter)
     position = np.zeros((1, 3)) if extrinsics is None else np.asarray(extrinsics.position).reshape(-1, 3)
-    never = never_seen(jnp.asarray(hidden), jnp.asarray(~hidden.all(axis=-1)))
-    unseen, lifted_std = np.asarray(unseen_size_std(never), np.float64), size_spread(trajectory)
+    unseen = np.asarray(_unseen_size_std(laid_out(hidden, True)), np.float64)[:people]
+    lifted_std = size_spread(trajectory)
 
     def solve(hidden: np.ndarray) -> tuple[Recovered, Sizes]:
         found = recover_in_pieces(
@@ -259,7 +262,7 @@ def lift_tracks(
     for _ in range(covering_rounds):
         before_camera = scaled_about(found.joints, position, sizes.scale)
         if extrinsics is not None:
-            before_camera = np.asarray(world_to_camera(jnp.asarray(before_camera), extrinsics))
+            before_camera = _before_camera(before_camera, extrinsics)
         covered = covered_keypoints(before_camera, keypoints, told, camera, lifter.skeleton, fps)
         if np.array_equal(told | covered, hidden):
             break
@@ -300,31 +303,68 @@ def lift_tracks(
     )
 
 
+# The programs below are compiled for few lengths of videos: see `recovery.lengths`.
+
+
+@jax.jit
+def _unseen_size_std(hidden: Bool[Array, "people frames joints"]) -> Float[Array, " people"]:
+    return unseen_size_std(never_seen(hidden, ~hidden.all(axis=-1)))
+
+
+_to_camera = jax.jit(world_to_camera)
+
+
+def _before_camera(joints: np.ndarray, extrinsics: Extrinsics) -> np.ndarray:
+    """The joints (people, frames, joints, 3) in camera axes."""
+    people, frames = joints.shape[:2]
+    path = Extrinsics(*map(np.asarray, extrinsics))
+    if len(path.position) == frames:
+        path = Extrinsics(*(laid_out(values[None])[0] for values in path))
+    return np.asarray(_to_camera(laid_out(joints), path))[:people, :frames]
+
+
+@partial(jax.jit, static_argnums=2)
+def _lying(
+    joints: Float[Array, "people frames joints 3"],
+    present: Bool[Array, "people frames"],
+    skeleton: Skeleton,
+) -> Bool[Array, " people"]:
+    return lies(trunk_cosine(joints, skeleton), present)
+
+
 def _all_lie(found: Recovered, lifter: LoadedLifter) -> bool:
-    cosine = trunk_cosine(jnp.asarray(found.joints), lifter.skeleton)
-    lying = np.asarray(lies(cosine, jnp.asarray(found.present)))
+    lying = np.asarray(_lying(laid_out(found.joints), laid_out(found.present), lifter.skeleton))
     there = found.present.any(axis=-1)
-    return bool(there.any() and lying[there].all())
+    return bool(there.any() and lying[: len(found.joints)][there].all())
+
+
+@partial(jax.jit, static_argnums=(3, 4, 5))
+def _converted(
+    keypoints: Float[Array, "people frames joints 2"],
+    trust: Float[Array, "people frames joints"],
+    hidden: Bool[Array, "people frames joints"],
+    source: Skeleton,
+    target: Skeleton,
+    missing: Missing,
+) -> tuple[Array, Array, Array]:
+    places, away = convert(keypoints, hidden, source, target, missing=missing)
+    values, _ = convert(trust[..., None], hidden, source, target)
+    return places, away, values[..., 0]
 
 
 def _in_skeleton(tracks: Tracks, lifter: LoadedLifter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Keypoints, occlusion and confidence in the lifter's joints. A joint that the format lacks has the lower
     confidence of the two that it lies between.
     """
+    people, frames = tracks.hidden.shape[:2]
     keypoints = np.where(tracks.hidden[..., None], 0, tracks.keypoints).astype(np.float32)
-    missing = better_missing(tracks.skeleton, lifter)
-    converted, hidden = convert(
-        jnp.asarray(keypoints),
-        jnp.asarray(tracks.hidden),
-        tracks.skeleton,
-        lifter.skeleton,
-        missing=missing,
-    )
     trust = np.where(tracks.hidden, 0, tracks.confidence).astype(np.float32)
-    values, _ = convert(
-        jnp.asarray(trust)[..., None], jnp.asarray(tracks.hidden), tracks.skeleton, lifter.skeleton
+    found = _converted(
+        *(laid_out(keypoints), laid_out(trust), laid_out(tracks.hidden, True)),
+        *(tracks.skeleton, lifter.skeleton, better_missing(tracks.skeleton, lifter)),
     )
-    return np.array(converted), np.array(hidden), np.array(values[..., 0])
+    keypoints, hidden, confidence = (np.array(values[:people, :frames]) for values in map(np.asarray, found))
+    return keypoints, hidden, confidence
 
 
 def better_missing(skeleton: Skeleton, lifter: LoadedLifter) -> Missing:

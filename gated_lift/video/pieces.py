@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gated_lift.networks.checkpoints import LoadedLifter
-from gated_lift.pipeline import SHORTEST, recover
+from gated_lift.pipeline import recover
+from gated_lift.recovery.lengths import SHORTEST
 from solvers import Camera, Extrinsics, Status
 
 # Frames of a piece, its margins included: one of the lengths that `recover` pads to, so that all pieces but
