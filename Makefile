@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # processes end together; pytest-xdist would put those with the most tests first.
 BY_FILE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test benchmark clean
+.PHONY: demo test test-oldest test-newest benchmark clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m experiments.demo
@@ -18,6 +18,21 @@ test: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(BY_FILE)
 	DEFAULT_FLAGS=1 $(BIN)/python -m pytest -m default_flags $(BY_FILE)  # as XLA is for users
+
+# The suite with the lowest versions that pyproject.toml allows and with the newest that there are, each in an
+# environment of its own, made anew; PYTHON=python3.13 tries another Python, which may have newer ones.
+test-oldest: RESOLUTION := lowest-direct
+test-newest: RESOLUTION := highest
+test-oldest test-newest: OWN = .venv-$(@:test-%=%)/bin
+test-oldest test-newest:
+	$(PYTHON) -m venv --clear $(OWN:/bin=)
+	$(OWN)/python -m pip --disable-pip-version-check install --quiet uv
+	$(OWN)/uv pip install --quiet --python $(OWN)/python --resolution $(RESOLUTION) --editable '.[test]'
+	$(OWN)/uv pip compile --quiet --python $(OWN)/python --resolution $(RESOLUTION) pyproject.toml -o $(OWN)/own.txt
+	$(OWN)/uv pip install --quiet --python $(OWN)/python --no-deps -r $(OWN)/own.txt  # what tests need may ask for newer
+	$(OWN)/uv pip list --python $(OWN)/python
+	$(OWN)/python -m pytest $(BY_FILE)
+	DEFAULT_FLAGS=1 $(OWN)/python -m pytest -m default_flags $(BY_FILE)
 
 benchmark: $(VENV)/.demo
 	$(BIN)/python -m experiments.benchmark trajectory
@@ -34,4 +49,4 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .venv-oldest .venv-newest build *.egg-info .pytest_cache .ruff_cache .mypy_cache
