@@ -2,6 +2,7 @@
 
     gated-lift                        # lifts the example that ships with the package
     gated-lift keypoints/ --fps 29.97 --image-size 1920x1080 --video clip.mp4 --output out/
+    gated-lift clips/*.json --fps 30 --image-size 1920x1080    # several videos of one camera
     gated-lift --live --fps 30 --image-size 1920x1080 --people 2    # frame by frame, from standard input
     python -m experiments.lift ...    # the same
 
@@ -13,7 +14,7 @@ import logging
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -40,20 +41,24 @@ from solvers import Status, TrajectoryConfig, describe_status
 
 EXAMPLE = Path(__file__).parent.parent / "gated_lift" / "examples" / "two_people.npz"
 EXAMPLE_CAMERA = EXAMPLE.with_name("two_people_camera.json")
+LIFTED = Path("lifted")
+# OpenPose writes a file a frame; AlphaPose can.
+FRAME_FILE = re.compile(r"\d_keypoints\.json$|^\d+\.json$")
 
 
 @dataclass(frozen=True)
 class LiftConfig:
     """Settings of a lift."""
 
-    keypoints: Annotated[Path | None, tyro.conf.Positional] = None
-    """A detector's file, or its folder of files. Without it the example that ships is lifted."""
+    keypoints: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """A detector's files, one a video, or its folders of files. Without any the example that ships is
+    lifted."""
     fps: float | None = None
     """Frames a second, where the file does not say."""
     image_size: str | None = None
     """WIDTHxHEIGHT of the video in pixels, where the file does not say."""
     output: Path | None = None
-    """Folder for what is written; lifted/NAME unless given."""
+    """Folder for what is written; lifted/NAME unless given. Several videos get a folder NAME in it each."""
     overwrite: bool = False
     """Replace files that are there already."""
 
@@ -145,6 +150,11 @@ def parse_heights(config: LiftConfig) -> dict[str, float]:
     return heights
 
 
+def name_of(path: Path) -> str:
+    """What a detector's file or folder calls its video: its own name without endings."""
+    return path.name.split(".")[0] or path.name
+
+
 def summary(people: LiftedPeople) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Columns and rows of what was found of each person."""
     columns = ("person", "seconds", "hidden", "distance", "tall", "residual", "status")
@@ -178,9 +188,9 @@ def summary(people: LiftedPeople) -> tuple[tuple[str, ...], list[tuple[str, ...]
 
 
 def lift(config: LiftConfig) -> Path:
-    """Lifts a file and writes what was asked for; returns the folder."""
+    """Lifts one file, or the example, and writes what was asked for; returns the folder."""
     console = reporting.console()
-    path, intrinsics, people = config.keypoints, config.intrinsics, config.people
+    path, intrinsics, people = next(iter(config.keypoints), None), config.intrinsics, config.people
     if path is None:
         path, people = EXAMPLE, 2
         intrinsics = intrinsics or (EXAMPLE_CAMERA if config.focal is None and config.fov is None else None)
@@ -191,9 +201,9 @@ def lift(config: LiftConfig) -> Path:
     unknown = [name for name in config.exports if name not in EXPORTS]
     if unknown:
         raise ValueError(f"exports has {', '.join(unknown)}: choose from {', '.join(EXPORTS)}")
-    folder = config.output or Path("lifted") / path.name.split(".")[0]
+    folder = config.output or LIFTED / name_of(path)
     report = folder / "report.html"
-    overwrite = config.overwrite or config.keypoints is None
+    overwrite = config.overwrite or not config.keypoints
     # What would stop the writing stops it here, before anything long begins.
     outputs = [report, *possible_paths(folder, "people", config.exports)]
     outputs += [] if config.movie is None else [movie_path(config.movie)]
@@ -255,6 +265,42 @@ def lift(config: LiftConfig) -> Path:
     return folder
 
 
+def lift_all(config: LiftConfig) -> int:
+    """Lifts several files, each as `lift` does, into a folder of its own name; returns how many were refused,
+    each with a line on standard error. The others are lifted all the same.
+
+    Raises ValueError where two files would have one folder, where all are frames of one video, and for
+    settings that are of one video alone.
+    """
+    for name in ("video", "movie", "camera_path"):
+        if getattr(config, name) is not None:
+            flag = name.replace("_", "-")
+            raise ValueError(f"{flag} is of one video: lift that one by itself, or leave {flag} away")
+    if all(FRAME_FILE.search(path.name) for path in config.keypoints):
+        raise ValueError(
+            f"keypoints has {len(config.keypoints)} files that are single frames, {config.keypoints[0]} the "
+            f"first: give their folder, {config.keypoints[0].parent}"
+        )
+    above = config.output or LIFTED
+    folders: dict[str, Path] = {}
+    for path in config.keypoints:
+        first = folders.setdefault(name_of(path), path)
+        if first is not path:
+            raise ValueError(
+                f"keypoints has {first} and {path}, which would both be written to {above / name_of(path)}: "
+                "rename one, or lift them with an --output each"
+            )
+    refused = 0
+    for count, (name, path) in enumerate(folders.items(), 1):
+        reporting.console().print(f"{count} of {len(folders)}: {path}")
+        try:
+            lift(replace(config, keypoints=(path,), output=above / name))
+        except (ValueError, OSError, ImportError) as error:
+            tell("gated-lift", error)
+            refused += 1
+    return refused
+
+
 def command(arguments: list[str]) -> int:
     """0, or 2 after one line on standard error about what was wrong; 1 where only lines of a stream were."""
     config: LiftConfig | live.LiveConfig
@@ -272,6 +318,8 @@ def command(arguments: list[str]) -> int:
     try:
         if isinstance(config, live.LiveConfig):
             return stream(config)
+        if len(config.keypoints) > 1:
+            return 2 if lift_all(config) else 0
         lift(config)
     except (ValueError, OSError, ImportError) as error:
         tell("gated-lift", error)

@@ -1,6 +1,7 @@
 """The command from a detector's file to people: what it writes, what it says, and how it ends."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,6 +61,32 @@ def test_what_would_stop_the_writing_stops_the_reading(quick, capsys, monkeypatc
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
     assert len(list(quick.rglob("*"))) == 5
+
+
+def test_several_videos_have_a_folder_each_and_one_that_is_wrong_stops_no_other(quick, capsys, monkeypatch):
+    lifted = []
+    monkeypatch.setattr(lift, "lift", lambda config: lifted.append((config.keypoints, config.output)))
+    assert command(["a.json", "b/"]) == 0
+    assert lifted == [((Path("a.json"),), Path("lifted/a")), ((Path("b"),), Path("lifted/b"))]
+    for arguments, message in (
+        (["a.json", "b/a.json"], "a.json and b/a.json, which would both be written to lifted/a"),
+        (["a.json", "b.json", "--video", "a.mp4"], "video is of one video"),
+        (["k/a_01_keypoints.json", "k/a_02_keypoints.json"], "2 files that are single frames"),
+        (["a.json", "b.json", "--camera-path", "a.txt"], "camera-path is of one video"),
+    ):
+        lifted.clear()
+        assert command(arguments) == 2 and not lifted
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    monkeypatch.undo()
+    monkeypatch.chdir(quick)
+    monkeypatch.setattr(video, "load_lifter", lambda: LIFTER)
+    known = ["--intrinsics", str(lift.EXAMPLE_CAMERA), "--people", "2", "--tracker", "online"]
+    assert command(["gone.json", str(lift.EXAMPLE), *known, "--output", "out"]) == 2
+    told = capsys.readouterr()
+    assert "gone.json is not there" in told.err and told.err.count("\n") == 1
+    assert "2 of 2" in told.out and (quick / "out" / "two_people" / "report.html").exists()
+    assert not (quick / "out" / "gone").exists()
 
 
 @pytest.mark.parametrize(
