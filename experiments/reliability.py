@@ -3,7 +3,7 @@
     python -m experiments.reliability                                # 50 SIGKILLs, 20 SIGTERMs, 20 SIGINTs
     python -m experiments.reliability --kills 3 --terminations 1 --interrupts 1 --output /tmp/reliability
     python -m experiments.reliability --small-disk /mnt/small        # besides, a file system that runs full
-    python -m experiments.reliability --soak 10000                   # and a long training, watched
+    python -m experiments.reliability --soak 10000 --lift-minutes 60 # and a long training and lift, watched
     python -m experiments.reliability --devices 1 2 8                # and the same steps on simulated devices
     python -m experiments.reliability --worker-kills 10 --coordinator-kills 10 --pair-terminations 20
 
@@ -16,7 +16,6 @@ Every training is a process of its own, forked before JAX has started, and runs 
 
 import dataclasses
 import os
-import re
 import signal
 import time
 from collections.abc import Sequence
@@ -24,15 +23,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import tyro
 
 from experiments import reporting
-from experiments.checks import COUNT, SEED, WHOLE, check_numbers
+from experiments.checks import COUNT, NOT_NEGATIVE, SEED, WHOLE, check_numbers
 from experiments.commands import run_script
 from experiments.stopping.devices import SHARED, SHARED_STEPS, take_steps
 from experiments.stopping.pairs import COORDINATOR, HEARTBEAT, WORKER, stop_pairs, train_pair
+from experiments.stopping.soaks import soak_lifts, soak_training
 from experiments.stopping.trainings import (
     GENERATED_FRAMES,
     TRAINING,
@@ -126,6 +125,8 @@ class ReliabilityConfig:
     others are compared with."""
     soak: int = 0
     """Steps of a long training whose memory and compilations are watched."""
+    lift_minutes: float = 0.0
+    """Minutes of lifting one video after the other, watched likewise."""
     seed: int = 0
     """Of the moments of the signals."""
     output: Path = Path("runs/reliability")
@@ -138,6 +139,7 @@ RULES = {
     **dict.fromkeys(("kills", "terminations", "interrupts", "validation_windows", "soak"), WHOLE),
     **dict.fromkeys(("worker_kills", "coordinator_kills", "pair_terminations"), WHOLE),
     **dict.fromkeys(("steps", "stretch"), COUNT),
+    "lift_minutes": NOT_NEGATIVE,
     "seed": SEED,
 }
 
@@ -261,48 +263,6 @@ def fill_disk(config: ReliabilityConfig, training: TrainConfig, disk: Path) -> l
     ]
 
 
-# ------------------------------------------------------------------------------------------------- soak
-
-# Which of the sizes that were seen, in the order of the steps, are compared.
-SOAKED = (slice(0, 10), slice(-10, None))
-COMPILED = "Finished XLA compilation of jit(step)"
-
-
-def soak(config: ReliabilityConfig, training: TrainConfig) -> list[str]:
-    """Trains for long and watches the process: the row of the table. Needs Linux's /proc."""
-    epochs = config.soak / round(GENERATED_FRAMES / TRAINING.batch_frames)
-    here = dataclasses.replace(
-        training, epochs=epochs, checkpoint_every=500, log_every=50, output=config.output / "soak"
-    )
-
-    def train() -> None:
-        jax.config.update("jax_log_compiles", True)
-        run_training(here)
-
-    said = config.output / "soak.txt"
-    process = fork(train, said)
-    sizes: dict[int, float] = {}
-    while os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        step = last_step(here.output)
-        if step >= config.soak // 10:
-            status = Path(f"/proc/{process}/status").read_text()
-            found = re.search(r"VmRSS:\s+(\d+) kB", status)
-            if found:
-                sizes[step] = int(found[1]) / 1024
-        time.sleep(0.5)
-    code = wait(process)
-    first, last = (np.median([sizes[step] for step in sorted(sizes)[part]]) for part in SOAKED)
-    compiled = said.read_text().count(COMPILED)
-    return [
-        "a long training compiles its step once and takes no more memory",
-        f"{last_step(here.output):,} steps",
-        "1",
-        f"exit code {code}, {compiled} compilation(s), resident memory {first:.0f} MiB after a tenth and "
-        f"{last:.0f} MiB at the end ({100 * (last / first - 1):+.1f} %)",
-        f"`python -m experiments.reliability --kills 0 --terminations 0 --interrupts 0 --soak {config.soak}`",
-    ]
-
-
 # ------------------------------------------------------------------------------------------------ pairs
 
 
@@ -395,7 +355,9 @@ def measure(config: ReliabilityConfig) -> list[list[str]]:
     if config.small_disk is not None:
         rows.append(fill_disk(config, training, config.small_disk))
     if config.soak:
-        rows.append(soak(config, training))
+        rows.append(soak_training(training, config.soak, config.output))
+    if config.lift_minutes:
+        rows.append(soak_lifts(config.lift_minutes, config.output))
     return rows
 
 
