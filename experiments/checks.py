@@ -23,7 +23,8 @@ NOT_NEGATIVE = Rule(lambda value: 0 <= value < math.inf, "give zero or more")
 # Python's paths make of gs://bucket/run a folder gs: here.
 LOCAL = Rule(
     lambda path: not re.match(r"\w{2,}:/", str(path)),
-    "buckets are not written to; give a folder on a disk, or one that the bucket is mounted on",
+    "buckets are not written to; give a folder on a disk, or one that the bucket is mounted on "
+    "(train copies its checkpoints to a bucket with --mirror)",
 )
 SHARE = Rule(lambda value: 0 <= value <= 1, "give a share from 0 to 1")
 

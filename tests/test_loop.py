@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from buckets import ADDRESS, empty_bucket
 from drawn import CLIP, TINY, draw, make_bank
 from jax.experimental.compilation_cache import compilation_cache
 from lifter_oracle import random_variables
@@ -28,7 +29,7 @@ from rich.console import Console
 
 from experiments import guards, runs
 from experiments.stopping.devices import in_double
-from experiments.training import batches, loop, validation
+from experiments.training import batches, loop, mirror, validation
 from experiments.training.configs import CONFIGS, OURS
 from experiments.training.saving import SaveError
 from gated_lift.losses import squared_joint_error
@@ -134,7 +135,8 @@ def test_a_run_writes_its_folder(finished):
 
 def test_a_resumed_run_equals_a_straight_one_bit_for_bit(finished, motion, tmp_path, monkeypatch):
     config, straight, _ = finished
-    config = dataclasses.replace(config, output=tmp_path / "resumed")
+    bucket = empty_bucket()
+    config = dataclasses.replace(config, output=tmp_path / "resumed", mirror=ADDRESS)
     for number, code, after in ((signal.SIGTERM, 0, 6), (signal.SIGINT, 130, 9)):
         console = silent()
         with monkeypatch.context() as patch:
@@ -152,7 +154,13 @@ def test_a_resumed_run_equals_a_straight_one_bit_for_bit(finished, motion, tmp_p
         # As a kill leaves it: later lines of the log that have no checkpoint, the last one cut.
         with (config.output / "metrics.jsonl").open("a") as log:
             log.write('{"step": 11, "epoch": 11.0, "loss": 1.0}\n{"step": 12, "ep')
+        if number == signal.SIGTERM:
+            # The disk goes with the machine: the run goes on from its mirror.
+            shutil.rmtree(config.output)
+            with pytest.raises(ValueError, match=f"mirror {ADDRESS} holds a run: add --resume"):
+                loop.train(config, silent())
     loop.train(dataclasses.replace(config, resume=True), silent())
+    assert mirror.newest_step(bucket) == STEPS and (bucket / "curves.png").exists()
 
     first, second = read(straight, config), read(config.output, config)
     assert first[0] == second[0] == STEPS
@@ -350,6 +358,7 @@ def test_a_damaged_checkpoint_is_named_and_an_older_one_used(unbroken, motion, t
 KILLED = """
 import dataclasses, os, signal, sys
 from pathlib import Path
+from buckets import ADDRESS, empty_bucket
 from drawn import CLIP, TINY
 from noise import noise
 from experiments import train

@@ -181,6 +181,9 @@ class TrainConfig:
     """Record a trace of ten steps to profile/."""
     output: Path = Path("runs/train")
     """Run folder: config.json, metrics.jsonl, curves.png, checkpoints/, best/."""
+    mirror: str = ""
+    """Where to copy every complete checkpoint besides, such as gs://bucket/run: with --resume a machine with
+    an empty disk goes on from there."""
     resume: bool = False
     """Go on from the newest checkpoint in the run folder."""
     fall_back: bool = False

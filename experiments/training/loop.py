@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from etils import epath
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from rich.console import Console
 
@@ -25,6 +26,7 @@ from experiments import guards, processes, reporting, runs, watching
 from experiments.checks import check_numbers
 from experiments.commands import tell
 from experiments.draws import named_key
+from experiments.training import mirror as mirrors
 from experiments.training.batches import (
     FPS,
     SKELETON,
@@ -54,7 +56,7 @@ STATISTICS_WINDOWS = 1024
 MAY_CHANGE = {
     *("resume", "fall_back", "output", "checkpoint_every", "log_every", "data", "distributed"),
     *("allow_pickle", "time_drawing", "coordinator", "processes", "process_id", "heartbeat_seconds"),
-    *("tensorboard", "wandb", "profile", "compile_for"),
+    *("tensorboard", "wandb", "profile", "compile_for", "mirror"),
 }
 OPTIMIZERS = {"amsgrad": optax.amsgrad, "adam": optax.adam}
 
@@ -250,6 +252,9 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
     folder = output / "checkpoints"
     described = runs.as_json(config)
 
+    mirror = mirrors.place(config.mirror) if config.mirror else None
+    processes.together(lambda: meet_mirror(config, mirror, console))
+
     def check_folder() -> None:
         if config.resume:
             defaults = runs.as_json(TrainConfig(network=settings_of(config.network.kind)))
@@ -265,7 +270,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
         decisive = {name: value for name, value in described.items() if name not in MAY_CHANGE}
         processes.check_alike("what was asked", json.dumps(decisive), "start all with the same flags")
         processes.check_alike("the data", json.dumps(data["arrays"]), "give all the same files")
-        with contextlib.ExitStack() as locked, saver() as saving:
+        with contextlib.ExitStack() as locked, saver(mirror, console.print) as saving:
             check_there = processes.together(lambda: locked.enter_context(guards.only_run(output)))
 
             def begin_folder() -> None:
@@ -370,6 +375,8 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
             raise guards.Interrupted(guards.EXIT_CODES[stopped])
     if processes.is_first():
         draw_curves(output)
+        if mirror is not None:
+            mirrors.push_files(output, mirror)
     console.print(f"wrote {folder}, {output / runs.LOG} and {output / 'curves.png'}")
     return folder
 
@@ -386,6 +393,20 @@ def make_folder(output: Path) -> None:
     """Makes the run folder, for all processes."""
     if processes.is_first():
         output.mkdir(parents=True, exist_ok=True)
+
+
+def meet_mirror(config: TrainConfig, mirror: epath.Path | None, console: Console) -> None:
+    """Brings a run that is resumed back from its mirror, for all processes. Raises ValueError where a new run
+    would overwrite another there, and what `mirror.pull` raises.
+    """
+    if mirror is None or not processes.is_first():
+        return
+    if config.resume:
+        step = mirrors.pull(mirror, config.output)
+        if step is not None:
+            console.print(f"copied step {step} from {mirror} to {config.output}")
+    elif mirrors.newest_step(mirror) is not None:
+        raise ValueError(f"mirror {mirror} holds a run: add --resume to go on with it, or choose another")
 
 
 def set_aside(folder: Path, console: Console) -> None:
