@@ -35,12 +35,11 @@ from gated_lift.networks.weights import INFILL
 from gated_lift.outputs import check_free, write_whole
 from gated_lift.people import LiftedPeople
 from gated_lift.pipeline import has_path
+from gated_lift.video.example import EXAMPLE, EXAMPLE_CAMERA, EXAMPLE_PEOPLE
 from gated_lift.video.lift import lift_file
 from gated_lift.video.size import stature
 from solvers import Status, TrajectoryConfig, describe_status
 
-EXAMPLE = Path(__file__).parent.parent / "gated_lift" / "examples" / "two_people.npz"
-EXAMPLE_CAMERA = EXAMPLE.with_name("two_people_camera.json")
 LIFTED = Path("lifted")
 # OpenPose writes a file a frame; AlphaPose can.
 FRAME_FILE = re.compile(r"\d_keypoints\.json$|^\d+\.json$")
@@ -192,7 +191,7 @@ def lift(config: LiftConfig) -> Path:
     console = reporting.console()
     path, intrinsics, people = next(iter(config.keypoints), None), config.intrinsics, config.people
     if path is None:
-        path, people = EXAMPLE, 2
+        path, people = EXAMPLE, EXAMPLE_PEOPLE
         intrinsics = intrinsics or (EXAMPLE_CAMERA if config.focal is None and config.fov is None else None)
         console.print(
             "lifting the example: a man and a woman who walk, one partly hiding the other "

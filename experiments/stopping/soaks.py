@@ -13,12 +13,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from experiments.lift import EXAMPLE, EXAMPLE_CAMERA
 from experiments.stopping.trainings import GENERATED_FRAMES, TRAINING, fork, last_step, wait
 from experiments.training.configs import TrainConfig
 from experiments.training.loop import run as run_training
 from gated_lift.exports import plan_all
 from gated_lift.outputs import write_whole
+from gated_lift.video.example import EXAMPLE, EXAMPLE_CAMERA, EXAMPLE_PEOPLE
 from gated_lift.video.lift import lift_file
 
 SIZES = 10  # sizes of memory, of which a median is taken at either end
@@ -104,7 +104,7 @@ def lift_often(minutes: float, folder: Path) -> None:
     rounds = 0
     while not rounds or time.monotonic() < end:
         for path in videos:
-            found = lift_file(path, intrinsics=EXAMPLE_CAMERA, people=2)
+            found = lift_file(path, intrinsics=EXAMPLE_CAMERA, people=EXAMPLE_PEOPLE)
             write_whole(plan_all(found, folder / "lifted", path.stem, ("npz", "csv")), overwrite=True)
         rounds += 1
         told = {"videos": rounds * len(videos), "frames": rounds * sum(LENGTHS), "compiled": len(compiled)}

@@ -76,8 +76,8 @@ class Saver:
         self.seconds += time.perf_counter() - started
         for folder, reason in self._behind.items():
             raise SaveError(
-                f"the newest step of {folder} is complete but is not in the mirror ({reason}): copy the folder "
-                "there by hand"
+                f"the newest step of {folder} is complete but is not in the mirror ({reason}): copy the "
+                "folder there by hand"
             )
 
     def _copied(self, saving: Future[Path], folder: Path, step: int) -> Path:
