@@ -1,5 +1,5 @@
-"""The clip that ships with the package: MediaPipe's landmarks of a man and a woman who walk, one hiding part of
-the other, and the camera that filmed them.
+"""The clip that ships with the package: MediaPipe's landmarks of a man and a woman who walk, one hiding part
+of the other, and the camera that filmed them.
 """
 
 from pathlib import Path
