@@ -25,6 +25,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from lifter_oracle import random_variables
 from noise import noise
 from rich.console import Console
+from signals import sender
 
 from experiments import guards, runs
 from experiments.stopping.devices import in_double
@@ -78,16 +79,6 @@ def silent():
 
 def lines(output):
     return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-
-
-def sender(number, after):
-    """Stands in for `runs.check_loss`: sends this process a signal when it sees a certain step."""
-
-    def check_loss(value, step, learning_rate):
-        if step == after:
-            os.kill(os.getpid(), number)
-
-    return check_loss
 
 
 def same(first, second):

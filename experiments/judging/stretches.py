@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from experiments.checks import COUNT, SEED, SHARE, VIEW_RULES, check_numbers, each
+from experiments.checks import COUNT, LOCAL, SEED, SHARE, VIEW_RULES, check_numbers, each
 from experiments.judging.protocol import ask, ask_root, judge, mask_key, place_by
 from experiments.judging.totals import COLUMNS, METRICS, Condition, Label, Totals, condition_grid, mean_error
 from experiments.solve_weights import load_solve
@@ -70,6 +70,7 @@ RULES = {
     "kernel_frames": each(COUNT),
     "seed": SEED,
     "batch_people": COUNT,
+    "output": LOCAL,
     **VIEW_RULES,
 }
 
