@@ -60,7 +60,7 @@ class EvaluateConfig:
     camera: VirtualCamera = dataclasses.field(default_factory=VirtualCamera)
     detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
     batch_people: int = 32
-    """People lifted and placed at once; only memory depends on it."""
+    """People lifted and placed at once, on all devices together; only memory depends on it."""
     output: Path = Path("runs/evaluate")
     """Folder for rows.json, table.md and pa_mpjpe.png."""
 
