@@ -20,11 +20,12 @@ SEED = Rule(
 )
 POSITIVE = Rule(lambda value: 0 < value < math.inf, "give a finite number above 0")
 NOT_NEGATIVE = Rule(lambda value: 0 <= value < math.inf, "give zero or more")
-# Python's paths make of gs://bucket/run a folder gs: here.
+# Of gs://bucket/run Python's paths make a folder gs: here, and the library that saves checkpoints would go to
+# the bucket by a client of its own: a run would lie in two places, half in each.
 LOCAL = Rule(
     lambda path: not re.match(r"\w{2,}:/", str(path)),
-    "buckets are not written to; give a folder on a disk, or one that the bucket is mounted on "
-    "(train copies its checkpoints to a bucket with --mirror)",
+    "buckets are not written to; give a local folder, or one that the bucket is mounted on (train copies what "
+    "is complete to a bucket with --mirror)",
 )
 SHARE = Rule(lambda value: 0 <= value <= 1, "give a share from 0 to 1")
 

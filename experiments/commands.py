@@ -8,6 +8,8 @@ from pathlib import Path
 import jax
 import tyro
 
+from experiments import processes
+
 
 def run_script(main: Callable[[], None]) -> None:
     """Runs a script's ``main`` with what XLA compiles kept for the next time: a run's first minute is often
@@ -22,6 +24,20 @@ def tell(name: str, error: BaseException) -> str:
     message = " ".join(str(error).split())
     print(f"{name}: {message}", file=sys.stderr, flush=True)
     return message
+
+
+def run_or_tell(name: str, work: Callable[[], object], *errors: type[Exception]) -> None:
+    """Does a command's work. What cannot be done is told on one line of standard error, and the process exits
+    with 2.
+
+    errors: those whose message says all there is to know, besides ValueError and OSError.
+    """
+    told: tuple[type[Exception], ...] = (ValueError, OSError, *errors)
+    try:
+        work()
+    except told as error:
+        tell(name, error)
+        processes.leave(2)
 
 
 def keep_compiled() -> None:

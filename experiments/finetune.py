@@ -5,6 +5,9 @@
         --output runs/finetune/relative
     python -m experiments.finetune --steps 20 --output runs/finetune/smoke
 
+SIGTERM and Ctrl-C finish the step and save it; the same command with ``--resume`` goes on from there, bit for
+bit.
+
 ``--loss absolute`` minimises, over windows of consecutive frames,
 
     mean |X − X*|² + absolute_weight · mean |X + C(X) − J*|
@@ -17,6 +20,7 @@ as they are, and no dropout is applied: the network that is trained is the one t
 ``--data`` motion is generated: for a smoke test, not for results.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -28,9 +32,9 @@ import optax
 import tyro
 from rich.console import Console
 
-from experiments import reporting, runs
-from experiments.checks import COUNT, NOT_NEGATIVE, POSITIVE, WHOLE, check_numbers, one_of
-from experiments.commands import run_script
+from experiments import guards, reporting, runs
+from experiments.checks import COUNT, LOCAL, NOT_NEGATIVE, POSITIVE, WHOLE, check_numbers, one_of
+from experiments.commands import run_or_tell, run_script
 from experiments.training.batches import (
     SKELETON,
     Bank,
@@ -43,6 +47,7 @@ from experiments.training.batches import (
 )
 from experiments.training.configs import PATH_RULES, PathConfig
 from experiments.training.loop import State
+from experiments.training.saving import SaveError, saver
 from gated_lift import solved
 from gated_lift.drawing import charts
 from gated_lift.losses import squared_joint_error
@@ -77,6 +82,8 @@ class FinetuneConfig(PathConfig):
     """Steps between lines of the metrics log."""
     output: Path = Path("runs/finetune")
     """Run folder: config.json, metrics.jsonl, curves.png, checkpoints/."""
+    resume: bool = False
+    """Go on from the newest checkpoint in the run folder."""
 
 
 RULES = {
@@ -87,8 +94,11 @@ RULES = {
     "warmup_steps": WHOLE,
     "checkpoint_every": COUNT,
     "log_every": COUNT,
+    "output": LOCAL,
     **PATH_RULES,
 }
+# Settings of a run that do not decide its numbers.
+MAY_CHANGE = {"resume", "output", "checkpoint_every", "log_every", "data"}
 
 # ------------------------------------------------------------------------------------------------ loss
 
@@ -183,58 +193,89 @@ def make_step(
 def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
     """Runs a configuration to its end and returns its checkpoint folder.
 
-    Raises ValueError where the output folder holds a run already, and `runs.NonFiniteLossError`.
+    SIGTERM and SIGINT let the step finish and save it; then `guards.Interrupted` is raised. Raises ValueError
+    where the output folder holds a run that is not to be resumed, or is written to by another process, and
+    for a run with other settings or data than the one that is resumed; `runs.NonFiniteLossError`, and
+    `SaveError` where a checkpoint cannot be written.
     """
     console = console or reporting.console()
     check_numbers(config, RULES)
-    folder = config.output / "checkpoints"
-    runs.check_unused(config.output, "choose another folder")
-    loaded = checkpoints.load_lifter(config.checkpoint)
-    check_rate(loaded.network)
-    lifter, variables, origin = loaded.network, loaded.variables, loaded.description
-    clips = read_motion(config.as_training())
-    bank = make_bank(clips)
-    described, data = runs.as_json(config), runs.describe_data(bank, config.data)
-    runs.start(config.output, described, data)
-    description = {
-        "network": checkpoints.describe_lifter(lifter),
-        "skeleton": SKELETON.name,
-        "view": {"focal": loaded.focal, "turned": loaded.turned},
-        "config": described,
-        "data": data,
-        "licences": sorted({clip.licence for clip in clips} | set(origin.get("licences", ()))),
-    }
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, min(config.warmup_steps, config.steps // 2), config.steps
-    )
-    optimizer = optax.amsgrad(schedule)
-    # On their device from the start: what a step hands back is, and another placement would compile it anew.
-    state, bank = jax.device_put(
-        (State(jnp.zeros((), jnp.int32), variables, optimizer.init(variables["params"])), bank),
-        jax.local_devices()[0],
-    )
-    step = jax.jit(make_step(config, loaded, optimizer))
-    console.print(
-        f"{len(clips)} clips, {len(bank.poses):,} frames; {config.steps:,} steps of {config.windows} windows "
-        f"of {config.frames} frames, loss: {config.loss}"
-    )
-    gathered: list[dict[str, jax.Array]] = []
-    with runs.follow(config.output, console, "fine-tuning", config.steps) as tell:
-        for done in range(1, config.steps + 1):
-            state, metrics = step(state, bank)
-            gathered.append(metrics)
-            if done % config.log_every and done % config.checkpoint_every and done != config.steps:
-                continue
-            # Few windows a step: a line tells the mean since the last one.
-            values = {name: float(sum(entry[name] for entry in gathered)) / len(gathered) for name in metrics}
-            gathered = []
-            runs.check_loss(values["loss"], done, config.learning_rate)
-            tell(done, values, f"{1000 * values['train_absolute_m']:.0f} mm absolute")
-            if done % config.checkpoint_every == 0 or done == config.steps:
-                runs.check_finite(state.variables, done)
-                checkpoints.save(folder, done, state.variables, description, state.optimizer)
-    curves = draw_curves(config.output)
-    console.print(f"wrote {folder}, {config.output / runs.LOG} and {curves}")
+    output, folder, described = config.output, config.output / "checkpoints", runs.as_json(config)
+
+    def check_folder() -> None:
+        if config.resume:
+            runs.check_same_config(output, described, runs.as_json(FinetuneConfig()), MAY_CHANGE)
+        else:
+            runs.check_unused(output, "add --resume or choose another folder")
+
+    check_folder()
+    with guards.stop_signals() as asked, contextlib.ExitStack() as locked, saver() as saving:
+        loaded = checkpoints.load_lifter(config.checkpoint)
+        check_rate(loaded.network)
+        lifter, variables, origin = loaded.network, loaded.variables, loaded.description
+        clips = read_motion(config.as_training())
+        bank = make_bank(clips)
+        data = runs.describe_data(bank, config.data)
+        output.mkdir(parents=True, exist_ok=True)
+        check_there = locked.enter_context(guards.only_run(output))
+        check_folder()  # another run may have ended here in the meantime
+        if config.resume:
+            runs.check_same_data(output, data)
+        runs.start(output, described, data)
+        description = {
+            "network": checkpoints.describe_lifter(lifter),
+            "skeleton": SKELETON.name,
+            "view": {"focal": loaded.focal, "turned": loaded.turned},
+            "config": described,
+            "data": data,
+            "licences": sorted({clip.licence for clip in clips} | set(origin.get("licences", ()))),
+        }
+        schedule = optax.warmup_cosine_decay_schedule(
+            0.0, config.learning_rate, min(config.warmup_steps, config.steps // 2), config.steps
+        )
+        optimizer = optax.amsgrad(schedule)
+        moments, begin = optimizer.init(variables["params"]), 0
+        if config.resume and checkpoints.newest_step(folder) is not None:
+            begin, variables, moments = checkpoints.restore_training(folder, lifter, moments)
+        # On their device from the start: what a step hands back is, and another placement would compile it
+        # anew.
+        state, bank = jax.device_put(
+            (State(jnp.asarray(begin, jnp.int32), variables, moments), bank), jax.local_devices()[0]
+        )
+        step = jax.jit(make_step(config, loaded, optimizer))
+        console.print(
+            f"{len(clips)} clips, {len(bank.poses):,} frames; {config.steps:,} steps of {config.windows} "
+            f"windows of {config.frames} frames, loss: {config.loss}"
+        )
+        gathered: list[dict[str, jax.Array]] = []
+        stopped, done, saved = asked(begin), begin, begin
+        with runs.follow(output, console, "fine-tuning", config.steps, begin) as tell:
+            while done < config.steps and stopped is None:
+                state, metrics = step(state, bank)
+                done += 1
+                gathered.append(metrics)
+                check_there()
+                saving.check()
+                stopped = asked(done)
+                save = done % config.checkpoint_every == 0 or done == config.steps or stopped is not None
+                if done % config.log_every and not save:
+                    continue
+                # Few windows a step: a line tells the mean since the last one.
+                values = {
+                    name: float(sum(entry[name] for entry in gathered)) / len(gathered) for name in metrics
+                }
+                gathered = []
+                runs.check_loss(values["loss"], done, config.learning_rate)
+                tell(done, values, f"{1000 * values['train_absolute_m']:.0f} mm absolute")
+                if save:
+                    runs.check_finite(state.variables, done)
+                    saving.begin(folder, done, state.variables, description, state.optimizer)
+                    saved = done
+        saving.finish()
+        if stopped is not None and done < config.steps:
+            guards.stop(stopped, guards.resumable(saved, config.steps, folder), console.print)
+    curves = draw_curves(output)
+    console.print(f"wrote {folder}, {output / runs.LOG} and {curves}")
     return folder
 
 
@@ -247,7 +288,8 @@ def draw_curves(output: Path) -> Path:
 
 
 def main() -> None:
-    finetune(tyro.cli(FinetuneConfig, description=__doc__))
+    config = tyro.cli(FinetuneConfig, description=__doc__)
+    run_or_tell("finetune", lambda: finetune(config), runs.NonFiniteLossError, SaveError)
 
 
 if __name__ == "__main__":

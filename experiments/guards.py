@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 from jax.experimental import multihost_utils
@@ -66,6 +66,25 @@ def stop_signals() -> Iterator[Callable[[int], signal.Signals | None]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def stop(number: signal.Signals, kept: str, say: Callable[[str], object]) -> NoReturn:
+    """Ends a run that ``number`` asked to stop, once all is saved that can be: says on one line that it ends,
+    and raises `Interrupted` with the code that whoever sent the signal expects.
+
+    kept: what is saved, what is lost and how to go on. say: prints a line.
+    """
+    say(f"{number.name}: stopped; {kept}")
+    raise Interrupted(EXIT_CODES[number])
+
+
+def resumable(saved: int, steps: int, folder: Path) -> str:
+    """What `stop` says of a run that can go on from its checkpoints in ``folder``.
+
+    saved: the step of the newest one, 0 where there is none.
+    """
+    kept = f"step {saved} of {steps} is saved in {folder}" if saved else "no step had been taken"
+    return f"{kept}; the same command with --resume goes on"
 
 
 # ---------------------------------------------------------------------------------------------- folder

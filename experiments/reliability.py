@@ -57,7 +57,8 @@ AFTER = """
   and 130; a second signal ends the process at once. Before the first step there is nothing to save.
   While Python imports JAX, a few seconds, signals do what they do to any Python program. On a pod, all
   hosts stop after the step that JAX's preemption service names; docs/scaling.md says what of several
-  processes has been tried.
+  processes has been tried. `experiments.finetune` and `experiments.train_infill` do the same;
+  `experiments.tune_solve` and `experiments.train_tracklets`, which have no checkpoints, say what is lost.
 - **Saving.** A save copies the arrays, and a thread writes them, then the manifest with the sha256 of
   every file. A step without a manifest was interrupted, and is cleared away by the next save. A step
   begins its save only when the one before is complete, so where saves take longer than

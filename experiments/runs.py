@@ -4,7 +4,8 @@ config.json    what was asked for
 metrics.jsonl  {"step": 50, "loss": 0.01, ..., "steps_per_second": 12.3, "time": 1.7e9}, line by line
 checkpoints/   of `gated_lift.networks.checkpoints`
 best/          another such folder, where a run is validated on the way: the weights that did best
-lock           held by the run that writes, if it is `experiments.train`
+trained/       another, of `experiments.train_infill`: the weights of the end, in half precision
+lock           held by the run that writes, if it has checkpoints
 """
 
 import hashlib
@@ -124,7 +125,7 @@ def _names(data: Mapping[str, Any]) -> str:
 
 def check_unused(output: Path, mend: str) -> None:
     """Raises ValueError where ``output`` holds a run with checkpoints; ``mend`` tells what to do then."""
-    if any(checkpoints.newest_step(output / name) is not None for name in ("checkpoints", "best")):
+    if any(checkpoints.newest_step(output / name) is not None for name in ("checkpoints", "best", "trained")):
         raise ValueError(f"output {output} holds a finished or stopped run: {mend}")
 
 

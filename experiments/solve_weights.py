@@ -21,8 +21,8 @@ import numpy as np
 import optax
 from rich.console import Console
 
-from experiments import reporting, runs
-from experiments.checks import COUNT, POSITIVE, check_numbers
+from experiments import guards, reporting, runs
+from experiments.checks import COUNT, LOCAL, POSITIVE, check_numbers
 from experiments.training.batches import (
     SKELETON,
     Batch,
@@ -40,6 +40,7 @@ from gated_lift.readers.json_file import read_object
 from gated_lift.recovery.observation import turn_back
 from solvers import TrajectoryConfig, solve_trajectory
 
+SOLVE = "solve.json"
 MOST = 1e6  # of a weight in a file: far beyond any that was learned, and float32 can work with it
 
 
@@ -60,7 +61,7 @@ class TuneConfig(PathConfig):
     """Run folder: config.json, metrics.jsonl, solve.json."""
 
 
-RULES = {"steps": COUNT, "learning_rate": POSITIVE, **PATH_RULES}
+RULES = {"steps": COUNT, "learning_rate": POSITIVE, "output": LOCAL, **PATH_RULES}
 
 
 class Logarithms(NamedTuple):
@@ -118,44 +119,52 @@ def placed_error(
 def tune(config: TuneConfig, console: Console | None = None) -> Path:
     """Runs a configuration to its end and returns the file with the weights.
 
-    Raises `runs.NonFiniteLossError`.
+    SIGTERM and SIGINT let the step finish; then `guards.Interrupted` is raised. There are no checkpoints, so
+    the steps are lost. Raises `runs.NonFiniteLossError`.
     """
     check_numbers(config, RULES)
     console = console or reporting.console()
-    loaded = checkpoints.load_lifter(config.checkpoint)
-    check_rate(loaded.network)
-    lifter, variables = loaded.network, loaded.variables
-    training = config.as_training()
-    clips = read_motion(training)
-    bank = make_bank(clips)
-    runs.start(config.output, runs.as_json(config), runs.describe_data(bank, config.data))
-    optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
-    begin = Logarithms(jnp.float32(0), jnp.float32(0), jnp.zeros(SKELETON.num_joints))
+    with guards.stop_signals() as asked:
+        loaded = checkpoints.load_lifter(config.checkpoint)
+        check_rate(loaded.network)
+        lifter, variables = loaded.network, loaded.variables
+        training = config.as_training()
+        clips = read_motion(training)
+        bank = make_bank(clips)
+        runs.start(config.output, runs.as_json(config), runs.describe_data(bank, config.data))
+        optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
+        begin = Logarithms(jnp.float32(0), jnp.float32(0), jnp.zeros(SKELETON.num_joints))
 
-    @jax.jit
-    def step(index: jax.Array, state: tuple[Logarithms, Any]) -> tuple[tuple[Logarithms, Any], jax.Array]:
-        logarithms, moments = state
-        key = jax.random.fold_in(jax.random.key(config.seed), index)
-        batch, placement = draw_placed_batch(
-            key, bank, lifter, training, config.windows, loaded.focal, loaded.turned
-        )
-        poses = lifter.apply(variables, batch.keypoints, batch.occluded, age=batch.age)
-        error, slopes = jax.value_and_grad(placed_error)(logarithms, poses, batch, placement, lifter.fps)
-        if not config.joints:
-            slopes = slopes._replace(joints=jnp.zeros_like(slopes.joints))
-        updates, moments = optimizer.update(slopes, moments, logarithms)
-        return (optax.apply_updates(logarithms, updates), moments), error
+        @jax.jit
+        def step(index: jax.Array, state: tuple[Logarithms, Any]) -> tuple[tuple[Logarithms, Any], jax.Array]:
+            logarithms, moments = state
+            key = jax.random.fold_in(jax.random.key(config.seed), index)
+            batch, placement = draw_placed_batch(
+                key, bank, lifter, training, config.windows, loaded.focal, loaded.turned
+            )
+            poses = lifter.apply(variables, batch.keypoints, batch.occluded, age=batch.age)
+            error, slopes = jax.value_and_grad(placed_error)(logarithms, poses, batch, placement, lifter.fps)
+            if not config.joints:
+                slopes = slopes._replace(joints=jnp.zeros_like(slopes.joints))
+            updates, moments = optimizer.update(slopes, moments, logarithms)
+            return (optax.apply_updates(logarithms, updates), moments), error
 
-    state = (begin, optimizer.init(begin))
-    recent: list[float] = []
-    with runs.follow(config.output, console, "tuning", config.steps) as tell:
-        for index in range(config.steps):
-            state, error = step(jnp.int32(index), state)
-            recent = [*recent[-49:], float(error)]
-            runs.check_loss(recent[-1], index + 1, config.learning_rate)
-            tell(index + 1, {"train_root_m": recent[-1]}, f"{1000 * np.mean(recent):.0f} mm")
+        state = (begin, optimizer.init(begin))
+        recent: list[float] = []
+        stopped, done = asked(0), 0
+        with runs.follow(config.output, console, "tuning", config.steps) as tell:
+            while done < config.steps and stopped is None:
+                state, error = step(jnp.int32(done), state)
+                done += 1
+                recent = [*recent[-49:], float(error)]
+                runs.check_loss(recent[-1], done, config.learning_rate)
+                tell(done, {"train_root_m": recent[-1]}, f"{1000 * np.mean(recent):.0f} mm")
+                stopped = asked(done)
+        if stopped is not None and done < config.steps:
+            kept = f"{done} of {config.steps} steps are lost, and no {SOLVE} was written"
+            guards.stop(stopped, f"{kept}; the same command begins anew", console.print)
     solve = solve_of(state[0])
-    path = save_solve(config.output / "solve.json", solve)
+    path = save_solve(config.output / SOLVE, solve)
     console.print(
         f"lambda_1 {float(solve.trajectory.velocity_weight):.3g}, "
         f"lambda_2 {float(solve.trajectory.acceleration_weight):.3g}, confidences "

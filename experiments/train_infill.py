@@ -6,12 +6,17 @@
 
 Whole bodies, halves and single joints are hidden for 0.2 to 4 seconds; what is left is off as lifted people
 are. The validation split is not touched, and the subjects of --exclude-subjects are kept to choose on: their
-errors inside whole-body gaps are printed beside those of the cubic that the network starts from.
+errors inside whole-body gaps are printed beside those of the cubic that the network starts from. SIGTERM and
+Ctrl-C finish the step and save it; the same command with --resume goes on from there, bit for bit unless
+--minutes decides when the training ends.
 """
 
 import math
+import signal
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,9 +28,9 @@ import optax
 import tyro
 from jaxtyping import Array
 
-from experiments import runs
-from experiments.checks import COUNT, NOT_NEGATIVE, POSITIVE, SEED, SHARE, check_numbers, each, rising
-from experiments.commands import run_script
+from experiments import guards, runs
+from experiments.checks import COUNT, LOCAL, NOT_NEGATIVE, POSITIVE, SEED, SHARE, check_numbers, each, rising
+from experiments.commands import run_or_tell, run_script
 from experiments.training.batches import VirtualBank, draw_frames, make_bank, read_held_out, read_motion
 from experiments.training.configs import WILD, TrainConfig
 from experiments.training.gaps import (
@@ -37,6 +42,8 @@ from experiments.training.gaps import (
     errors_of,
     loss_of,
 )
+from experiments.training.saving import SaveError, Saver, saver
+from gated_lift.clips import MotionClip
 from gated_lift.networks import checkpoints
 from gated_lift.networks.infill import Correction, MotionInfill, describe_infill
 from gated_lift.networks.protocol import parameter_count
@@ -80,8 +87,10 @@ class InfillConfig:
     """Checkpoint folder of weights to begin with, of a network of this size; give another seed than theirs
     had."""
     output: Path = Path("runs/infill")
-    """Run folder: checkpoints/ with the newest weights, and trained/ with those that may ship, in half
-    precision."""
+    """Run folder: config.json, checkpoints/ with the newest weights, and trained/ with those that may ship,
+    in half precision."""
+    resume: bool = False
+    """Go on from the newest checkpoint in the run folder."""
 
 
 RULES = {
@@ -104,7 +113,10 @@ RULES = {
     "judge_windows": COUNT,
     "judge_every": COUNT,
     "seed": SEED,
+    "output": LOCAL,
 }
+# Settings of a run that do not decide its numbers.
+MAY_CHANGE = {"resume", "output", "judge_every", "data"}
 
 
 def held_out(config: InfillConfig, network: MotionInfill, training: TrainConfig) -> Drawn:
@@ -140,18 +152,63 @@ def told(found: dict[str, np.ndarray], names: tuple[str, ...] = ("pose", "path",
 
 
 def train(config: InfillConfig) -> Path:
-    """Trains, prints and writes; returns the folder of the weights that may ship."""
+    """Trains, prints and writes; returns the folder of the weights that may ship.
+
+    SIGTERM and SIGINT let the step finish and save it; then `guards.Interrupted` is raised. Raises ValueError
+    where the output folder holds a run that is not to be resumed, or is written to by another process, and
+    for a run with other settings or data than the one that is resumed; `SaveError` where a checkpoint cannot
+    be written.
+    """
     check_numbers(config, RULES)
+    output, described = config.output, runs.as_json(config)
+
+    def check_folder() -> None:
+        if config.resume:
+            runs.check_same_config(output, described, runs.as_json(InfillConfig()), MAY_CHANGE)
+        else:
+            runs.check_unused(output, "add --resume or choose another folder")
+
+    check_folder()
+    network = MotionInfill(channels=config.channels, depth=config.depth)
+    network.check_settings()
     training = TrainConfig(
         data=config.data, data_shares=config.data_shares, exclude_subjects=config.exclude_subjects
     )
-    clips = read_motion(training)
-    bank = make_bank(clips)
-    if config.data_shares and len(config.data_shares) != bank.files.shape[1]:
-        raise ValueError(f"data_shares {config.data_shares} are not one a file: give {bank.files.shape[1]}")
-    network = MotionInfill(channels=config.channels, depth=config.depth)
-    network.check_settings()
-    judged = held_out(config, network, training)
+    with guards.stop_signals() as asked:
+        clips = read_motion(training)
+        bank = make_bank(clips)
+        if config.data_shares and len(config.data_shares) != bank.files.shape[1]:
+            raise ValueError(
+                f"data_shares {config.data_shares} are not one a file: give {bank.files.shape[1]}"
+            )
+        judged = held_out(config, network, training)
+        data = runs.describe_data(bank, config.data)
+        output.mkdir(parents=True, exist_ok=True)
+        with guards.only_run(output) as check_there, saver() as saving:
+            check_folder()  # another run may have ended here in the meantime
+            if config.resume:
+                runs.check_same_data(output, data)
+            runs.start(output, described, data)
+
+            def go_on(step: int) -> signal.Signals | None:
+                check_there()
+                saving.check()
+                return asked(step)
+
+            return _train(config, network, clips, bank, judged, saving, go_on)
+
+
+def _train(
+    config: InfillConfig,
+    network: MotionInfill,
+    clips: Sequence[MotionClip],
+    bank: VirtualBank,
+    judged: Drawn,
+    saving: Saver,
+    asked: Callable[[int], signal.Signals | None],
+) -> Path:
+    """What `train` does once it has its data and the run folder. asked: of `guards.stop_signals`."""
+    folder, ready = config.output / "checkpoints", config.output / "trained"
     fps = network.fps
     key = jax.random.key(config.seed)
     variables = jax.jit(network.init)(key, network.blank())
@@ -194,27 +251,37 @@ def train(config: InfillConfig) -> Path:
         "training": {
             name: value
             for name, value in runs.as_json(config).items()
-            if name not in ("output", "start_from")
+            if name not in ("output", "start_from", "resume")
         }
         | {"data": [path.name for path in config.data], "frames": len(bank.first)},
         "licences": sorted({clip.licence for clip in clips}),
     }
+    state, done, before, what = optimizer.init(variables), 0, 0.0, "cubic"
+    if config.resume and checkpoints.newest_step(folder) is not None:
+        done, loaded, state = checkpoints.restore_infill_training(folder, network, state)
+        variables, before, what = loaded.variables, loaded.description["seconds"], f"step {done}"
+        description |= {name: loaded.description[name] for name in ("held_out", "steps", "seconds")}
     lengths = " / ".join(f"{low:g}" for low in LENGTHS[:-1])
     print(
         f"{parameter_count(variables)} weights, {len(bank.first)} frames of {len(clips)} clips; inside gaps "
-        f"of {lengths} seconds and more, mm: cubic {told(judged_now(), ('pose', 'path'))}",
+        f"of {lengths} seconds and more, mm: {what} {told(judged_now(), ('pose', 'path'))}",
         flush=True,
     )
-    state = optimizer.init(variables)
-    began, recent, done, share = time.perf_counter(), [], 0, 0.0
-    while share < 1:
+
+    def share_of(done: int, seconds: float) -> float:
+        return max(done / config.steps, seconds / 60 / config.minutes if config.minutes else 0.0)
+
+    began, recent, share = time.perf_counter() - before, [], share_of(done, before)
+    stopped, saved = asked(done), done
+    while share < 1 and stopped is None:
         falling = min((done + 1) / WARM_UP, (1 + math.cos(math.pi * share)) / 2)
         rate = jnp.asarray(config.learning_rate * falling, jnp.float32)
         variables, state, found = step(variables, state, jnp.asarray(done), rate, bank)
         recent.append(found)
         done += 1
         seconds = time.perf_counter() - began
-        share = max(done / config.steps, seconds / 60 / config.minutes if config.minutes else 0.0)
+        share = share_of(done, seconds)
+        stopped = asked(done)
         if done % 100 == 0 or share >= 1:
             means = {name: float(np.mean([each[name] for each in recent])) for name in recent[0]}
             print(
@@ -224,22 +291,28 @@ def train(config: InfillConfig) -> Path:
                 flush=True,
             )
             recent = []
-        if done % config.judge_every == 0 or share >= 1:
+        if done % config.judge_every == 0 or share >= 1 or stopped is not None:
             result = judged_now()
             description["held_out"] = {name: [round(float(v), 1) for v in result[name]] for name in result}
-            description["steps"] = done
+            description |= {"steps": done, "seconds": round(seconds, 1)}
             print(f"step {done}: kept subjects {told(result)} %", flush=True)
-            checkpoints.save(config.output / "checkpoints", done, variables, description, keep=1)
-    halves = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), variables)
-    folder = config.output / "trained"
-    checkpoints.save(folder, 0, halves, description, keep=1)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    print(f"{folder}: {size / 1e6:.2f} MB")
-    return folder
+            saving.begin(folder, done, variables, description, state, keep=1)
+            saved = done
+    saving.finish()
+    if stopped is not None and share < 1:
+        guards.stop(stopped, guards.resumable(saved, config.steps, folder), partial(print, flush=True))
+    if checkpoints.newest_step(ready) is None:
+        halves = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), variables)
+        saving.begin(ready, 0, halves, description, keep=1)
+        saving.finish()
+    size = sum(path.stat().st_size for path in ready.rglob("*") if path.is_file())
+    print(f"{ready}: {size / 1e6:.2f} MB")
+    return ready
 
 
 def main() -> None:
-    train(tyro.cli(InfillConfig, description=__doc__))
+    config = tyro.cli(InfillConfig, description=__doc__)
+    run_or_tell("train_infill", lambda: train(config), SaveError)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,10 @@ sides, joints on somebody else and people who are not there. Scenes of other see
 """
 
 import dataclasses
+import signal
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,9 @@ import optax
 import tyro
 from jaxtyping import Array
 
-from experiments.commands import run_script
+from experiments import guards
+from experiments.checks import COUNT, LOCAL, NOT_NEGATIVE, POSITIVE, SEED, check_numbers
+from experiments.commands import run_or_tell, run_script
 from experiments.tracking_pairs import Pairs, pairs_of
 from gated_lift.synthetic.crowds import CrowdRecipe, crowd
 from gated_lift.tracking.figure import LIMBS
@@ -46,14 +51,26 @@ class TrackletConfig:
     """Path of the weights without the ending."""
 
 
-def gather(config: TrackletConfig, seed: int, scenes: int) -> Pairs:
-    """Pairs of so many scenes; series in half precision, since they are many."""
+RULES = {
+    **dict.fromkeys(("scenes", "validation", "epochs", "batch"), COUNT),
+    "seed": SEED,
+    "learning_rate": POSITIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "output": LOCAL,
+}
+
+
+def gather(seed: int, scenes: int, go_on: Callable[[], None]) -> Pairs:
+    """Pairs of so many scenes; series in half precision, since they are many. go_on: called after each scene;
+    raises where the run is to end.
+    """
     rng = np.random.default_rng(seed)
     found, began = [], time.perf_counter()
     for index in range(scenes):
         recipe = CrowdRecipe(seed=seed, people=(2, 2) if index % 2 else (3, 8), fps=FPS)
         pairs = pairs_of(crowd(recipe, index), rng)
         found.append(pairs._replace(series=pairs.series.astype(np.float16)))
+        go_on()
         if (index + 1) % 50 == 0 or index + 1 == scenes:
             rate = (index + 1) / (time.perf_counter() - began)
             count = sum(len(pairs.same) for pairs in found)
@@ -87,9 +104,26 @@ def vary(rng: np.random.Generator, series: np.ndarray, facts: np.ndarray) -> tup
 
 
 def train(config: TrackletConfig) -> dict[str, Any]:
-    """Trains, writes the weights and returns what is written beside them."""
-    pairs = gather(config, config.seed, config.scenes)
-    held = gather(config, config.seed + 1, config.validation)
+    """Trains, writes the weights and returns what is written beside them.
+
+    SIGTERM and SIGINT let the scene or step finish; then `guards.Interrupted` is raised. There are no
+    checkpoints, and unfinished weights would take the place of those that ship: what was done is lost. Raises
+    ValueError for settings out of range.
+    """
+    check_numbers(config, RULES)
+    with guards.stop_signals() as asked:
+        return _train(config, asked)
+
+
+def _train(config: TrackletConfig, asked: Callable[[int], signal.Signals | None]) -> dict[str, Any]:
+    def go_on(done: str = "the scenes are lost") -> None:
+        stopped = asked(0)
+        if stopped is not None:
+            kept = f"{done}, and {config.output} is as it was; the same command begins anew"
+            guards.stop(stopped, kept, partial(print, flush=True))
+
+    pairs = gather(config.seed, config.scenes, go_on)
+    held = gather(config.seed + 1, config.validation, go_on)
     network = PairNetwork()
     key = jax.random.key(config.seed)
     variables = network.init(key, jnp.asarray(held.series[:1], jnp.float32), jnp.asarray(held.facts[:1]))
@@ -139,6 +173,9 @@ def train(config: TrackletConfig) -> dict[str, Any]:
             key, dropout = jax.random.split(key)
             variables, state, value = step(variables, state, dropout, series, facts, same)
             losses.append(value)
+            done = epoch * batches + number + 1
+            if done < steps:
+                go_on(f"{done} of {steps} steps are lost")
         held_out = judge()
         rate = (epoch + 1) * batches / (time.perf_counter() - began)
         print(
@@ -159,7 +196,8 @@ def train(config: TrackletConfig) -> dict[str, Any]:
 
 
 def main() -> None:
-    train(tyro.cli(TrackletConfig, description=__doc__))
+    config = tyro.cli(TrackletConfig, description=__doc__)
+    run_or_tell("train_tracklets", lambda: train(config))
 
 
 if __name__ == "__main__":

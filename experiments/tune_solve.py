@@ -16,12 +16,14 @@ for a smoke test, not for results.
 
 import tyro
 
-from experiments.commands import run_script
+from experiments import runs
+from experiments.commands import run_or_tell, run_script
 from experiments.solve_weights import TuneConfig, tune
 
 
 def main() -> None:
-    tune(tyro.cli(TuneConfig, description=__doc__))
+    config = tyro.cli(TuneConfig, description=__doc__)
+    run_or_tell("tune_solve", lambda: tune(config), runs.NonFiniteLossError)
 
 
 if __name__ == "__main__":

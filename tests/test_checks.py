@@ -1,10 +1,12 @@
 """The setting, its value and the mend, for every rule."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from experiments import train_infill, train_tracklets
 from experiments.checks import (
     COUNT,
     LOCAL,
@@ -18,6 +20,11 @@ from experiments.checks import (
     one_of,
     rising,
 )
+from experiments.finetune import FinetuneConfig, finetune
+from experiments.judging.stretches import EvaluateConfig, read_people
+from experiments.solve_weights import TuneConfig, tune
+from experiments.training.configs import SMOKE
+from experiments.training.loop import check_settings
 
 
 class Inner(NamedTuple):
@@ -55,3 +62,26 @@ def test_rules_name_what_breaks_them(rule, good, bad):
         with pytest.raises(ValueError) as refused:
             check_numbers(Config(good[0], Inner(value)), {"value": rule, "inner.value": rule})
         assert str(refused.value) == f"inner.value is {value}: {rule.mend}"
+
+
+BUCKET = Path("gs://bucket/run")
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda: check_settings(replace(SMOKE, output=BUCKET)),
+        lambda: finetune(FinetuneConfig(output=BUCKET)),
+        lambda: tune(TuneConfig(output=BUCKET)),
+        lambda: train_infill.train(train_infill.InfillConfig(output=BUCKET)),
+        lambda: train_tracklets.train(train_tracklets.TrackletConfig(output=BUCKET)),
+        lambda: read_people(EvaluateConfig((), (), output=BUCKET)),
+    ],
+    ids=["train", "finetune", "tune_solve", "train_infill", "train_tracklets", "evaluate"],
+)
+def test_nothing_is_written_to_a_bucket(begin, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = r"^output is gs:/bucket/run: buckets are not written to; give a local folder, .*, and copy what"
+    with pytest.raises(ValueError, match=words):
+        begin()
+    assert not list(tmp_path.iterdir())

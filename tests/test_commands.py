@@ -35,3 +35,16 @@ def test_an_unknown_command_lists_the_known_ones(monkeypatch, capsys):
     with pytest.raises(SystemExit) as left:
         commands.run_command("benchmark", "benchmarks", "About.", {"training": (object, print)})
     assert left.value.code == 2 and "benchmarks: training" in capsys.readouterr().out
+
+
+def test_what_cannot_be_done_is_told_on_one_line(capsys):
+    def work(error):
+        raise error
+
+    for error in (ValueError("steps is 0:\n give more"), OSError("steps is 0: give more"), KeyError("steps")):
+        with pytest.raises(SystemExit) as left:
+            commands.run_or_tell("tune", lambda error=error: work(error), LookupError)
+        assert left.value.code == 2
+    assert capsys.readouterr().err == 2 * "tune: steps is 0: give more\n" + "tune: 'steps'\n"
+    with pytest.raises(TypeError):
+        commands.run_or_tell("tune", lambda: work(TypeError("a mistake")))

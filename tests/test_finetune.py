@@ -4,15 +4,18 @@ import dataclasses
 import functools
 import io
 import json
+import signal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from lifter_oracle import random_variables
 from rich.console import Console
+from signals import sender
 
-from experiments import finetune
+from experiments import finetune, guards, runs
 from experiments.finetune import FinetuneConfig
 from experiments.training.batches import Batch, Placement
 from gated_lift.cameras import rotation_matrix, screen_focal
@@ -117,11 +120,17 @@ def surroundings(monkeypatch):
     jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
-def test_a_run_writes_what_evaluate_reads(surroundings, tmp_path):
+def write_start(folder):
+    """A checkpoint to begin with."""
     variables, _, _ = scene()
     description = {"network": checkpoints.describe_lifter(LIFTER), "licences": ["free"]}
     description["view"] = {"focal": 3.25, "turned": False}
-    checkpoints.save(tmp_path / "start", 7, variables, description)
+    checkpoints.save(folder / "start", 7, variables, description)
+    return variables
+
+
+def test_a_run_writes_what_evaluate_reads(surroundings, tmp_path):
+    variables = write_start(tmp_path)
     config = dataclasses.replace(
         CONFIG, checkpoint=tmp_path / "start", loss="relative", learning_rate=1e-3, output=tmp_path / "run"
     )
@@ -138,8 +147,42 @@ def test_a_run_writes_what_evaluate_reads(surroundings, tmp_path):
     assert (loaded.focal, loaded.turned) == (3.25, False) and surroundings == [(3.25, False)]
     jax.tree.map(np.testing.assert_array_equal, trained["batch_stats"], variables["batch_stats"])
     assert not np.array_equal(trained["params"]["head"]["bias"], variables["params"]["head"]["bias"])
-    with pytest.raises(ValueError, match="holds a finished or stopped run: choose another folder"):
+    with pytest.raises(
+        ValueError, match="holds a finished or stopped run: add --resume or choose another folder"
+    ):
         finetune.finetune(config, console)
+
+
+def test_a_run_that_was_asked_to_stop_goes_on_bit_for_bit(surroundings, tmp_path, monkeypatch):
+    """SIGTERM while the numbers of the second step are looked at: it or the next one is saved."""
+    write_start(tmp_path)
+    config = dataclasses.replace(
+        CONFIG, checkpoint=tmp_path / "start", checkpoint_every=4, output=tmp_path / "unbroken"
+    )
+    console = Console(file=io.StringIO(), width=1000)
+    finetune.finetune(config, console)
+    stopped = dataclasses.replace(config, output=tmp_path / "stopped")
+    folder = stopped.output / "checkpoints"
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "check_loss", sender(signal.SIGTERM, 2))
+        with pytest.raises(guards.Interrupted) as left:
+            finetune.finetune(stopped, console)
+    assert left.value.code == 0 and checkpoints.newest_step(folder) == 3
+    told = f"SIGTERM: stopped; step 3 of 4 is saved in {folder}; the same command with --resume goes on"
+    assert told in console.file.getvalue()
+    again = dataclasses.replace(stopped, resume=True)
+    with guards.only_run(stopped.output), pytest.raises(ValueError, match="written by another run"):
+        finetune.finetune(again, console)
+    with pytest.raises(ValueError, match="another learning_rate: resume with the settings of that file"):
+        finetune.finetune(dataclasses.replace(again, learning_rate=1.0), console)
+    finetune.finetune(again, console)
+    log = [json.loads(line) for line in (stopped.output / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [1, 2, 3, 4]
+    moments = optax.amsgrad(lambda step: 1e-3).init(scene()[0]["params"])
+    first, second = (
+        checkpoints.restore_training(run.output / "checkpoints", LIFTER, moments) for run in (config, again)
+    )
+    jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
 def test_a_network_of_another_frame_rate_is_refused(tmp_path):
@@ -150,6 +193,16 @@ def test_a_network_of_another_frame_rate_is_refused(tmp_path):
     with pytest.raises(ValueError, match="a network for 25 frames/s, training runs at 50"):
         finetune.finetune(config)
     assert not config.output.exists()
+
+
+def test_what_cannot_be_done_is_told_on_one_line(tmp_path, monkeypatch, capsys):
+    arguments = ["finetune", "--checkpoint", str(tmp_path / "none"), "--output", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit) as left:
+        finetune.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert left.value.code == 2 and line.startswith(f"finetune: checkpoint {tmp_path / 'none'}")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from lifter_oracle import random_variables
 from noise import noise
 from rich.console import Console
+from signals import sender
 
 from experiments import guards, runs
 from experiments.stopping.devices import in_double
@@ -79,16 +80,6 @@ def silent():
 
 def lines(output):
     return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-
-
-def sender(number, after):
-    """Stands in for `runs.check_loss`: sends this process a signal when it sees a certain step."""
-
-    def check_loss(value, step, learning_rate):
-        if step == after:
-            os.kill(os.getpid(), number)
-
-    return check_loss
 
 
 def same(first, second):
@@ -639,7 +630,7 @@ def check_two_steps():
 
 def test_four_devices_take_the_step_of_one_under_jit_and_pmap():
     """On simulated devices: windows, statistics and gradients are those of the whole batch. And what people
-    are lifted to is what one device makes of them.
+    are lifted to is what one device makes of them, also when they are judged.
     """
     here = Path(__file__).parent
     environment = {
@@ -651,8 +642,9 @@ def test_four_devices_take_the_step_of_one_under_jit_and_pmap():
         "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)]),
     }
     program = (
-        "import jax, test_loop, test_pipeline; test_loop.check_two_steps()\n"
+        "import jax, test_loop, test_pipeline, test_sharing; test_loop.check_two_steps()\n"
         "jax.config.update('jax_enable_x64', False); test_pipeline.check_people_are_shared()\n"
+        "test_sharing.check_four_devices_judge_as_one()\n"
     )
     arguments = [sys.executable, "-c", program]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=240)

@@ -122,11 +122,6 @@ def test_addresses_that_cannot_be_meant_are_refused(given, match):
         jax.config.update("jax_cpu_collectives_implementation", before)
 
 
-def test_a_bucket_is_no_folder():
-    with pytest.raises(ValueError, match="output is gs:/bucket/run: buckets are not written to"):
-        loop.check_settings(dataclasses.replace(CONFIG, output=Path("gs://bucket/run")))
-
-
 def test_one_process_asks_nobody(tmp_path):
     assert processes.is_first() and processes.together(lambda: 3) == 3
     processes.check_one_folder(tmp_path)

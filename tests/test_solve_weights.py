@@ -1,14 +1,18 @@
 """Weights learned through the solve: they get nearer to the truth, and the file holds them."""
 
 import dataclasses
+import io
 import json
+import signal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
+from signals import sender
 
-from experiments import solve_weights
+from experiments import guards, runs, solve_weights
 from experiments.fuzzing.damage import outcomes
 from experiments.judging.stretches import EvaluateConfig
 from experiments.solve_weights import (
@@ -96,6 +100,23 @@ def test_confidences_are_equal_where_they_are_not_learned(tmp_path, monkeypatch)
     np.testing.assert_allclose(np.log(weights), 0.02, rtol=1e-3)
     np.testing.assert_array_equal(found.confidence, 1)
     assert json.loads((tmp_path / "config.json").read_text())["joints"] is False
+
+
+def test_a_run_that_was_asked_to_stop_says_what_is_lost(tmp_path, monkeypatch):
+    """SIGINT while the numbers of the second step are looked at."""
+    shown = jnp.zeros((1, 27, 17))
+    batch = Batch(jnp.zeros((*shown.shape, 2)), shown > 0, shown, None, None)
+    monkeypatch.setattr(solve_weights, "draw_placed_batch", lambda *_: (batch, None))
+    monkeypatch.setattr(solve_weights, "placed_error", lambda logarithms, *_: -logarithms.velocity)
+    monkeypatch.setattr(runs, "check_loss", sender(signal.SIGINT, 2))
+    console = Console(file=io.StringIO(), width=1000)
+    config = dataclasses.replace(TINY, steps=4, output=tmp_path)
+    with jax.numpy_dtype_promotion("standard"), pytest.raises(guards.Interrupted) as stopped:
+        tune(config, console)
+    assert stopped.value.code == 130
+    told = "SIGINT: stopped; 2 of 4 steps are lost, and no solve.json was written; the same command begins"
+    assert told in console.file.getvalue() and not (tmp_path / "solve.json").exists()
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_step_places_its_people_better(tmp_path, error_of):

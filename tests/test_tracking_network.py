@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
 
 import jax
 import numpy as np
 import pytest
 from tracked import crossing
 
-from experiments import train_tracklets
+from experiments import guards, train_tracklets
+from experiments.tracking_pairs import Pairs
 from gated_lift.skeleton import H36M_17
 from gated_lift.tracking.clusters import LinkSettings, link, pieces_of
 from gated_lift.tracking.figure import LIMBS, figure_of
@@ -145,3 +148,38 @@ def test_variation_keeps_what_a_pair_is():
         dataclasses.asdict(train_tracklets.TrackletConfig())["seed"]
         == load_pairs().description["training"]["seed"]
     )
+
+
+@pytest.fixture
+def few_pairs(monkeypatch):
+    """Noise in the place of scenes: three batches of two pairs an epoch."""
+    rng = np.random.default_rng(0)
+    series = rng.normal(size=(6, STEPS, CHANNELS)).astype(np.float16)
+    pairs = Pairs(series, rng.normal(size=(6, FACTS)).astype(np.float32), rng.random(6) < 0.5)
+    monkeypatch.setattr(train_tracklets, "crowd", lambda *_: None)
+    monkeypatch.setattr(train_tracklets, "pairs_of", lambda *_: pairs)
+
+
+def test_a_training_that_was_asked_to_stop_leaves_the_weights(few_pairs, tmp_path, monkeypatch, capsys):
+    """SIGTERM while the fifth batch of six is varied, SIGINT while a scene is drawn."""
+    vary, seen = train_tracklets.vary, []
+
+    def signalled(rng, series, facts):
+        seen.append(series)
+        if len(seen) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return vary(rng, series, facts)
+
+    monkeypatch.setattr(train_tracklets, "vary", signalled)
+    config = train_tracklets.TrackletConfig(1, 1, epochs=2, batch=2, output=tmp_path / "pairs")
+    with jax.numpy_dtype_promotion("standard"), pytest.raises(guards.Interrupted) as stopped:
+        train_tracklets.train(config)
+    told = f"SIGTERM: stopped; 5 of 6 steps are lost, and {tmp_path / 'pairs'} is as it was; the same command"
+    assert stopped.value.code == 0 and told in capsys.readouterr().out
+    monkeypatch.setattr(train_tracklets, "crowd", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(guards.Interrupted) as stopped:
+        train_tracklets.train(config)
+    assert (
+        stopped.value.code == 130 and "SIGINT: stopped; the scenes are lost, and" in capsys.readouterr().out
+    )
+    assert len(seen) == 5 and not list(tmp_path.iterdir())

@@ -1,7 +1,6 @@
 """What every evaluation asks of a network and counts of its answers, whatever the people come from."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.judging.totals import RUNS, Condition
+from experiments.sharing import share_rows
 from gated_lift import LoadedLifter, has_path, lift, metrics, recover
 from gated_lift.networks.checkpoints import without_weights
 from gated_lift.occlusion import run_length
@@ -50,6 +50,27 @@ class Answer(NamedTuple):
     solved: jax.Array
 
 
+class _Asked(NamedTuple):
+    """What is asked of a network, compiled in; it comes without its weights."""
+
+    network: LoadedLifter
+    fps: float
+    flip: bool
+    trajectory: TrajectoryConfig = TrajectoryConfig()
+    smoothing: float = 0.0
+
+
+class _Rows(NamedTuple):
+    """What is shown of N people. keypoints: (N, F, J, 2). occluded: (N, F, J). camera, lifted_from: fields
+    (N, …).
+    """
+
+    keypoints: jax.Array
+    occluded: jax.Array
+    camera: Camera
+    lifted_from: Camera | None = None
+
+
 def ask(
     network: LoadedLifter,
     keypoints: jax.Array,
@@ -61,46 +82,37 @@ def ask(
     confidence: jax.Array | None = None,
     lifted_from: Camera | None = None,
 ) -> Answer:
-    """What `recover` makes of people, also where they are not seen.
+    """What `recover` makes of people, also where they are not seen. The devices of the process share them.
 
-    confidence: (J,) of every joint, for the solve. lifted_from: the camera whose rays the network is given as
-    they are, for networks that were trained elsewhere; people are placed before ``camera`` all the same.
+    camera: one a person, fields (N, …). confidence: (J,) of every joint, for the solve. lifted_from: the
+    cameras whose rays the network is given as they are, for networks that were trained elsewhere; people are
+    placed before ``camera`` all the same.
     """
-    static = without_weights(network)
+    asked = _Asked(without_weights(network), fps, flip, trajectory, SMOOTHING)
+    rows = _Rows(keypoints, occluded, camera, lifted_from)
+    return _ask(asked, (network.variables, confidence), rows)
+
+
+@share_rows
+def _ask(asked: _Asked, whole: tuple[Any, jax.Array | None], rows: _Rows) -> Answer:
+    variables, confidence = whole
+    network, (keypoints, occluded, camera, lifted_from) = asked.network._replace(variables=variables), rows
     if lifted_from is not None:
         raw = network._replace(focal=1.0, turned=False)
-        poses = ask_lift(raw, keypoints, occluded, lifted_from, fps, flip)
-        found = solve_trajectory(poses, keypoints, occluded, camera, trajectory, fps=fps)
-        return Answer(poses, found.root, has_path(found.status))
-    return _ask(
-        static, network.variables, keypoints, occluded, camera, confidence, fps, trajectory, flip, SMOOTHING
-    )
-
-
-@partial(jax.jit, static_argnames=("network", "fps", "trajectory", "flip", "smoothing"))
-def _ask(
-    network: LoadedLifter,
-    variables: Any,
-    keypoints: jax.Array,
-    occluded: jax.Array,
-    camera: Camera,
-    confidence: jax.Array | None,
-    fps: float,
-    trajectory: TrajectoryConfig,
-    flip: bool,
-    smoothing: float,
-) -> Answer:
+        poses = lift(raw, keypoints, occluded, lifted_from, asked.fps, asked.flip)
+        placed = solve_trajectory(poses, keypoints, occluded, camera, asked.trajectory, fps=asked.fps)
+        return Answer(poses, placed.root, has_path(placed.status))
     found = recover(
-        network._replace(variables=variables),
+        network,
         keypoints,
         occluded,
         camera,
-        fps,
+        asked.fps,
         confidence=None if confidence is None else jnp.broadcast_to(confidence, occluded.shape),
-        trajectory=trajectory,
-        flip=flip,
+        trajectory=asked.trajectory,
+        flip=asked.flip,
         keep_absent=True,
-        pose_smoothing=smoothing,
+        pose_smoothing=asked.smoothing,
     )
     # Who does not fit their keypoints counts with the path that they have, however bad.
     return Answer(found.poses, found.root, has_path(found.status))
@@ -115,33 +127,14 @@ def ask_root(
     flip: bool,
 ) -> jax.Array:
     """Where a network whose target is the root places people, (N, F, 3)."""
-    return ask_lift(network, keypoints, occluded, camera, fps, flip)[..., 0, :]
+    asked = _Asked(without_weights(network), fps, flip)
+    return _lift(asked, network.variables, _Rows(keypoints, occluded, camera))[..., 0, :]
 
 
-def ask_lift(
-    network: LoadedLifter,
-    keypoints: jax.Array,
-    occluded: jax.Array,
-    camera: Camera,
-    fps: float,
-    flip: bool,
-) -> jax.Array:
-    """What a network alone makes of people, (N, F, J, 3) or (N, F, 1, 3)."""
-    static = without_weights(network)
-    return _lift(static, network.variables, keypoints, occluded, camera, fps, flip)
-
-
-@partial(jax.jit, static_argnames=("network", "fps", "flip"))
-def _lift(
-    network: LoadedLifter,
-    variables: Any,
-    keypoints: jax.Array,
-    occluded: jax.Array,
-    camera: Camera,
-    fps: float,
-    flip: bool,
-) -> jax.Array:
-    return lift(network._replace(variables=variables), keypoints, occluded, camera, fps, flip)
+@share_rows
+def _lift(asked: _Asked, variables: Any, rows: _Rows) -> jax.Array:
+    network = asked.network._replace(variables=variables)
+    return lift(network, rows.keypoints, rows.occluded, rows.camera, asked.fps, asked.flip)
 
 
 def place_by(answer: Answer, root: jax.Array) -> Answer:
@@ -166,13 +159,20 @@ def errors(poses: jax.Array, root: jax.Array, joints: jax.Array, fps: float) -> 
     }
 
 
-@partial(jax.jit, static_argnames="fps")
 def judge(
     answer: Answer, occluded: jax.Array, joints: jax.Array, fps: float
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """(sum, count) of every metric for each person: the frames that it is defined on are added up by the
-    caller. joints: (N, F, J, 3) the truth, camera axes.
+    caller. joints: (N, F, J, 3) the truth, camera axes. The devices of the process share the people.
     """
+    return _judge(fps, None, (answer, occluded, joints))
+
+
+@share_rows
+def _judge(
+    fps: float, whole: None, rows: tuple[Answer, jax.Array, jax.Array]
+) -> dict[str, tuple[jax.Array, jax.Array]]:
+    answer, occluded, joints = rows
     solved = answer.solved
     root = jnp.where(solved[:, None, None], answer.root, 0)
     found = errors(answer.poses, root, joints, fps)

@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from experiments.checks import COUNT, SEED, SHARE, VIEW_RULES, check_numbers, each
+from experiments.checks import COUNT, LOCAL, SEED, SHARE, VIEW_RULES, check_numbers, each
 from experiments.judging.protocol import ask, ask_root, judge, mask_key, place_by
 from experiments.judging.totals import COLUMNS, METRICS, Condition, Label, Totals, condition_grid, mean_error
 from experiments.solve_weights import load_solve
@@ -60,7 +60,7 @@ class EvaluateConfig:
     camera: VirtualCamera = dataclasses.field(default_factory=VirtualCamera)
     detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
     batch_people: int = 32
-    """People lifted and placed at once; only memory depends on it."""
+    """People lifted and placed at once, on all devices together; only memory depends on it."""
     output: Path = Path("runs/evaluate")
     """Folder for rows.json, table.md and pa_mpjpe.png."""
 
@@ -70,6 +70,7 @@ RULES = {
     "kernel_frames": each(COUNT),
     "seed": SEED,
     "batch_people": COUNT,
+    "output": LOCAL,
     **VIEW_RULES,
 }
 

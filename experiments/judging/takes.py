@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from experiments.checks import COUNT, SEED, SHARE, each
+from experiments.checks import COUNT, LOCAL, SEED, SHARE, each
 from experiments.judging.protocol import ask, ask_root, judge, mask_key, place_by
 from experiments.judging.totals import METRICS, Label, Totals, condition_grid, mean_error
 from gated_lift.networks import checkpoints
@@ -57,7 +57,7 @@ class Human36mConfig:
     """Folder for rows.json, a table a metric (.md), and the cameras as --cameras takes them (.json)."""
 
 
-RULES = {"ratios": each(SHARE), "kernel_frames": each(COUNT), "seed": SEED}
+RULES = {"ratios": each(SHARE), "kernel_frames": each(COUNT), "seed": SEED, "output": LOCAL}
 
 
 class Take(NamedTuple):

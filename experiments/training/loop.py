@@ -24,7 +24,7 @@ from rich.console import Console
 
 from experiments import guards, processes, reporting, runs, watching
 from experiments.checks import check_numbers
-from experiments.commands import tell
+from experiments.commands import run_or_tell, tell
 from experiments.draws import named_key
 from experiments.training import mirror as mirrors
 from experiments.training.batches import (
@@ -370,9 +370,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
                         saved = done
             saving.finish()
         if stopped is not None and done < steps:
-            kept = f"step {saved} of {steps} is saved in {folder}" if saved else "no step had been taken"
-            console.print(f"{stopped.name}: stopped; {kept}; the same command with --resume goes on")
-            raise guards.Interrupted(guards.EXIT_CODES[stopped])
+            guards.stop(stopped, guards.resumable(saved, steps, folder), console.print)
     if processes.is_first():
         draw_curves(output)
         if mirror is not None:
@@ -596,10 +594,7 @@ class Shares:
 def run(config: TrainConfig) -> None:
     """Trains; what cannot be done is told on one line of standard error, and the process exits with 2."""
     try:
-        train(config)
-    except (ValueError, OSError, runs.NonFiniteLossError, SaveError) as error:
-        tell("train", error)
-        processes.leave(2)
+        run_or_tell("train", lambda: train(config), runs.NonFiniteLossError, SaveError)
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise

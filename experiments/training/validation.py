@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from experiments.draws import named_key
+from experiments.sharing import share_rows
 from experiments.training.batches import Bank, Batch, draw_batch
 from experiments.training.configs import TrainConfig
 from gated_lift.metrics import mpjpe
@@ -20,20 +21,22 @@ from gated_lift.networks.protocol import told
 
 
 def make_validation(config: TrainConfig, lifter: Any, bank: Bank) -> Callable[[Any], float]:
-    """(variables) -> MPJPE in metres on ``config.validation_windows`` windows of the people in ``bank``."""
+    """(variables) -> MPJPE in metres on ``config.validation_windows`` windows of the people in ``bank``. The
+    devices of the process share the windows; of several processes that train together, each takes them all.
+    """
     windows = config.validation_windows
     draw = jax.jit(lambda key, bank: draw_batch(key, bank, lifter, config, windows))
     batch = jax.tree.map(np.asarray, draw(named_key(jax.random.key(0), "validation"), bank))
     form = lifter.training_form(config.chunk_frames, config.chunk_stride)
 
-    @jax.jit
-    def errors(variables: Any, batch: Batch) -> jax.Array:
+    @share_rows
+    def errors(options: None, variables: Any, batch: Batch) -> jax.Array:
         hints = told(batch.hints)
         poses = lifter.apply(variables, batch.keypoints, batch.occluded, age=batch.age, **hints, **form)
         return mpjpe(poses, batch.target).mean(-1)
 
     def validate(variables: Any) -> float:
         # Averaged in double precision: the value decides which weights are kept as the best.
-        return float(np.average(np.asarray(errors(variables, batch), np.float64), weights=batch.weight))
+        return float(np.average(np.asarray(errors(None, variables, batch), np.float64), weights=batch.weight))
 
     return validate

@@ -371,6 +371,29 @@ def restore_training(directory: Path, lifter: Lifter, optimizer: Any) -> tuple[i
             f"checkpoint {directory} is for another network: {'; '.join(differing)}; "
             "resume with the settings of the run's config.json or choose another output folder"
         )
+    return step, loaded.variables, _restore_optimizer(directory, step, optimizer)
+
+
+def restore_infill_training(
+    directory: Path, network: MotionInfill, optimizer: Any
+) -> tuple[int, LoadedInfill, Any]:
+    """The newest step of a training of ``network``, what `load_infill` makes of it, and the optimiser state.
+
+    optimizer: as `restore_training` takes it. Raises ValueError as that does.
+    """
+    directory, step = _locate(directory, None)
+    loaded = load_infill(directory, step)
+    if loaded.network != network:
+        raise ValueError(
+            f"checkpoint {directory} is of a network with channels {loaded.network.channels} and depth "
+            f"{loaded.network.depth}, not {network.channels} and {network.depth}: resume with the settings "
+            "of the run's config.json or choose another output folder"
+        )
+    return step, loaded, _restore_optimizer(directory, step, optimizer)
+
+
+def _restore_optimizer(directory: Path, step: int, optimizer: Any) -> Any:
+    """The optimiser's state of a step; the arguments and errors are those of `restore_training`."""
     if not (directory / str(step) / "optimizer").is_dir():
         raise ValueError(
             f"checkpoint {directory} holds no optimiser state, as exported weights do not: resume from the "
@@ -387,7 +410,7 @@ def restore_training(directory: Path, lifter: Lifter, optimizer: Any) -> tuple[i
                 f"checkpoint {directory} holds the state of another optimiser ({error}): resume with the one "
                 "that the run began with"
             ) from error
-    return step, loaded.variables, restored["optimizer"]
+    return restored["optimizer"]
 
 
 def export(
