@@ -24,8 +24,8 @@ NOT_NEGATIVE = Rule(lambda value: 0 <= value < math.inf, "give zero or more")
 # the bucket by a client of its own: a run would lie in two places, half in each.
 LOCAL = Rule(
     lambda path: not re.match(r"\w{2,}:/", str(path)),
-    "buckets are not written to; give a local folder, or one that the bucket is mounted on (train copies what "
-    "is complete to a bucket with --mirror)",
+    "buckets are not written to; give a local folder, or one that the bucket is mounted on (train copies "
+    "what is complete to a bucket with --mirror)",
 )
 SHARE = Rule(lambda value: 0 <= value <= 1, "give a share from 0 to 1")
 

@@ -81,7 +81,7 @@ BUCKET = Path("gs://bucket/run")
 )
 def test_nothing_is_written_to_a_bucket(begin, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = r"^output is gs:/bucket/run: buckets are not written to; give a local folder, .*, and copy what"
+    words = r"^output is gs:/bucket/run: buckets are not written to; give a local folder, .* with --mirror"
     with pytest.raises(ValueError, match=words):
         begin()
     assert not list(tmp_path.iterdir())
