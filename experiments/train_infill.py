@@ -207,7 +207,10 @@ def _train(
     saving: Saver,
     asked: Callable[[int], signal.Signals | None],
 ) -> Path:
-    """What `train` does once it has its data and the run folder. asked: of `guards.stop_signals`."""
+    """What `train` does once it has its data and the run folder.
+
+    asked: of `guards.stop_signals`; it also raises where the folder is gone or a save has failed.
+    """
     folder, ready = config.output / "checkpoints", config.output / "trained"
     fps = network.fps
     key = jax.random.key(config.seed)
