@@ -14,9 +14,21 @@ from experiments import processes
 def run_script(main: Callable[[], None]) -> None:
     """Runs a script's ``main`` with what XLA compiles kept for the next time: a run's first minute is often
     spent on programs that an earlier run compiled already.
+
+    What cannot be done is told as `run_or_tell` does; with the environment variable ``GATED_LIFT_TRACEBACK``
+    set, Python shows where it was found out.
     """
     keep_compiled()
-    main()
+    if os.environ.get("GATED_LIFT_TRACEBACK"):
+        main()
+    else:
+        run_or_tell(script_name(), main, ImportError)
+
+
+def script_name() -> str:
+    """The name of the script or of the folder of scripts that was started."""
+    path = Path(sys.argv[0])
+    return path.parent.name if path.stem == "__main__" else path.stem
 
 
 def tell(name: str, error: BaseException) -> str:

@@ -62,7 +62,9 @@ AFTER = """
 - **Saving.** A save copies the arrays, and a thread writes them, then the manifest with the sha256 of
   every file. A step without a manifest was interrupted, and is cleared away by the next save. A step
   begins its save only when the one before is complete, so where saves take longer than
-  `checkpoint_every` steps, training waits; `saving_seconds` in the log tells how long.
+  `checkpoint_every` steps, training waits; `saving_seconds` in the log tells how long: 0.03 % of the
+  time of the steps in 48 minutes of `wild` on one core (23,496 steps, a checkpoint every 5,000 and the
+  best of every epoch beside them), 0.06 s a save.
 - **The best weights.** `best/` holds those that did best, after any epoch, on `validation_windows`
   windows that stay the same. Their people are those of `--exclude-subjects`, whom training does not see.
   Without any, they are the training people in other views: that tells whether training goes well, and

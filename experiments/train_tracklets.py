@@ -24,7 +24,7 @@ from jaxtyping import Array
 
 from experiments import guards
 from experiments.checks import COUNT, LOCAL, NOT_NEGATIVE, POSITIVE, SEED, check_numbers
-from experiments.commands import run_or_tell, run_script
+from experiments.commands import run_script
 from experiments.tracking_pairs import Pairs, pairs_of
 from gated_lift.synthetic.crowds import CrowdRecipe, crowd
 from gated_lift.tracking.figure import LIMBS
@@ -197,7 +197,7 @@ def _train(config: TrackletConfig, asked: Callable[[int], signal.Signals | None]
 
 def main() -> None:
     config = tyro.cli(TrackletConfig, description=__doc__)
-    run_or_tell("train_tracklets", lambda: train(config))
+    train(config)
 
 
 if __name__ == "__main__":

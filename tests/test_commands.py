@@ -30,6 +30,20 @@ def test_a_folder_of_the_environment_is_left_alone(cache, monkeypatch, tmp_path)
     assert jax.config.jax_compilation_cache_dir == before
 
 
+def test_a_script_that_cannot_begin_says_why_on_one_line(cache, monkeypatch, capsys):
+    def main():
+        raise ValueError("data is no\nfile: give one")
+
+    for path in ("experiments/judge.py", "experiments/judge/__main__.py"):
+        monkeypatch.setattr("sys.argv", [path])
+        with pytest.raises(SystemExit) as left:
+            commands.run_script(main)
+        assert left.value.code == 2 and capsys.readouterr().err == "judge: data is no file: give one\n"
+    monkeypatch.setenv("GATED_LIFT_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="data is no"):
+        commands.run_script(main)
+
+
 def test_an_unknown_command_lists_the_known_ones(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["benchmark", "speed"])
     with pytest.raises(SystemExit) as left:

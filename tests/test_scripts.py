@@ -12,7 +12,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "Makefile", *sorted((ROOT / "docs").glob
 SCRIPTS = {
     path.stem if path.name != "__main__.py" else path.parent.name
     for path in (ROOT / "experiments").rglob("*.py")
-    if "__main__" in path.read_text() or path.name == "__main__.py"
+    if 'if __name__ == "__main__"' in path.read_text() or path.name == "__main__.py"
 }
 # Scripts that hold several commands.
 SEVERAL = ("benchmark", "trajectory")
