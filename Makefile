@@ -17,7 +17,8 @@ test: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(BY_FILE)
-	DEFAULT_FLAGS=1 $(BIN)/python -m pytest -m default_flags $(BY_FILE)  # as XLA is for users
+	@# As XLA is for users; importing the other files' tests would take longer than some of these.
+	DEFAULT_FLAGS=1 $(BIN)/python -m pytest -m default_flags $(BY_FILE) $$(grep -l default_flags tests/test_*.py)
 
 # The suite with the lowest versions that pyproject.toml allows and with the newest that there are, each in an
 # environment of its own, made anew; PYTHON=python3.13 tries another Python, which may have newer ones.
@@ -32,7 +33,7 @@ test-oldest test-newest:
 	$(OWN)/uv pip install --quiet --python $(OWN)/python --no-deps -r $(OWN)/own.txt  # what tests need may ask for newer
 	$(OWN)/uv pip list --python $(OWN)/python
 	$(OWN)/python -m pytest $(BY_FILE)
-	DEFAULT_FLAGS=1 $(OWN)/python -m pytest -m default_flags $(BY_FILE)
+	DEFAULT_FLAGS=1 $(OWN)/python -m pytest -m default_flags $(BY_FILE) $$(grep -l default_flags tests/test_*.py)
 
 benchmark: $(VENV)/.demo
 	$(BIN)/python -m experiments.benchmark trajectory

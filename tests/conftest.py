@@ -10,8 +10,9 @@ from importlib import metadata
 # may change are marked `default_flags` and run once more as XLA is: DEFAULT_FLAGS=1 pytest -m default_flags.
 # Its simplification of a solve goes on to a limit of 25 rounds, fewer without reshape-mover; the three passes
 # over loops take time in every round. Without the four a solve compiles in two thirds of the time, measured
-# side by side. And two processes leave no core to compile the
-# parts of a program side by side. An environment variable, because it is read before JAX starts.
+# side by side. XLA's check of its own passes takes a twelfth of what is left. And two processes leave no core
+# to compile the parts of a program side by side. An environment variable, because it is read before JAX
+# starts.
 # Releases of jaxlib after 0.11.0 have one code generator, and end at the name of a flag that is gone.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
     ""
@@ -24,7 +25,7 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
     )
     + " --xla_cpu_parallel_codegen_split_count=1"
     " --xla_disable_hlo_passes=reshape-mover,simplify-while-loops,while-loop-invariant-code-motion,"
-    "while-loop-constant-sinking"
+    "while-loop-constant-sinking,hlo-verifier"
 )
 
 import jax
@@ -78,21 +79,21 @@ def pytest_configure(config):
 
 # Files that take longest, the longest first.
 LONGEST = (
-    "test_pipeline",
     "test_trajectory",
-    "test_loop",
+    "test_pipeline",
     "test_notebooks",
-    "test_trajectory_begin",
+    "test_loop",
     "test_trajectory_arguments",
-    "test_batches",
+    "test_trajectory_begin",
+    "test_lifting",
     "test_trajectory_units",
     "test_processes",
-    "test_trajectory_unsolved",
+    "test_batches",
     "test_robust",
-    "test_lifting",
+    "test_camera_path",
+    "test_trajectory_unsolved",
     "test_solve_weights",
     "test_report_browser",
-    "test_camera_path",
     "test_stretches",
     "test_smoothing",
     "test_demo",

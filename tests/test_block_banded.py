@@ -49,7 +49,7 @@ def dense(problem, lane):
 
 
 @pytest.mark.parametrize("unroll", [True, False])
-@pytest.mark.parametrize("blocks", [1, 2, 3, 4, pytest.param(9, marks=pytest.mark.default_flags)])
+@pytest.mark.parametrize("blocks", [1, 2, 3, 4, 9])
 def test_solves_like_dense_least_squares(float64, blocks, unroll):
     problem = random_chain(blocks)
     solution = solve(problem, unroll=unroll)

@@ -96,7 +96,6 @@ def test_bases_number_at_most_the_frames(count):
 # ------------------------------------------------------------------------------------------------- network
 
 
-@pytest.mark.default_flags
 def test_windows_match_numpy():
     keypoints, occluded = clip(WINDOW)
     poses = apply(VARIABLES, keypoints, occluded)

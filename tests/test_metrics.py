@@ -54,8 +54,7 @@ def oracle_n(predicted, target, valid=None):
     return errors
 
 
-@pytest.mark.default_flags
-@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("masked", [False, pytest.param(True, marks=pytest.mark.default_flags)])
 @pytest.mark.parametrize(
     ("metric", "oracle"), [(metrics.pa_mpjpe, oracle_pa), (metrics.n_mpjpe, oracle_n)], ids=["pa", "n"]
 )

@@ -87,11 +87,13 @@ def test_settings_match_numpy(settings):
     np.testing.assert_allclose(strided, expected[:, :1], atol=1e-5)
 
 
-@pytest.mark.parametrize("gating", GATINGS)
 @pytest.mark.parametrize(
-    ("widths", "causal"),
-    [pytest.param((3, 5, 3), False, marks=pytest.mark.default_flags), ((5, 1, 3), True)],
-    ids=["centred", "causal"],
+    ("gating", "widths", "causal"),
+    [
+        pytest.param("two_stream", (3, 5, 3), False, marks=pytest.mark.default_flags),
+        *(("single_stream", (3, 5, 3), False), ("none", (3, 5, 3), False)),
+        *((gating, (5, 1, 3), True) for gating in GATINGS),
+    ],
 )
 def test_dense_and_strided_forms_match_numpy_on_every_frame(gating, widths, causal):
     lifter = TemporalLifter(gating, 8, widths, causal=causal)
@@ -203,9 +205,13 @@ def test_an_untrained_network_answers_with_the_root():
 # occlusions
 
 
-@pytest.mark.default_flags
 @pytest.mark.parametrize(
-    ("gating", "how"), [("two_stream", "interpolate"), ("single_stream", "zero"), ("none", "interpolate")]
+    ("gating", "how"),
+    [
+        pytest.param("two_stream", "interpolate", marks=pytest.mark.default_flags),
+        ("single_stream", "zero"),
+        ("none", "interpolate"),
+    ],
 )
 def test_hidden_values_never_matter(gating, how):
     lifter = TemporalLifter(gating, 8, (3, 3), fill=how)

@@ -29,11 +29,11 @@ def short(people, frames, dtype=np.float32, **settings):
     return scene._replace(poses=scene.poses.astype(dtype), keypoints=scene.keypoints.astype(dtype))
 
 
-# Each is a program of its own, with two solves in it: intrinsics and poses come in one form together.
+# Each is a program of its own, with two solves in it: intrinsics and poses come together, in one form and in
+# another. People are told apart before windows are cut; a camera of each without frames is solved elsewhere.
 FORMS = {
-    "one of all": (Camera(np.tile(oracle.FOCAL, (1, 1, 1)), np.tile(oracle.CENTER, (1, 1, 1))), STILL),
-    "one of each person": (
-        Camera(np.tile(oracle.FOCAL, (2, 1)), oracle.CENTER),
+    "one of all, one pose of each person": (
+        Camera(np.tile(oracle.FOCAL, (1, 1, 1)), np.tile(oracle.CENTER, (1, 1, 1))),
         Extrinsics(*(np.stack([v, v]) for v in STILL)),
     ),
     "one of each frame": (

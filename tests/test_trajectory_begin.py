@@ -167,6 +167,7 @@ def test_a_camera_of_every_frame_is_not_looked_at_before_the_beginning(float64):
         solve_trajectory(*scene[:3], camera, begin=5)
 
 
+@pytest.mark.default_flags
 def test_gradients_are_those_of_differences_and_none_before_the_beginning(float64):
     scene, begin = oracle.walking_people(2, FRAMES, hidden=0.2), 5
     rng = np.random.default_rng(2)

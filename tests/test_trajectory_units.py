@@ -80,7 +80,8 @@ def resized(scene, factor):
     return scene._replace(keypoints=scene.keypoints * factor), camera
 
 
-@pytest.mark.parametrize("loss", ["squared", "huber", "geman_mcclure"])
+# Every loss is a program of its own, and both robust ones take their scale from the same place.
+@pytest.mark.parametrize("loss", ["squared", "geman_mcclure"])
 def test_one_film_has_one_path_at_every_size(float64, loss):
     scene = oracle.walking_people(2, 40, gap=8)
     config = TrajectoryConfig(0.3, 2.0, keypoint_std=2.0, size_std=0.03, bias_std=0.5, loss=loss)
@@ -122,46 +123,43 @@ def test_a_focal_length_of_its_own_for_every_frame(float64):
     np.testing.assert_allclose(found.root, expected.root, atol=1e-8)
 
 
-def test_derivatives_in_the_focal_length_and_the_rate(float64):
+@jax.jit
+def probe_film(focal, fps):
+    """A number made of the root, the solution, and the number's slopes in the focal length and the rate."""
     scene = filmed(25)
     probe = np.random.default_rng(1).normal(size=scene.root.shape)
 
     def value(focal, fps):
         camera = Camera((focal, 1.01 * focal), oracle.CENTER)
         config = TrajectoryConfig(0.3, 2.0, tolerance=1e-13)
-        return jnp.sum(probe * solve_trajectory(*scene[:3], camera, config, fps=fps).root)
+        found = solve_trajectory(*scene[:3], camera, config, fps=fps)
+        return jnp.sum(jnp.where(jnp.isfinite(found.root), probe * found.root, 0)), found
 
-    run = jax.jit(jax.value_and_grad(value, argnums=(0, 1)))
+    (number, found), slopes = jax.value_and_grad(value, argnums=(0, 1), has_aux=True)(focal, fps)
+    return number, found, slopes
+
+
+def test_derivatives_in_the_focal_length_and_the_rate(float64):
     at = np.array([900.0, 25.0])
-    _, slopes = run(*at)
+    _, found, slopes = probe_film(*at)
+    assert found.status == Status.CONVERGED
     for k, step in enumerate((1e-2, 1e-3)):
-        ahead, back = (run(*(at + sign * step * np.eye(2)[k]))[0] for sign in (1, -1))
+        ahead, back = (probe_film(*(at + sign * step * np.eye(2)[k]))[0] for sign in (1, -1))
         np.testing.assert_allclose(slopes[k], (ahead - back) / (2 * step), rtol=1e-5)
 
 
-def test_a_rate_that_is_none():
-    scene = filmed(10)
-    poses, keypoints = (jnp.asarray(values, jnp.float32) for values in scene[:2])
-
-    @jax.jit
-    def solve(fps):
-        def size(fps):
-            found = solve_trajectory(poses, keypoints, scene.occluded, CAMERA, fps=fps)
-            return jnp.sum(jnp.nan_to_num(found.root)), found
-
-        (_, found), slope = jax.value_and_grad(size, has_aux=True)(fps)
-        return found, slope
-
-    found, slope = solve(10.0)
-    assert found.status == Status.CONVERGED and slope != 0
+def test_a_rate_that_is_none(float64):
+    scene = filmed(25)
+    _, found, slopes = probe_film(np.float64(900.0), np.float64(10.0))
+    assert found.status == Status.CONVERGED and slopes[1] != 0
     for fps in (0.0, -25.0, np.nan, np.inf):
         with pytest.raises(ValueError, match=r"fps is .*: pass the clip's frames a second"):
-            solve_trajectory(poses, keypoints, scene.occluded, CAMERA, fps=fps)
+            solve_trajectory(*scene[:3], CAMERA, fps=fps)
         with pytest.raises(ValueError, match="fps is"):
             start_stream(1, 9, CAMERA, fps=fps)
-        found, slope = solve(fps)
+        _, found, slopes = probe_film(np.float64(900.0), np.float64(fps))
         assert found.status == Status.NON_FINITE and np.isnan(found.root).all()
-        assert slope == 0
+        assert slopes[1] == 0
 
 
 def test_one_number_of_frames_a_second():
