@@ -149,13 +149,15 @@ RULES = {
 
 class Outcome(NamedTuple):
     """Of trainings that one kind of signal stopped. stopped: how often. unfinished: after how many there
-    was a save that had begun and was not complete. lost: steps that had to be taken again, in all. identical:
+    was a save that had begun and was not complete. points: different steps, of different trainings, that were
+    gone on from. lost: steps that had to be taken again, in all. identical:
     of ``finished`` trainings, those that ended as the unbroken one. wrong: what was not as promised, a
     sentence each.
     """
 
     stopped: int
     unfinished: int
+    points: int
     lost: int
     identical: int
     finished: int
@@ -172,6 +174,7 @@ def stop_often(
     rng = np.random.default_rng((config.seed, number))
     expected = {signal.SIGKILL: -9, signal.SIGTERM: 0, signal.SIGINT: 130}[number]
     stopped = unfinished = lost = identical = finished = 0
+    points: set[tuple[int, int]] = set()
     wrong: list[str] = []
     while stopped < times:
         output = config.output / f"{number.name.lower()}_{finished}"
@@ -196,6 +199,7 @@ def stop_often(
                 continue  # the signal came after the last step: only what is printed is missing
             stopped += 1
             newest = checkpoints.newest_step(folder) or 0
+            points.add((finished, newest))
             begun = {path.name.partition(".")[0] for path in folder.glob("[0-9]*")}
             unfinished += any(int(name) > newest for name in begun)
             lost += max(0, last_step(output) - newest)
@@ -209,7 +213,7 @@ def stop_often(
                     wrong.append(f"{name}: step {newest} is saved, {taken} had been taken")
         finished += 1
         identical += hash_of(said) == unbroken
-    return Outcome(stopped, unfinished, lost, identical, finished, tuple(wrong))
+    return Outcome(stopped, unfinished, len(points), lost, identical, finished, tuple(wrong))
 
 
 # ---------------------------------------------------------------------------------------------- devices
@@ -344,7 +348,8 @@ def measure(config: ReliabilityConfig) -> list[list[str]]:
         if not times:
             continue
         found = stop_often(config, training, unbroken, number, times)
-        result = f"{found.identical} of {found.finished} ends identical, {found.lost} steps taken again"
+        result = f"{found.identical} of {found.finished} ends identical, {found.lost} steps taken again, "
+        result += f"gone on from {found.points} different steps"
         if number == signal.SIGKILL:
             result += f", {found.unfinished} kills within a save"
         if found.wrong:
