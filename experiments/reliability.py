@@ -82,6 +82,11 @@ AFTER = """
 SUITE = (
     ("a killed run ends as an unbroken one", "SIGKILL after 7 and 11 steps", "killed"),
     ("SIGTERM and SIGINT lose no step", "one of each within a run", "resumed"),
+    (
+        "a run whose disk is gone goes on from its mirror",
+        "stopped, the folder deleted, resumed from a bucket in memory",
+        "resumed",
+    ),
     ("a damaged newest step is named, `--fall-back` uses the one before", "a file added", "damaged"),
     ("a save that fails is named, the step before stays intact", "no space left on the device", "hinders"),
     ("a second run into a folder is refused", "the lock is held", "hinders"),
