@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # processes end together; pytest-xdist would put those with the most tests first.
 BY_FILE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-oldest test-newest benchmark clean
+.PHONY: demo test test-thorough test-oldest test-newest benchmark clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m experiments.demo
@@ -16,11 +16,15 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(BY_FILE)
+	$(BIN)/python -m pytest -m 'not default_flags and not thorough' $(BY_FILE)
 	@# As XLA is for users; importing the other files' tests would take longer than some of these.
 	DEFAULT_FLAGS=1 $(BIN)/python -m pytest -m default_flags $(BY_FILE) $$(grep -l default_flags tests/test_*.py)
 
-# The suite with the lowest versions that pyproject.toml allows and with the newest that there are, each in an
+# Besides, other settings and dtypes of what a test of the suite asks: five minutes more.
+test-thorough: $(VENV)/.test
+	$(BIN)/python -m pytest -m thorough $(BY_FILE)
+
+# Both with the lowest versions that pyproject.toml allows and with the newest that there are, each in an
 # environment of its own, made anew; PYTHON=python3.13 tries another Python, which may have newer ones.
 test-oldest: RESOLUTION := lowest-direct
 test-newest: RESOLUTION := highest
@@ -32,7 +36,7 @@ test-oldest test-newest:
 	$(OWN)/uv pip compile --quiet --python $(OWN)/python --resolution $(RESOLUTION) pyproject.toml -o $(OWN)/own.txt
 	$(OWN)/uv pip install --quiet --python $(OWN)/python --no-deps -r $(OWN)/own.txt  # what tests need may ask for newer
 	$(OWN)/uv pip list --python $(OWN)/python
-	$(OWN)/python -m pytest $(BY_FILE)
+	$(OWN)/python -m pytest -m 'not default_flags' $(BY_FILE)
 	DEFAULT_FLAGS=1 $(OWN)/python -m pytest -m default_flags $(BY_FILE) $$(grep -l default_flags tests/test_*.py)
 
 benchmark: $(VENV)/.demo

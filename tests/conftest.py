@@ -7,7 +7,7 @@ from importlib import metadata
 
 # The suite compiles much and computes little: XLA's optimiser would take most of its time, and the newer of
 # its two code generators takes twice as long as the older. Users run with both, so tests whose numbers these
-# may change are marked `default_flags` and run once more as XLA is: DEFAULT_FLAGS=1 pytest -m default_flags.
+# may change are marked `default_flags` and run with XLA as it is: DEFAULT_FLAGS=1 pytest -m default_flags.
 # Its simplification of a solve goes on to a limit of 25 rounds, fewer without reshape-mover; the three passes
 # over loops take time in every round. Without the four a solve compiles in two thirds of the time, measured
 # side by side. XLA's check of its own passes takes a twelfth of what is left. And two processes leave no core

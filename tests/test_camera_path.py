@@ -134,6 +134,7 @@ def test_the_world_is_smoother_than_what_a_shaking_camera_sees(float64):
     assert world_error < 0.7 * seen_error
 
 
+@pytest.mark.thorough
 def test_far_from_the_origin_nothing_is_lost():
     extrinsics = shaken(60)
     scene = before(oracle.walking_people(2, 60), extrinsics)
@@ -148,6 +149,7 @@ def test_far_from_the_origin_nothing_is_lost():
     np.testing.assert_allclose(moved.cost, near.cost, rtol=0.2)
 
 
+@pytest.mark.thorough
 def test_derivative_in_the_position(float64):
     extrinsics = shaken(60, people=2)
     scene = before(oracle.walking_people(2, 60), extrinsics)

@@ -77,6 +77,7 @@ def differentiate():
     return jax.jit(jax.value_and_grad(loss, has_aux=True))
 
 
+@pytest.mark.thorough
 def test_gradients_are_finite_beside_people_without_an_answer():
     variables, batch, placement = scene()
     (value, metrics), gradient = differentiate()(variables["params"], batch, placement)

@@ -127,6 +127,7 @@ def test_a_person_who_cannot_be_solved_has_no_say(float64, solved):
     assert nobody.status == Status.TOO_FEW_OBSERVATIONS and np.all(np.isnan(nobody.focal))
 
 
+@pytest.mark.thorough
 def test_clips_in_float32_each_with_a_size_before_a_moving_camera_and_outliers():
     # Two clips: people a tenth larger than their poses, and people as large as those.
     scenes = [before(scene_of(seed, noise=0.0), shaken(FRAMES, seed=5)) for seed in (1, 2)]

@@ -302,6 +302,7 @@ def test_leading_axes_are_people():
     np.testing.assert_array_equal(grid.joints.reshape(flat.joints.shape), flat.joints)
 
 
+@pytest.mark.thorough
 def test_everybody_may_have_a_camera_of_their_own():
     """Nor need they be that of training: the same rays seen by wider, distorted lenses give the same."""
     joints, _, _ = walking(40)

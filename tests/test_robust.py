@@ -91,6 +91,7 @@ def swapped(keypoints):
     return keypoints
 
 
+@pytest.mark.thorough
 def test_outliers_move_robust_roots_little_and_squared_ones_much():
     scene = detected_people()
 
@@ -178,7 +179,7 @@ def minimum(root, poses, keypoints, occluded, confidence, loss):
     return found.x.reshape(root.shape) / 1000, found.fun
 
 
-@pytest.mark.parametrize("loss", ["huber", "geman_mcclure"])
+@pytest.mark.parametrize("loss", ["huber", pytest.param("geman_mcclure", marks=pytest.mark.thorough)])
 def test_minimum_is_that_of_scipy(float64, loss):
     scene, given = problem_for(loss)
     _, _, solution = probed(given, jnp.asarray(scene.poses), jnp.asarray(scene.occluded), loss)
@@ -247,6 +248,7 @@ def assert_same(first, second, people=slice(None)):
         np.testing.assert_array_equal(one[people], other[people])
 
 
+@pytest.mark.thorough
 def test_confidences_at_their_ends_and_spoilt_ones():
     scene, confidence = small_problem()
     some = np.random.default_rng(6).uniform(size=scene.occluded.shape) < 0.2

@@ -150,6 +150,7 @@ error_and_slope = jax.jit(jax.value_and_grad(placed_error))
 
 
 @pytest.mark.parametrize("unsolved", ["never seen", "behind the camera"])
+@pytest.mark.thorough
 def test_the_slope_is_that_of_finite_differences_and_who_has_no_path_counts_for_nothing(unsolved):
     """Two people whose lifted wrists are off; one of them cannot be placed."""
     rng = np.random.default_rng(3)

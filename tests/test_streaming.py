@@ -153,6 +153,7 @@ def robust_minimum(scene, confidence, path, person):
     return scipy.optimize.least_squares(rows, scene.root[person].ravel(), xtol=1e-10).x.reshape(frames, 3)
 
 
+@pytest.mark.thorough
 def test_world_axes_confidences_and_a_robust_loss():
     scene, confidence, path = film(LAG + 1, gap=3)
     state, found = feed_film(moving_stream(), scene, confidence, path, range(LAG + 1))

@@ -43,7 +43,7 @@ def files(tmp_path_factory):
 ROOT = TemporalLifter("none", 8, (3, 3), target="root")
 
 
-@pytest.mark.parametrize("turned", [True, False])
+@pytest.mark.parametrize("turned", [pytest.param(True, marks=pytest.mark.thorough), False])
 def test_a_network_places_the_poses(files, tmp_path, turned):
     """Roots from a network whose head knows one place only: nobody is unsolved, and all are found there, five
     metres along the axis, or along where the person is seen if it has been trained so.
@@ -97,6 +97,7 @@ def judge_with(lift, folder, **changes):
 
 
 @pytest.mark.parametrize("focal", [700.0, 2000.0])
+@pytest.mark.thorough
 def test_networks_see_alike_whatever_the_focal_length_of_the_evaluation(files, focal):
     """One that knows the truth has no error: what it reads has its own focal length, not the evaluation's.
     The weights that ship lift people as well as before the cameras that they know.

@@ -121,6 +121,7 @@ def test_the_command_writes_a_table_a_metric(folder, network, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("screen", [False, True])
+@pytest.mark.thorough
 def test_a_network_that_knows_the_truth_has_no_error(folder, network, screen):
     """It is shown rays, of the camera or of the screen alone as its authors want it; people are placed by the
     camera all the same.

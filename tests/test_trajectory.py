@@ -60,6 +60,7 @@ def test_matches_the_oracle(frames, gap, dtype, limit):
                 np.testing.assert_allclose(solution.cost[person], residual @ residual, rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_far_starts_end_at_the_same_minimum():
     # 100 m and behind the camera are beyond what is promised, and work.
     depths = np.array([4.0, 1.0, 3.0, 10.0, 30.0, 100.0, -5.0])
@@ -141,7 +142,7 @@ def test_too_few_observations_for_the_weights_at_hand():
         np.testing.assert_array_equal(np.isfinite(solution.root).all(axis=(1, 2)), np.array(expected) == good)
 
 
-@pytest.mark.parametrize("frames", [1, 2, 3])
+@pytest.mark.parametrize("frames", [1, *(pytest.param(each, marks=pytest.mark.thorough) for each in (2, 3))])
 def test_shortest_clips(float64, frames):
     scene = oracle.walking_people(1, frames, hidden=0.0)
     solution = solve_trajectory(*arrays(scene, np.float64), CAMERA)
@@ -421,7 +422,9 @@ def oracle_rows(scene, root, weights):
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (0.01, 0.01), (1.0, 0.0)])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-7), (np.float32, 1e-3)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(np.float64, 1e-7), pytest.param(np.float32, 1e-3, marks=pytest.mark.thorough)]
+)
 def test_covariance_is_the_dense_inverse(weights, dtype, tolerance):
     scene = oracle.walking_people(2, LONG, gap=60)
     config = TrajectoryConfig(*weights, keypoint_std=3.0)
@@ -458,6 +461,7 @@ def test_covariance_costs_nothing_else():
     np.testing.assert_allclose(np.trace(added, axis1=-2, axis2=-1), expected, rtol=0.01)
 
 
+@pytest.mark.thorough
 def test_windows_and_unsolved_people_have_their_covariances(float64):
     scene = oracle.walking_people(2, 60)
     occluded = scene.occluded.copy()
@@ -475,6 +479,7 @@ def test_windows_and_unsolved_people_have_their_covariances(float64):
         np.testing.assert_allclose(found.covariance[0, part], expected, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.thorough
 def test_weights_by_axis(float64):
     # A still camera's axes rotate with the world: weights of one axis follow it.
     scene = oracle.walking_people(2, LONG, gap=60)
@@ -499,6 +504,7 @@ def test_weights_by_axis(float64):
     assert np.abs(np.linalg.solve(curvature, gradient)).max() < 1e-6
 
 
+@pytest.mark.thorough
 def test_evidence_is_that_of_the_dense_gaussian(float64):
     # Against the density of a Gaussian model that is linear in a path near the solution, with a flat prior on
     # where the path begins as the limit of a wide one.

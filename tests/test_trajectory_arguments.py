@@ -44,6 +44,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.thorough
 def test_a_last_window_of_one_frame(form):
     # A remainder of one frame used to be cut out of a camera with one frame.
     camera, extrinsics = FORMS[form]
@@ -78,6 +79,7 @@ def test_windows_of_any_length_are_cut_and_put_together(length):
     np.testing.assert_array_equal(together, jnp.transpose(values, (2, 1, 0)))
 
 
+@pytest.mark.thorough
 def test_every_number_may_be_traced_by_itself(float64):
     scene = short(2, 9, np.float64)
     expected = solve_trajectory(
@@ -139,6 +141,7 @@ def with_rubbish(scene):
 
 
 @pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.thorough
 def test_hidden_rubbish_reaches_no_arithmetic_that_is_looked_at(on_device):
     scene = short(2, 8, distance=3.0)
     poses, keypoints, occluded, confidence = with_rubbish(scene)
@@ -163,6 +166,7 @@ def test_hidden_rubbish_reaches_no_arithmetic_that_is_looked_at(on_device):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.thorough
 def test_short_floats_are_computed_in_float32(dtype):
     scene = short(2, 5)
     poses = jnp.asarray(scene.poses).astype(dtype)

@@ -88,7 +88,9 @@ def both_eliminations(rows, length):
 
 
 # Few levels: each takes seconds to compile.
-@pytest.mark.parametrize("frames, gap, length", [(1000, 200, 16), (10_000, 2000, 20)])
+@pytest.mark.parametrize(
+    "frames, gap, length", [(1000, 200, 16), pytest.param(10_000, 2000, 20, marks=pytest.mark.thorough)]
+)
 def test_elimination_in_nested_segments_is_the_sequential_one(float64, frames, gap, length):
     scene = jax.tree.map(jnp.asarray, oracle.walking_people(2, frames, gap=gap))
     for weights in [(1.0, 1.0), (0.01, 0.01), (0.0, 1.0), (1.0, 0.0)]:

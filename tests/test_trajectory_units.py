@@ -81,7 +81,7 @@ def resized(scene, factor):
 
 
 # Every loss is a program of its own, and both robust ones take their scale from the same place.
-@pytest.mark.parametrize("loss", ["squared", "geman_mcclure"])
+@pytest.mark.parametrize("loss", ["squared", pytest.param("geman_mcclure", marks=pytest.mark.thorough)])
 def test_one_film_has_one_path_at_every_size(float64, loss):
     scene = oracle.walking_people(2, 40, gap=8)
     config = TrajectoryConfig(0.3, 2.0, keypoint_std=2.0, size_std=0.03, bias_std=0.5, loss=loss)
@@ -139,6 +139,7 @@ def probe_film(focal, fps):
     return number, found, slopes
 
 
+@pytest.mark.thorough
 def test_derivatives_in_the_focal_length_and_the_rate(float64):
     at = np.array([900.0, 25.0])
     _, found, slopes = probe_film(*at)

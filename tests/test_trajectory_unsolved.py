@@ -129,7 +129,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("loss", ["squared", "geman_mcclure"])
+@pytest.mark.parametrize("loss", ["squared", pytest.param("geman_mcclure", marks=pytest.mark.thorough)])
 def test_gradients_of_the_others_are_as_without_them(float64, loss):
     given, rotation, occluded = problem()
     others = np.arange(PEOPLE) != SPOILT
@@ -187,6 +187,7 @@ def at_distance(depths):
     return scene._replace(keypoints=keypoints, root=root)
 
 
+@pytest.mark.thorough
 def test_distances_that_nobody_believes(float64):
     scene = at_distance([4.0, 90.0, 130.0, 1e5])
     good, odd = Status.CONVERGED, Status.IMPLAUSIBLE_DISTANCE
