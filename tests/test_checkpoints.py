@@ -59,6 +59,16 @@ def test_weights_come_back_bit_for_bit(tmp_path):
     )
 
 
+def test_weights_are_read_once_and_may_be_donated(tmp_path, monkeypatch):
+    """Reading them again would keep memory each time; but every caller has arrays of their own."""
+    checkpoints.save(tmp_path, 7, weights(), DESCRIPTION)
+    first = checkpoints.load_lifter(tmp_path)
+    monkeypatch.setattr(checkpoints, "_manager", lambda directory: pytest.fail("the arrays were read again"))
+    for leaf in jax.tree.leaves(first.variables):
+        leaf.delete()
+    same(checkpoints.load_lifter(tmp_path).variables, weights())
+
+
 def test_other_weights_have_another_fingerprint(tmp_path):
     for name, seed in (("a", 0), ("b", 1)):
         checkpoints.save(tmp_path / name, 7, weights(seed), DESCRIPTION)

@@ -1,5 +1,6 @@
 """Checkpoints: Orbax files beside a sha256 manifest, because Orbax restores a flipped bit without a word."""
 
+import functools
 import itertools
 import json
 import logging
@@ -280,7 +281,20 @@ def _load(directory: Path, step: int | None, build: Any) -> tuple[Any, Any, Any,
     directory, step = _locate(directory, step)
     verify(directory, step)
     description = _read_description(directory, step)
-    network, expected = build(description, directory)
+    network, _ = build(description, directory)
+    variables = _variables(directory, step, hash_file(directory / f"{step}.sha256"), build)
+    # Arrays of the caller's own, who may give them to a program that writes over them.
+    return network, jax.tree.map(jnp.array, variables), description, step
+
+
+# TensorStore, which reads the arrays for Orbax, keeps a third of a megabyte each time that it does: weights
+# that are asked for again and again, as when one video after the other is lifted, are read once.
+@functools.lru_cache(maxsize=4)
+def _variables(directory: Path, step: int, fingerprint: str, build: Any) -> Any:
+    """The variables of a step that has been verified, as NumPy's arrays. fingerprint: sha256 of its manifest;
+    another content of the same folder has another.
+    """
+    _, expected = build(_read_description(directory, step), directory)
     with _manager(directory) as manager:
         stored = manager.item_metadata(step)["variables"]
         _check_fit(expected, stored, directory)
@@ -288,7 +302,7 @@ def _load(directory: Path, step: int | None, build: Any) -> tuple[Any, Any, Any,
         restored = manager.restore(
             step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(abstract))
         )
-    return network, _in_single(restored["variables"]), description, step
+    return jax.tree.map(np.asarray, _in_single(restored["variables"]))
 
 
 def _in_single(variables: Any) -> Any:
