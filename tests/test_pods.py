@@ -84,6 +84,43 @@ def test_collectives_are_counted_in_a_programs_text():
     }
 
 
+TRAFFIC = """
+%fused_computation.1 (param: f32[1000]) -> f32[1000] {
+  %param = f32[1000]{0} parameter(0)
+  ROOT %inner = f32[1000]{0} add(%param, %param)
+}
+
+%add.2 (a: f32[], b: f32[]) -> f32[] {
+  %a = f32[] parameter(0)
+  ROOT %sum = f32[] add(%a, %a)
+}
+
+%body (carried: (f32[8])) -> (f32[8]) {
+  %carried = (f32[8]{0}) parameter(0)
+  %element = f32[8]{0} get-tuple-element(%carried), index=0
+  %next = f32[8]{0} negate(%element)
+  ROOT %again = (f32[8]{0}) tuple(%next)
+}
+
+ENTRY %main (bank: f32[1000]) -> f32[1000] {
+  %bank = f32[1000]{0:T(1024)} parameter(0)
+  %copy-start = (f32[1000]{0:T(1024)S(1)}, f32[1000]{0:T(1024)}, u32[]{:S(2)}) copy-start(%bank)
+  %copy-done = f32[1000]{0:T(1024)S(1)} copy-done(%copy-start)
+  %slice-start = ((f32[1000]{0}), f32[10]{0:S(1)}, s32[]{:S(2)}) slice-start(%bank), slice={[0:10]}
+  %fusion = f32[1000]{0:T(1024)} fusion(%copy-done, %bank), kind=kLoop, calls=%fused_computation.1
+  %sum.1 = f32[]{:T(128)} reduce(%fusion, %bank), dimensions={0}, to_apply=%add.2
+  %loop = (f32[8]{0}) while(%tuple), condition=%done, body=%body
+}
+"""
+
+
+def test_memory_traffic_is_counted_in_a_programs_text():
+    transferred = 4000 + 40
+    fusion = 4000 + 4000  # its result and the operand that is not on the chip
+    reduced = 4 + 2 * 4000
+    assert pods.count_traffic(TRAFFIC) == transferred + fusion + reduced + 2 * 32
+
+
 def test_the_report_names_what_fits_and_what_does_not():
     per_chip = {"flops": 8e12, "read": 6e9, "arguments": 1e9, "temporaries": 4e9, "outputs": 0.0}
     small = SMALL._replace(frames=1024, collectives={"all-reduce": (20, 1.4e8)}, **per_chip)
