@@ -183,6 +183,10 @@ def run(config: FuzzConfig) -> int:
     each, more = (-(-count // len(chosen)) for count in (config.cases, config.invented))
     console = reporting.console()
     config.output.mkdir(parents=True, exist_ok=True)
+    # What Python imports when a reader runs for the first time is no file's doing.
+    for target in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            judge(target, target.write(Path(folder)))
     rows, wrong = [], 0
     for target in track(chosen, description="reading", console=console):
         kinds: Counter[str] = Counter()

@@ -60,7 +60,7 @@ class DoesNotFitError(ValueError):
 
 
 class Costs(NamedTuple):
-    """What a step costs a chip, as XLA counts it in a compiled program or its text tells; what a loop repeats is
+    """What a step costs a chip, by XLA's count in a compiled program or by its text; what a loop repeats is
     counted once.
 
     frames: output frames a step, over all chips. flops: operations. read: bytes read and written in memory.
