@@ -378,17 +378,18 @@ def test_padding_has_no_say(float64):
 @contextmanager
 def compilations():
     """A list of the seconds of every compilation inside the block."""
-    compiled = []
+    compiled, inside = [], True
 
     def listen(event, duration, **_):
-        if event == "/jax/core/compile/backend_compile_duration":
+        if inside and event == "/jax/core/compile/backend_compile_duration":
             compiled.append(duration)
 
+    # JAX 0.8 has no way to take a listener back.
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
         yield compiled
     finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
+        inside = False
 
 
 def test_clips_of_many_lengths_are_few_compilations():

@@ -1,5 +1,6 @@
 """Motion as BVH, one file a person: constant bones from a T-pose, rotations in degrees, centimetres, y up."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +82,10 @@ def _hierarchy(rig: Rig, lengths: np.ndarray) -> str:
 def _motion(animation: Animation, start: int) -> str:
     rotations = animation.rotations[start : start + _CHUNK]
     frames, nodes, _ = rotations.shape
-    angles = Rotation.from_quat(rotations.reshape(-1, 4)).as_euler(
-        "ZXY", degrees=True, suppress_warnings=True
-    )
+    with warnings.catch_warnings():
+        # At a gimbal lock SciPy says that the angles are not the only ones; they are right all the same.
+        warnings.filterwarnings("ignore", "Gimbal lock")
+        angles = Rotation.from_quat(rotations.reshape(-1, 4)).as_euler("ZXY", degrees=True)
     numbers = np.concatenate(
         [100 * animation.root[start : start + _CHUNK], angles.reshape(frames, 3 * nodes)], axis=-1
     )
