@@ -76,6 +76,18 @@ def test_what_an_archive_quotes_of_itself_is_cut(tmp_path):
     assert len(str(refused.value)) < 400 and "\n" not in str(refused.value)
 
 
+def test_a_name_that_is_no_text_is_refused_by_name(tmp_path):
+    """As a fuzzer found: the name before an array's bytes is marked as UTF-8, which it is not."""
+    path = tmp_path / "file.npz"
+    np.savez(path, values=np.arange(3))
+    spoilt = bytearray(path.read_bytes())
+    spoilt[7] |= 0x08
+    spoilt[30] = 0xE4
+    path.write_bytes(spoilt)
+    with pytest.raises(ValueError, match=r"file.npz is not a whole .npz archive \('utf-8' codec"):
+        read_npz(path, ["values"])
+
+
 def test_damage_never_passes_unnoticed(tmp_path):
     """A flipped byte or a cut either leaves the arrays intact or raises a ValueError with the file's name."""
     arrays = {"a": np.arange(60, dtype=np.float32), "b": np.array(["x", "yy"])}

@@ -31,6 +31,10 @@ _UNPICKLING_ERRORS = (
 )
 
 
+# What a damaged archive makes zipfile raise; the name before an array's bytes may be no text.
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, UnicodeDecodeError)
+
+
 def read_npz(
     path: str | Path,
     names: Sequence[str],
@@ -54,7 +58,7 @@ def read_npz(
             with zipfile.ZipFile(file) as archive:
                 return _read_members(archive, path, names, optional, allow_pickle, max_bytes)
         # An OSError once the file is open is a seek to where a damaged directory points.
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        except _BROKEN as error:
             raise ValueError(
                 f"{path} is not a whole .npz archive ({_short(error)}): fetch or write it again"
             ) from error
@@ -69,7 +73,7 @@ def npz_names(path: str | Path) -> tuple[str, ...]:
         try:
             with zipfile.ZipFile(file) as archive:
                 held = archive.namelist()
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+        except (*_BROKEN, ValueError) as error:
             raise ValueError(
                 f"{path} is not a whole .npz archive ({_short(error)}): fetch or write it again"
             ) from error
