@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from experiments import processes
@@ -46,9 +45,9 @@ def said_by(output: Path, index: int) -> Path:
 
 def _member(config: TrainConfig, address: str, index: int) -> None:
     processes.join(address, 2, index, HEARTBEAT)
-    # The first process writes, and so knows when all is written.
-    (train_and_hash if processes.is_first() else run_training)(config)
-    jax.distributed.shutdown()
+    with processes.leaving_together():
+        # The first process writes, and so knows when all is written.
+        (train_and_hash if processes.is_first() else run_training)(config)
 
 
 def start_pair(config: TrainConfig) -> list[int]:
@@ -115,7 +114,10 @@ def stop_pairs(
             lost += max(0, last_step(folder) - newest)
             if killed is None:
                 if codes != [0, 0] or newest < taken:
-                    wrong.append(f"SIGTERM {stopped}: exit codes {codes}, step {newest} saved of {taken}")
+                    said = [said_by(folder, index).read_text()[-300:] for index in (0, 1)]
+                    wrong.append(
+                        f"SIGTERM {stopped}: exit codes {codes}, step {newest} saved of {taken}, said {said}"
+                    )
                 continue
             slowest = max(slowest, seconds)
             other = 1 - killed
