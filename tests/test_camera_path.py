@@ -51,6 +51,7 @@ def before(scene, extrinsics):
     return scene._replace(keypoints=keypoints + 2 * noise, root=world)
 
 
+@pytest.mark.thorough
 def test_a_camera_that_stands_still_only_turns_the_answer(float64):
     scene = oracle.walking_people(2, 60, gap=10)
     pose = jax.tree.map(lambda values: np.repeat(values[None, :1], 2, axis=0).repeat(60, axis=1), shaken(1))

@@ -53,7 +53,10 @@ def test_the_counter_hides_what_the_line_of_sight_meets_it_before():
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(weights.SMALL, marks=pytest.mark.default_flags), weights.PLAIN],
+    [
+        pytest.param(weights.SMALL, marks=pytest.mark.default_flags),
+        pytest.param(weights.PLAIN, marks=pytest.mark.thorough),
+    ],
     ids=lambda path: path.name,
 )
 def test_weights_that_ship_recover_the_scene(scene, path):

@@ -401,6 +401,7 @@ def test_clips_of_many_lengths_are_few_compilations():
     assert len(compiled) <= 4, len(compiled)
 
 
+@pytest.mark.thorough
 def test_gradients_of_others_stay_finite():
     """Who cannot be solved has no gradient, and leaves those of the others and of shared weights finite.
     What is found on the way is what a call that pads finds, in single precision.

@@ -150,6 +150,7 @@ def test_shortest_clips(float64, frames):
     np.testing.assert_allclose(solution.root, expected, atol=1e-7, rtol=0)
 
 
+@pytest.mark.thorough
 def test_windows_are_clips_of_their_own():
     scene = oracle.walking_people(2, 47)
     solution = solve_trajectory(*arrays(scene), CAMERA, TrajectoryConfig(window=20))
@@ -570,6 +571,7 @@ def known_scene(dtype=np.float64):
     return scene, velocity, deviation
 
 
+@pytest.mark.thorough
 def test_known_velocities_lead_through_a_gap(float64):
     scene, velocity, deviation = known_scene()
     velocity[~np.isfinite(deviation)] = np.nan
