@@ -9,8 +9,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -130,25 +129,6 @@ def leave(code: int) -> None:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
-
-
-@contextmanager
-def leaving_together() -> Iterator[None]:
-    """Where there are several processes, waits at the end of the block until all have come there: who leaves
-    before takes its connections along, and what another process still computes with it fails. A process that
-    ends by `leave` waits for nobody.
-    """
-    try:
-        yield
-    except SystemExit:
-        _part()
-        raise
-    _part()
-
-
-def _part() -> None:
-    if jax.process_count() > 1:
-        jax.distributed.shutdown()
 
 
 def as_numpy(tree: Any) -> Any:

@@ -41,8 +41,7 @@ def main() -> None:
         # What a reader found out about a file, such as its unit, is worth a line.
         logging.basicConfig(format="%(message)s")
         logging.getLogger("gated_lift").setLevel(logging.INFO)
-    with processes.leaving_together():
-        run(config)
+    run(config)
 
 
 if __name__ == "__main__":

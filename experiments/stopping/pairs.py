@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from experiments import processes
@@ -45,9 +46,9 @@ def said_by(output: Path, index: int) -> Path:
 
 def _member(config: TrainConfig, address: str, index: int) -> None:
     processes.join(address, 2, index, HEARTBEAT)
-    with processes.leaving_together():
-        # The first process writes, and so knows when all is written.
-        (train_and_hash if processes.is_first() else run_training)(config)
+    # The first process writes, and so knows when all is written.
+    (train_and_hash if processes.is_first() else run_training)(config)
+    jax.distributed.shutdown()
 
 
 def start_pair(config: TrainConfig) -> list[int]:
