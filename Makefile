@@ -6,6 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # A file's tests share what is compiled. The longest files come first (tests/conftest.py), so that both
 # processes end together; pytest-xdist would put those with the most tests first.
 BY_FILE := -n 2 --dist loadfile --no-loadscope-reorder
+# With XLA as it is for users; importing the other files' tests would take longer than some of these.
+AS_XLA_IS := -m default_flags $(BY_FILE) $$(grep -l default_flags tests/test_*.py)
 
 .PHONY: demo test test-thorough test-oldest test-newest benchmark clean
 
@@ -17,8 +19,7 @@ test: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m 'not default_flags and not thorough' $(BY_FILE)
-	@# As XLA is for users; importing the other files' tests would take longer than some of these.
-	DEFAULT_FLAGS=1 $(BIN)/python -m pytest -m default_flags $(BY_FILE) $$(grep -l default_flags tests/test_*.py)
+	DEFAULT_FLAGS=1 $(BIN)/python -m pytest $(AS_XLA_IS)
 
 # Besides, other settings and dtypes of what a test of the suite asks: five minutes more.
 test-thorough: $(VENV)/.test
@@ -37,7 +38,7 @@ test-oldest test-newest:
 	$(OWN)/uv pip install --quiet --python $(OWN)/python --no-deps -r $(OWN)/own.txt  # what tests need may ask for newer
 	$(OWN)/uv pip list --python $(OWN)/python
 	$(OWN)/python -m pytest -m 'not default_flags' $(BY_FILE)
-	DEFAULT_FLAGS=1 $(OWN)/python -m pytest -m default_flags $(BY_FILE) $$(grep -l default_flags tests/test_*.py)
+	DEFAULT_FLAGS=1 $(OWN)/python -m pytest $(AS_XLA_IS)
 
 benchmark: $(VENV)/.demo
 	$(BIN)/python -m experiments.benchmark trajectory

@@ -196,8 +196,7 @@ def _train(config: TrackletConfig, asked: Callable[[int], signal.Signals | None]
 
 
 def main() -> None:
-    config = tyro.cli(TrackletConfig, description=__doc__)
-    train(config)
+    train(tyro.cli(TrackletConfig, description=__doc__))
 
 
 if __name__ == "__main__":

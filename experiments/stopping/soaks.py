@@ -4,7 +4,6 @@ Linux's /proc.
 
 import dataclasses
 import json
-import os
 import re
 import time
 from functools import partial
@@ -13,7 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from experiments.stopping.trainings import GENERATED_FRAMES, TRAINING, fork, last_step, wait
+from experiments.stopping.trainings import GENERATED_FRAMES, TRAINING, fork, last_step, runs_on, wait
 from experiments.training.configs import TrainConfig
 from experiments.training.loop import run as run_training
 from gated_lift.exports import plan_all
@@ -31,11 +30,6 @@ def resident(process: int) -> float | None:
     """MiB of a process's resident memory; None once it has ended."""
     found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
     return None if found is None else int(found[1]) / 1024
-
-
-def runs(process: int) -> bool:
-    """Whether a child of this process has not ended."""
-    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
 def growth(sizes: list[float]) -> str:
@@ -61,10 +55,10 @@ def soak_training(training: TrainConfig, steps: int, output: Path) -> list[str]:
     said = output / "soak.txt"
     process = fork(train, said)
     sizes: dict[int, float] = {}
-    while runs(process):
-        step = last_step(here.output)
-        if step >= steps // 10:
-            sizes[step] = resident(process) or sizes.get(step, 0.0)
+    while runs_on(process):
+        step, size = last_step(here.output), resident(process)
+        if size is not None and step >= steps // 10:
+            sizes[step] = size
         time.sleep(0.5)
     code = wait(process)
     compiled = said.read_text().count(COMPILED)
@@ -118,7 +112,7 @@ def soak_lifts(minutes: float, output: Path) -> list[str]:
     begun = time.monotonic()
     process = fork(partial(lift_often, minutes, folder), said)
     sizes: list[float] = []
-    while runs(process):
+    while runs_on(process):
         size = resident(process)
         # Until the first round is over, programs are compiled.
         if size is not None and time.monotonic() - begun > 6 * minutes and '"compiled"' in said.read_text():

@@ -67,6 +67,11 @@ def wait(process: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
+def runs_on(process: int) -> bool:
+    """Whether a child of this process has not ended; its exit code is left to `wait`."""
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
 def last_step(output: Path) -> int:
     """The newest step in a log that may still be written to; 0 where there is none."""
     path = output / runs.LOG
@@ -114,7 +119,7 @@ def reaches(process: int, output: Path, goal: int, begin: int) -> bool:
         fresh = fresh or now < size or last_step(output) <= begin
         if fresh and now and last_step(output) >= goal:
             return True
-        if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+        if not runs_on(process):
             return False
         if time.monotonic() - started > PATIENCE:
             os.kill(process, signal.SIGABRT)

@@ -6,7 +6,8 @@ interrupted is no step; the newest of them is what a run on an empty disk goes o
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from etils import epath
@@ -39,8 +40,11 @@ def place(mirror: str) -> epath.Path:
 
 
 def newest_step(mirror: epath.Path) -> int | None:
-    """The newest complete step of the training that is there, or None."""
-    return max(_complete(mirror / "checkpoints"), default=None)
+    """The newest complete step of the training that is there, or None. Raises OSError where that cannot be
+    told.
+    """
+    with _named(f"{mirror} could not be read"):
+        return max(_complete(mirror / "checkpoints"), default=None)
 
 
 def push(folder: Path, step: int, mirror: epath.Path) -> None:
@@ -49,27 +53,28 @@ def push(folder: Path, step: int, mirror: epath.Path) -> None:
 
     Raises OSError, with the reason, for what cannot be copied.
     """
-    try:
-        there = mirror / folder.name
+    push_files(folder.parent, mirror)
+    there = mirror / folder.name
+    with _named(f"{mirror} could not be written"):
         for path in sorted((folder / str(step)).rglob("*")):
             if path.is_file():
                 _copy(path, there / path.relative_to(folder).as_posix())
-        push_files(folder.parent, mirror)
         # Last: until then the step is none.
         _copy(folder / f"{step}.sha256", there / f"{step}.sha256")
         for stale in _complete(there):
             if stale < step and not (folder / f"{stale}.sha256").exists():
                 (there / f"{stale}.sha256").unlink()
                 (there / str(stale)).rmtree()
-    except Exception as error:  # every bucket's client has errors of its own
-        raise OSError(f"{mirror} could not be written ({_reason(error)})") from error
 
 
 def push_files(output: Path, mirror: epath.Path) -> None:
-    """Copies a run's configuration, data, log and curves, as far as they are there."""
-    for name in FILES:
-        if (output / name).exists():
-            _copy(output / name, mirror / name)
+    """Copies a run's configuration, data, log and curves, as far as they are there. Raises OSError for what
+    cannot be copied.
+    """
+    with _named(f"{mirror} could not be written"):
+        for name in FILES:
+            if (output / name).exists():
+                _copy(output / name, mirror / name)
 
 
 def pull(mirror: epath.Path, output: Path) -> int | None:
@@ -87,7 +92,7 @@ def pull(mirror: epath.Path, output: Path) -> int | None:
             f"mirror {mirror} has step {there}, output {output} step {here}: give an empty folder to go on "
             "from the mirror, or another mirror"
         )
-    try:
+    with _named(f"{mirror} could not be copied to {output}"):
         for name in FOLDERS:
             for step in _complete(mirror / name):
                 for path in _files(mirror / name / str(step)):
@@ -96,9 +101,16 @@ def pull(mirror: epath.Path, output: Path) -> int | None:
         for name in FILES:
             if (mirror / name).exists():
                 _copy(mirror / name, output / name)
-    except Exception as error:
-        raise OSError(f"{mirror} could not be copied to {output} ({_reason(error)})") from error
     return there
+
+
+@contextmanager
+def _named(failure: str) -> Iterator[None]:
+    """Whatever the block raises becomes an OSError: every bucket's client has errors of its own."""
+    try:
+        yield
+    except Exception as error:
+        raise OSError(f"{failure} ({_reason(error)})") from error
 
 
 def _complete(folder: epath.Path) -> list[int]:
