@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 from jax.experimental import multihost_utils
 
+from experiments import processes
+
 try:
     import fcntl
 except ImportError:  # Windows has no such locks: there two runs into one folder go unnoticed
@@ -37,21 +39,16 @@ class Interrupted(SystemExit):
 @contextmanager
 def stop_signals() -> Iterator[Callable[[int], signal.Signals | None]]:
     """Inside, SIGTERM and SIGINT end nothing: asked(step), which is yielded, says which of them has come, or
-    None. A second signal ends the process at once.
+    None. A second signal ends the process at once. Outside of the main thread, which alone receives signals,
+    nothing is asked.
 
-    Where several processes train together, all of them have to stop after the same step. Then JAX listens for
-    SIGTERM and for the notice of a pod that is taken back, and asked(step), which every process has to call
-    for every step, agrees with the others. Outside of the main thread, which alone receives signals, nothing
-    is asked.
+    Where several processes train together, all of them have to stop after the same step, whichever of them
+    was sent a signal or was told by JAX's preemption service that its machine is taken back. So every process
+    has to call asked(step) for every step, and all are told the same, one step later. The service agrees on a
+    step too, but two processes that stopped at the step it named had understood different ones.
     """
-    if jax.process_count() > 1:
-        yield lambda step: signal.SIGTERM if multihost_utils.reached_preemption_sync_point(step) else None
-        return
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda step: None
-        return
     received: list[signal.Signals] = []
-    before = {number: signal.getsignal(number) for number in EXIT_CODES}
+    before: dict[signal.Signals, Any] = {}
 
     def receive(number: int, frame: Any) -> None:
         received.append(signal.Signals(number))
@@ -59,13 +56,27 @@ def stop_signals() -> Iterator[Callable[[int], signal.Signals | None]]:
         for each in EXIT_CODES:
             signal.signal(each, signal.SIG_DFL)
 
-    for number in EXIT_CODES:
-        signal.signal(number, receive)
+    exchange = processes.latest_greatest() if jax.process_count() > 1 else None
+
+    def asked(step: int) -> signal.Signals | None:
+        number = received[0] if received else None
+        if exchange is None:
+            return number
+        if multihost_utils.reached_preemption_sync_point(step):
+            number = signal.SIGTERM
+        greatest = exchange(number or 0)
+        return signal.Signals(greatest) if greatest else None
+
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in EXIT_CODES}
+        for number in EXIT_CODES:
+            signal.signal(number, receive)
     try:
-        yield lambda step: received[0] if received else None
+        yield asked
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # A handler that was not set from Python, as that of JAX's service, is told as None.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def stop(number: signal.Signals, kept: str, say: Callable[[str], object]) -> NoReturn:

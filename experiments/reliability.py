@@ -122,7 +122,7 @@ class ReliabilityConfig:
     coordinator_kills: int = 0
     """SIGKILLs of the first of two, which the others find each other by."""
     pair_terminations: int = 0
-    """SIGTERMs of both of two processes."""
+    """SIGTERMs of two processes: of both, the first and the second in turn."""
     steps: int = 240
     """Of a training, which is begun anew when it has ended."""
     stretch: int = 40
@@ -285,7 +285,7 @@ def stop_all_pairs(config: ReliabilityConfig, training: TrainConfig) -> list[lis
     asked = (
         (WORKER, "worker_kills", "a killed worker ends the others, and all go on as one unbroken run"),
         (COORDINATOR, "coordinator_kills", "a killed coordinator ends the others likewise"),
-        (None, "pair_terminations", "SIGTERM of both processes: no step is lost, exit code 0"),
+        (None, "pair_terminations", "SIGTERM of both or either: no step is lost, exit code 0 of both"),
     )
     if not any(getattr(config, option) for _, option, _ in asked):
         return []
@@ -301,7 +301,7 @@ def stop_all_pairs(config: ReliabilityConfig, training: TrainConfig) -> list[lis
             result += f"; the other ended within {found.slowest:.1f} s (heartbeat: {HEARTBEAT} s)"
         if found.wrong:
             result += f"; {len(found.wrong)} not as promised: {'; '.join(found.wrong)}"
-        test = "SIGTERM of both" if killed is None else "SIGKILL of one"
+        test = "SIGTERM of both, the first or the second" if killed is None else "SIGKILL of one"
         test += f" of two processes, after 1 to {config.stretch} steps"
         command = f"`python -m experiments.reliability --{option.replace('_', '-')} {times}`"
         rows.append([promise, test, str(found.stopped), result, command])

@@ -35,15 +35,6 @@ def test_other_threads_ask_for_nothing():
     assert answers == [None]
 
 
-def test_processes_that_train_together_ask_each_other(monkeypatch):
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(guards.jax, "process_count", lambda: 2)
-    monkeypatch.setattr(guards.multihost_utils, "reached_preemption_sync_point", lambda step: step == 7)
-    with guards.stop_signals() as asked:
-        assert signal.getsignal(signal.SIGTERM) is before
-        assert [asked(step) for step in (6, 7)] == [None, signal.SIGTERM]
-
-
 def test_a_folder_has_one_run(tmp_path):
     with guards.only_run(tmp_path) as check:
         with (

@@ -91,6 +91,58 @@ def test_two_processes_write_one_run_which_one_process_goes_on_with(compiled, tm
         assert np.mean(np.abs(one - other) > 1e-4) < 0.01
 
 
+ASKING = """
+import os, signal, sys, time
+from experiments import guards, processes
+
+address, index = sys.argv[1], int(sys.argv[2])
+processes.join(address, 2, index, 10)
+
+
+def steps_taken(happens):
+    with guards.stop_signals() as asked:
+        for step in range(40):
+            if (number := asked(step)) is not None:
+                return step, number.name
+            if step == 5 and index == 1:
+                happens()
+            time.sleep(0.005 * index)  # the first process waits for the second one
+
+
+def take_back():
+    guards.multihost_utils.reached_preemption_sync_point = lambda step: step == 9
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+happening = (take_back, lambda: send(signal.SIGINT), lambda: send(signal.SIGTERM))
+print(*map(steps_taken, happening))
+processes.leave(0)
+"""
+
+
+def test_a_signal_to_one_process_stops_all_after_the_same_step():
+    """The second of two is told by the preemption service, which says nothing to the first, and is then sent
+    either signal.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    begun = [
+        subprocess.Popen(
+            [sys.executable, "-c", ASKING, address, index], env=environment, stdout=-1, stderr=-1, text=True
+        )
+        for index in "01"
+    ]
+    said = [process.communicate(timeout=120) for process in begun]
+    # What happens in step 5 is gathered by the call for step 6, and known by that for step 7.
+    told = [out.splitlines()[-1] for out, _ in said]
+    assert told == 2 * ["(10, 'SIGTERM') (7, 'SIGINT') (7, 'SIGTERM')"], said
+
+
 def test_two_folders_for_one_run_are_refused(compiled, tmp_path):
     codes, said = train_together(compiled, [tmp_path / "a", tmp_path / "b"])
     assert codes == [2, 2]

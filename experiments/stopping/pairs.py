@@ -1,4 +1,4 @@
-"""Two processes that train one network together, of which one is killed, or both are asked to stop."""
+"""Two processes that train one network together, of which one is killed, or one or both are asked to stop."""
 
 import dataclasses
 import os
@@ -79,7 +79,7 @@ def stop_pairs(
     seed: int,
 ) -> PairOutcome:
     """Trains in pairs and stops them ``times`` times, with a resume after each: by a SIGKILL of process
-    ``killed``, or with None by a SIGTERM of both.
+    ``killed``, or with None by a SIGTERM of both, of the first and of the second in turn.
     """
     rng = np.random.default_rng((seed, 9 if killed is None else killed))
     name = "terminated" if killed is None else ("coordinator", "worker")[killed]
@@ -102,7 +102,7 @@ def stop_pairs(
             began = time.monotonic()
             taken = last_step(folder)
             if killed is None:
-                for process in pair:
+                for process in (pair, pair[:1], pair[1:])[stopped % 3]:
                     os.kill(process, signal.SIGTERM)
             else:
                 os.kill(pair[killed], signal.SIGKILL)
