@@ -3,13 +3,11 @@
 import logging
 import math
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from gated_lift.bones import constant_bones as with_constant_bones
@@ -36,6 +34,7 @@ from gated_lift.recovery.plausibility import (
     unseen_size_std,
 )
 from gated_lift.recovery.presence import present_frames
+from gated_lift.recovery.sharing import share_rows, sharers
 from gated_lift.skeleton import Skeleton
 from solvers import (
     Camera,
@@ -241,7 +240,7 @@ def recover(
     traced = given.traced or any(
         isinstance(value, jax.core.Tracer) for value in jax.tree.leaves((numbers, weights))
     )
-    devices = 1 if traced else _sharers(len(given.keypoints))
+    devices = 1 if traced else sharers(len(given.keypoints))
     laid_out = given if traced else _padded(given, frames if trajectory.window else None, devices)
     padded_frames = laid_out.keypoints.shape[1]
     rate = float(fps)
@@ -277,11 +276,8 @@ def recover(
     )
     if traced:
         found = _recover(options, inputs)
-    elif devices == 1:
-        found = _compiled(options, inputs)
     else:
-        found = _compiled_shared(options, devices, _placed(inputs, devices))
-    if not traced:
+        found = _recover_shared(options, *_parted(inputs))
         # Cut on the host: each length would be a compilation.
         count = len(given.keypoints)
         found = jax.tree.map(lambda values: np.asarray(values)[:count], found)
@@ -454,56 +450,34 @@ def _recover(options: Options, inputs: Inputs) -> Found:
     )
 
 
-_compiled = jax.jit(_recover, static_argnums=0)
+def _parted(inputs: Inputs) -> tuple[Inputs, Inputs]:
+    """What all people need, and what each has of its own; None where the other one holds it."""
 
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _compiled_shared(options: Options, devices: int, inputs: Inputs) -> Found:
-    """`_recover` of as many people on each of so many devices, none of which waits for another: their solves
-    take the steps that their own people need.
-    """
-    specs = _specs(inputs)
-    run = partial(_recover, options)
-    return jax.shard_map(
-        run, mesh=_mesh(devices), in_specs=(specs,), out_specs=PartitionSpec("people"), check_vma=False
-    )(inputs)
-
-
-def _sharers(people: int) -> int:
-    """How many of this process's devices share so many people."""
-    return min(people, jax.local_device_count())
-
-
-def _mesh(devices: int) -> Mesh:
-    return jax.make_mesh(
-        (devices,), ("people",), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:devices]
-    )
-
-
-def _specs(inputs: Inputs) -> Inputs:
-    """What of the inputs is shared by people; every device has the rest whole."""
-    split, whole = PartitionSpec("people"), PartitionSpec()
-
-    def by_person(values: Any, lead: int) -> Any:
-        return split if values.ndim == lead else whole
+    def own(values: Any, lead: int) -> bool:
+        return values is not None and values.ndim >= lead
 
     extrinsics = inputs.extrinsics
     if extrinsics is not None:
-        extrinsics = Extrinsics(by_person(extrinsics.rotation, 4), by_person(extrinsics.position, 3))
-    return jax.tree.map(lambda _: whole, inputs)._replace(
-        keypoints=split,
-        occluded=split,
-        confidence=None if inputs.confidence is None else split,
-        camera=jax.tree.map(lambda values: split if values.ndim > 1 else whole, inputs.camera),
+        extrinsics = Extrinsics(own(extrinsics.rotation, 4), own(extrinsics.position, 3))
+    by_person = jax.tree.map(lambda _: False, inputs)._replace(
+        keypoints=True,
+        occluded=True,
+        confidence=None if inputs.confidence is None else True,
+        camera=jax.tree.map(lambda values: own(values, 2), inputs.camera),
         extrinsics=extrinsics,
     )
+    whole = jax.tree.map(lambda split, values: None if split else values, by_person, inputs)
+    rows = jax.tree.map(lambda split, values: values if split else None, by_person, inputs)
+    return whole, rows
 
 
-def _placed(inputs: Inputs, devices: int) -> Inputs:
-    """The inputs on the devices that share them."""
-    inputs = jax.tree.map(np.asarray, inputs)
-    mesh = _mesh(devices)
-    return jax.device_put(inputs, jax.tree.map(partial(NamedSharding, mesh), _specs(inputs)))
+@share_rows
+def _recover_shared(options: Options, whole: Inputs, rows: Inputs) -> Found:
+    """`_recover` of `_parted` inputs."""
+    both = jax.tree.map(
+        lambda one, other: other if one is None else one, whole, rows, is_leaf=lambda leaf: leaf is None
+    )
+    return _recover(options, both)
 
 
 def _padded(given: Arguments, exact: int | None, devices: int) -> Arguments:

@@ -14,11 +14,11 @@ from judged import LENGTH, config_for, write_files
 from noise import noise
 from rich.console import Console
 
-from experiments import sharing
 from experiments.judging import stretches
 from experiments.training import validation
 from gated_lift import pipeline
 from gated_lift.networks import checkpoints
+from gated_lift.recovery import sharing
 from solvers import TrajectorySolution
 
 
@@ -92,8 +92,7 @@ def check_four_devices_judge_as_one():
     with tempfile.TemporaryDirectory() as folder:
         files = write_files(Path(folder))
         shared = judged(files), validated()
-        mesh = sharing._mesh
-        sharing._mesh = lambda rows: mesh(1)
+        sharing.sharers = lambda rows: 1
         np.testing.assert_array_equal(counted(2, jnp.float32(1), rows)[0], 5)
         alone = judged(files), validated()
     assert shared[0].shape == (9, 11) and np.isfinite(shared[0]).sum() > 80

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from experiments.judging.totals import RUNS, Condition
-from experiments.sharing import share_rows
 from gated_lift import LoadedLifter, has_path, lift, metrics, recover
 from gated_lift.networks.checkpoints import without_weights
 from gated_lift.occlusion import run_length
 from gated_lift.pipeline import POSE_SMOOTHING
+from gated_lift.recovery.sharing import share_rows
 from solvers import Camera, TrajectoryConfig, solve_trajectory
 
 

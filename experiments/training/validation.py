@@ -13,11 +13,11 @@ import jax
 import numpy as np
 
 from experiments.draws import named_key
-from experiments.sharing import share_rows
 from experiments.training.batches import Bank, Batch, draw_batch
 from experiments.training.configs import TrainConfig
 from gated_lift.metrics import mpjpe
 from gated_lift.networks.protocol import told
+from gated_lift.recovery.sharing import share_rows
 
 
 def make_validation(config: TrainConfig, lifter: Any, bank: Bank) -> Callable[[Any], float]:

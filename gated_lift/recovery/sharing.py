@@ -53,9 +53,13 @@ def share_rows(run: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any],
     return shared
 
 
+def sharers(rows: int) -> int:
+    """How many of this process's devices share so many rows."""
+    return min(rows, jax.local_device_count())
+
+
 def _mesh(rows: int) -> Mesh:
-    """The devices of this process, at most one a row."""
-    devices = jax.local_devices()[:rows]
+    devices = jax.local_devices()[: sharers(rows)]
     return jax.make_mesh((len(devices),), (ROWS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
