@@ -55,10 +55,11 @@ test was run for this table; what the suite tests is run with every `make test`.
 AFTER = """
 - **Stopping.** SIGTERM and SIGINT let the step that runs finish, save it, print one line and exit with 0
   and 130; a second signal ends the process at once. Before the first step there is nothing to save.
-  While Python imports JAX, a few seconds, signals do what they do to any Python program. On a pod, all
-  hosts stop after the step that JAX's preemption service names (1 of the 20 signals above found the two
-  processes at odds about it: one stopped, the other ended with exit code 3, and four steps were lost; not
-  understood yet); docs/scaling.md says what of several
+  While Python imports JAX, a few seconds, signals do what they do to any Python program. Several
+  processes tell each other at every step, beside it, whether a signal or the notice of JAX's preemption
+  service has come to any of them, and all stop after the same step, one later; a millisecond a step on
+  one machine. (JAX's service names a step by itself, and was relied on before: one of twenty times two
+  processes understood different steps, and four steps were lost.) docs/scaling.md says what of several
   processes has been tried. `experiments.finetune` and `experiments.train_infill` do the same;
   `experiments.tune_solve` and `experiments.train_tracklets`, which have no checkpoints, say what is lost.
 - **Saving.** A save copies the arrays, and a thread writes them, then the manifest with the sha256 of
