@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.training import pods
+from experiments.training import pods, programs
 from experiments.training.configs import PAPER, SMOKE
 
 CHIP = pods.Chip(flops=100.0, memory=1000.0, bandwidth=10.0, links=4.0)
@@ -77,7 +77,7 @@ PROGRAM = """
 
 
 def test_collectives_are_counted_in_a_programs_text():
-    assert pods.count_collectives(PROGRAM) == {
+    assert programs.count_collectives(PROGRAM) == {
         "all-reduce": (3, 8 * 4 + 6 * 2 + 4 + 4 * 4),
         "collective-permute": (1, 4),
         "all-gather": (1, 32),
@@ -118,7 +118,7 @@ def test_memory_traffic_is_counted_in_a_programs_text():
     transferred = 4000 + 40
     fusion = 4000 + 4000  # its result and the operand that is not on the chip
     reduced = 4 + 2 * 4000
-    assert pods.count_traffic(TRAFFIC) == transferred + fusion + reduced + 2 * 32
+    assert programs.count_traffic(TRAFFIC) == transferred + fusion + reduced + 2 * 32
 
 
 def test_the_report_names_what_fits_and_what_does_not():
