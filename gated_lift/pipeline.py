@@ -15,7 +15,7 @@ from gated_lift.cameras import camera_to_world, world_to_camera
 from gated_lift.networks.checkpoints import LoadedInfill, LoadedLifter, without_weights
 from gated_lift.networks.infill import MotionInfill
 from gated_lift.networks.protocol import Hints
-from gated_lift.recovery.arguments import Arguments, read_arguments, read_up
+from gated_lift.recovery.arguments import padded, read_arguments, read_up
 from gated_lift.recovery.infilling import LEAST_SEEN, level_axes
 from gated_lift.recovery.infilling import infill as fill_hidings
 from gated_lift.recovery.inspection import Hidden, describe_hidden, inspect
@@ -23,7 +23,6 @@ from gated_lift.recovery.lengths import count_of, length_of
 from gated_lift.recovery.lifting import lift_pixels
 from gated_lift.recovery.observation import Clock, network_frames
 from gated_lift.recovery.plausibility import (
-    UNSEEN_ROOT_STD,
     fits_badly,
     hangs,
     lies,
@@ -31,6 +30,7 @@ from gated_lift.recovery.plausibility import (
     never_seen,
     rises,
     trunk_cosine,
+    unseen_covariance,
     unseen_size_std,
 )
 from gated_lift.recovery.presence import present_frames
@@ -241,7 +241,10 @@ def recover(
         isinstance(value, jax.core.Tracer) for value in jax.tree.leaves((numbers, weights))
     )
     devices = 1 if traced else sharers(len(given.keypoints))
-    laid_out = given if traced else _padded(given, frames if trajectory.window else None, devices)
+    laid_out = given
+    if not traced:
+        people = devices * count_of(math.ceil(len(given.keypoints) / devices))
+        laid_out = padded(given, people, frames if trajectory.window else length_of(frames))
     padded_frames = laid_out.keypoints.shape[1]
     rate = float(fps)
     without_numbers: dict[str, Any] = dict.fromkeys(NUMBERS)
@@ -431,10 +434,7 @@ def _recover(options: Options, inputs: Inputs) -> Found:
         seen_from = jnp.zeros_like(root)
         if extrinsics is not None:
             seen_from = jnp.broadcast_to(extrinsics.position, root.shape)
-        ray = jnp.where(told[..., None], root - seen_from, 0)
-        across = jnp.where((unseen > 0) & never[:, 0], UNSEEN_ROOT_STD, 0).astype(dtype)
-        guessed = unseen[:, None, None, None] ** 2 * ray[..., :, None] * ray[..., None, :]
-        guessed += across[:, None, None, None] ** 2 * jnp.eye(3, dtype=dtype)[None, None]
+        guessed = unseen_covariance(never, jnp.where(told[..., None], root - seen_from, 0))
         covariance = early(jnp.where(told[..., None, None], solution.covariance, 0) + guessed)
     if extrinsics is not None:
         poses = camera_to_world(poses, Extrinsics(extrinsics.rotation, jnp.zeros_like(extrinsics.position)))
@@ -478,46 +478,6 @@ def _recover_shared(options: Options, whole: Inputs, rows: Inputs) -> Found:
         lambda one, other: other if one is None else one, whole, rows, is_leaf=lambda leaf: leaf is None
     )
     return _recover(options, both)
-
-
-def _padded(given: Arguments, exact: int | None, devices: int) -> Arguments:
-    """The arguments with frames and people up to the next size: people who are never seen, and the last frame
-    repeated. exact: the number of frames, where it must stay. devices: each gets the same number of people.
-    """
-    people, frames = given.occluded.shape[:2]
-    more_frames = (exact or length_of(frames)) - frames
-    more_people = devices * count_of(math.ceil(people / devices)) - people
-
-    def extend(values: Any, by_person: bool, frame_axis: int | None) -> Any:
-        if values is None:
-            return None
-        width = [(0, 0)] * values.ndim
-        if by_person:
-            width[0] = (0, more_people)
-        if frame_axis is not None and values.shape[frame_axis] == frames:
-            width[frame_axis] = (0, more_frames)
-        return np.pad(values, width, mode="edge")
-
-    def camera_field(values: Any) -> Any:
-        return None if values is None else extend(values, values.ndim > 1, 1 if values.ndim == 3 else None)
-
-    def path_field(values: Any, own: int) -> Any:
-        lead = values.ndim - own
-        # One frame is a camera that stands still, unless the clip has one frame too.
-        return extend(values, lead == 2, lead - 1)
-
-    occluded = extend(given.occluded, True, 1)
-    occluded[people:] = True
-    extrinsics = given.extrinsics
-    if extrinsics is not None:
-        extrinsics = Extrinsics(path_field(extrinsics[0], 2), path_field(extrinsics[1], 1))
-    return given._replace(
-        keypoints=extend(given.keypoints, True, 1),
-        occluded=occluded,
-        confidence=extend(given.confidence, True, 1),
-        camera=Camera(*(camera_field(values) for values in given.camera)),
-        extrinsics=extrinsics,
-    )
 
 
 def _first_frames(name: str, values: Any, frames: int) -> Any:

@@ -231,3 +231,41 @@ def _of_every_keypoint(values: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
     lead = values.shape[:-1]
     expanded = values.reshape(lead + (1,) * (keypoints.ndim - 1 - len(lead)) + values.shape[-1:])
     return np.broadcast_to(expanded, keypoints.shape)
+
+
+def padded(given: Arguments, people: int, frames: int) -> Arguments:
+    """Arguments that are not traced, with people who are never seen until there are ``people``, and the last
+    frame repeated until there are ``frames``.
+    """
+    came_people, came_frames = given.occluded.shape[:2]
+
+    def extend(values: Any, by_person: bool, frame_axis: int | None) -> Any:
+        if values is None:
+            return None
+        width = [(0, 0)] * values.ndim
+        if by_person:
+            width[0] = (0, people - came_people)
+        if frame_axis is not None and values.shape[frame_axis] == came_frames:
+            width[frame_axis] = (0, frames - came_frames)
+        return np.pad(values, width, mode="edge")
+
+    def camera_field(values: Any) -> Any:
+        return None if values is None else extend(values, values.ndim > 1, 1 if values.ndim == 3 else None)
+
+    def path_field(values: Any, own: int) -> Any:
+        lead = values.ndim - own
+        # One frame is a camera that stands still, unless the clip has one frame too.
+        return extend(values, lead == 2, lead - 1)
+
+    occluded = extend(given.occluded, True, 1)
+    occluded[came_people:] = True
+    extrinsics = given.extrinsics
+    if extrinsics is not None:
+        extrinsics = Extrinsics(path_field(extrinsics[0], 2), path_field(extrinsics[1], 1))
+    return given._replace(
+        keypoints=extend(given.keypoints, True, 1),
+        occluded=occluded,
+        confidence=extend(given.confidence, True, 1),
+        camera=Camera(*(camera_field(values) for values in given.camera)),
+        extrinsics=extrinsics,
+    )

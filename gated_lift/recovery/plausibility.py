@@ -83,6 +83,17 @@ def unseen_size_std(unseen: Bool[Array, "*people J"]) -> Float[Array, "*people"]
     return spread
 
 
+def unseen_covariance(unseen: Bool[Array, "P J"], ray: Float[Array, "P F 3"]) -> Float[Array, "P F 3 3"]:
+    """What the covariance of a root lacks, square metres, for want of the joints that were never seen: s² r
+    rᵀ along the ray r from the camera, s being `unseen_size_std`, and where the root is one of these joints
+    `UNSEEN_ROOT_STD` in every direction.
+    """
+    size = unseen_size_std(unseen).astype(ray.dtype)[:, None, None, None]
+    across = jnp.where((size > 0) & unseen[:, :1, None, None], UNSEEN_ROOT_STD, 0).astype(ray.dtype)
+    everywhere = jnp.eye(3, dtype=ray.dtype)[None, None]
+    return size**2 * ray[..., :, None] * ray[..., None, :] + across**2 * everywhere
+
+
 def trunk_cosine(
     poses: Float[Array, "*people F J 3"], skeleton: Skeleton, up: Float[Array, "..."] | None = None
 ) -> Float[Array, "*people F"]:
