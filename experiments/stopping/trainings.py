@@ -29,7 +29,7 @@ TRAINING = dataclasses.replace(
     masks=MaskDistribution(1.0, (0.5, 0.5), (5,), 0.0),
     batch_frames=64,
     context_frames=6,
-    checkpoint_every=5,
+    checkpoint_every=2,
     log_every=1,
     time_drawing=False,
 )
