@@ -46,9 +46,13 @@ def said_by(output: Path, index: int) -> Path:
 
 def _member(config: TrainConfig, address: str, index: int) -> None:
     processes.join(address, 2, index, HEARTBEAT)
-    # The first process writes, and so knows when all is written.
-    (train_and_hash if processes.is_first() else run_training)(config)
-    jax.distributed.shutdown()
+    try:
+        # The first process writes, and so knows when all is written.
+        (train_and_hash if processes.is_first() else run_training)(config)
+    finally:
+        # They wait for each other, as at the end of every script that uses JAX: not of a process that is
+        # forked. Whose coordinator ends before is aborted.
+        jax.distributed.shutdown()
 
 
 def start_pair(config: TrainConfig) -> list[int]:
