@@ -201,14 +201,8 @@ def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
     console = console or reporting.console()
     check_numbers(config, RULES)
     output, folder, described = config.output, config.output / "checkpoints", runs.as_json(config)
-
-    def check_folder() -> None:
-        if config.resume:
-            runs.check_same_config(output, described, runs.as_json(FinetuneConfig()), MAY_CHANGE)
-        else:
-            runs.check_unused(output, "add --resume or choose another folder")
-
-    check_folder()
+    request = runs.Request(output, config.resume, described, runs.as_json(FinetuneConfig()), MAY_CHANGE)
+    runs.check_request(request)
     with guards.stop_signals() as asked, contextlib.ExitStack() as locked, saver() as saving:
         loaded = checkpoints.load_lifter(config.checkpoint)
         check_rate(loaded.network)
@@ -216,12 +210,7 @@ def finetune(config: FinetuneConfig, console: Console | None = None) -> Path:
         clips = read_motion(config.as_training())
         bank = make_bank(clips)
         data = runs.describe_data(bank, config.data)
-        output.mkdir(parents=True, exist_ok=True)
-        check_there = locked.enter_context(guards.only_run(output))
-        check_folder()  # another run may have ended here in the meantime
-        if config.resume:
-            runs.check_same_data(output, data)
-        runs.start(output, described, data)
+        check_there = locked.enter_context(runs.begun(request, data))
         description = {
             "network": checkpoints.describe_lifter(lifter),
             "skeleton": SKELETON.name,

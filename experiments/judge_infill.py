@@ -31,7 +31,7 @@ from gated_lift.clips import resample
 from gated_lift.networks.checkpoints import LoadedInfill, load_infill
 from gated_lift.networks.infill import fill_motion
 from gated_lift.networks.weights import INFILL
-from gated_lift.occlusion import fill_gaps, frame_times, sample_mask
+from gated_lift.occlusion import fill_gaps, frame_times, frames_around, sample_mask
 from gated_lift.pipeline import Recovery
 from gated_lift.readers import captures, motion
 
@@ -135,9 +135,7 @@ def conditions(config: JudgeConfig, people: Sequence[MotionClip]) -> list[Condit
 def gaps_of(hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Frames inside gaps that begin and end, and the visible frames on either side of each frame."""
     frames = hidden.shape[1]
-    here = np.broadcast_to(np.arange(frames), hidden.shape)
-    before = np.maximum.accumulate(np.where(hidden, -1, here), axis=1)
-    after = np.minimum.accumulate(np.where(hidden, frames, here)[:, ::-1], axis=1)[:, ::-1]
+    before, after = (np.asarray(values) for values in frames_around(jnp.asarray(hidden), 1))
     return hidden & (before >= 0) & (after < frames), np.maximum(before, 0), np.minimum(after, frames - 1)
 
 

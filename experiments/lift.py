@@ -43,6 +43,8 @@ from solvers import Status, TrajectoryConfig, describe_status
 LIFTED = Path("lifted")
 # OpenPose writes a file a frame; AlphaPose can.
 FRAME_FILE = re.compile(r"\d_keypoints\.json$|^\d+\.json$")
+# What says in its message all there is to know of a file or a setting that cannot be lifted.
+REFUSED = (ValueError, OSError, ImportError)
 
 
 @dataclass(frozen=True)
@@ -294,7 +296,7 @@ def lift_all(config: LiftConfig) -> int:
         reporting.console().print(f"{count} of {len(folders)}: {path}")
         try:
             lift(replace(config, keypoints=(path,), output=above / name))
-        except (ValueError, OSError, ImportError) as error:
+        except REFUSED as error:
             tell("gated-lift", error)
             refused += 1
     return refused
@@ -320,7 +322,7 @@ def command(arguments: list[str]) -> int:
         if len(config.keypoints) > 1:
             return 2 if lift_all(config) else 0
         lift(config)
-    except (ValueError, OSError, ImportError) as error:
+    except REFUSED as error:
         tell("gated-lift", error)
         return 2
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from experiments import guards, processes
 from gated_lift.networks import checkpoints
 from gated_lift.readers.json_file import read_lines, read_object
 
@@ -123,10 +124,77 @@ def _names(data: Mapping[str, Any]) -> str:
     return ", ".join(data["files"]) or "none"
 
 
-def check_unused(output: Path, mend: str) -> None:
-    """Raises ValueError where ``output`` holds a run with checkpoints; ``mend`` tells what to do then."""
+def check_unused(output: Path) -> None:
+    """Raises ValueError where ``output`` holds a run with checkpoints."""
     if any(checkpoints.newest_step(output / name) is not None for name in ("checkpoints", "best", "trained")):
-        raise ValueError(f"output {output} holds a finished or stopped run: {mend}")
+        raise ValueError(
+            f"output {output} holds a finished or stopped run: add --resume or choose another folder"
+        )
+
+
+# ------------------------------------------------------------------------------------------- beginning
+
+
+class Request(NamedTuple):
+    """What decides whether a run may write to the folder ``output``.
+
+    resume: whether it goes on with the run there. described: its configuration, as JSON values. defaults:
+    what a setting has there that is younger than the run that goes on. free: settings that may change.
+    """
+
+    output: Path
+    resume: bool
+    described: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+    free: Set[str]
+
+
+def check_request(request: Request, data: Mapping[str, Any] | None = None) -> None:
+    """Raises ValueError, in all processes that train together, where a run that is resumed began with other
+    settings or other ``data`` (`describe_data`), and where a new one would write over another.
+
+    data: None where it has not been read yet.
+    """
+
+    def check() -> None:
+        if not request.resume:
+            check_unused(request.output)
+            return
+        check_same_config(request.output, request.described, request.defaults, request.free)
+        if data is not None:
+            check_same_data(request.output, data)
+
+    processes.together(check)
+
+
+@contextmanager
+def begun(request: Request, data: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
+    """Makes and locks a run's folder for as long as the block runs, and writes its configuration and the
+    description of its ``data`` (`describe_data`) there.
+
+    Yields check() of `guards.only_run`. Whoever reads data first asks `check_request` before, so that a run
+    that may not begin is refused at once; here it is asked again, since another run may have ended in the
+    folder meanwhile. Raises ValueError as `check_request` does, where another process writes to the folder,
+    and where processes that train together were given different folders, settings or data.
+    """
+    output = request.output
+
+    def make_folder() -> None:
+        if processes.is_first():
+            output.mkdir(parents=True, exist_ok=True)
+
+    processes.together(make_folder)
+    processes.check_one_folder(output)
+    decisive = {name: value for name, value in request.described.items() if name not in request.free}
+    processes.check_alike("what was asked", json.dumps(decisive), "start all with the same flags")
+    processes.check_alike("the data", json.dumps(data["arrays"]), "give all the same files")
+    with ExitStack() as locked:
+        check_there = processes.together(lambda: locked.enter_context(guards.only_run(output)))
+        check_request(request, data)
+        # Not before all have read what the first one writes over.
+        if processes.is_first():
+            start(output, request.described, data)
+        yield check_there
 
 
 # ------------------------------------------------------------------------------------------------- log

@@ -160,15 +160,9 @@ def train(config: InfillConfig) -> Path:
     be written.
     """
     check_numbers(config, RULES)
-    output, described = config.output, runs.as_json(config)
-
-    def check_folder() -> None:
-        if config.resume:
-            runs.check_same_config(output, described, runs.as_json(InfillConfig()), MAY_CHANGE)
-        else:
-            runs.check_unused(output, "add --resume or choose another folder")
-
-    check_folder()
+    described, defaults = runs.as_json(config), runs.as_json(InfillConfig())
+    request = runs.Request(config.output, config.resume, described, defaults, MAY_CHANGE)
+    runs.check_request(request)
     network = MotionInfill(channels=config.channels, depth=config.depth)
     network.check_settings()
     training = TrainConfig(
@@ -183,12 +177,7 @@ def train(config: InfillConfig) -> Path:
             )
         judged = held_out(config, network, training)
         data = runs.describe_data(bank, config.data)
-        output.mkdir(parents=True, exist_ok=True)
-        with guards.only_run(output) as check_there, saver() as saving:
-            check_folder()  # another run may have ended here in the meantime
-            if config.resume:
-                runs.check_same_data(output, data)
-            runs.start(output, described, data)
+        with runs.begun(request, data) as check_there, saver() as saving:
 
             def go_on(step: int) -> signal.Signals | None:
                 check_there()

@@ -132,8 +132,7 @@ def fill_gaps(
     frames = occluded.shape[-2]
     axis = occluded.ndim - 2
     here = jax.lax.broadcasted_iota(jnp.int32, occluded.shape, axis)
-    previous = jax.lax.cummax(jnp.where(occluded, -1, here), axis=axis)
-    following = jax.lax.cummin(jnp.where(occluded, frames, here), axis=axis, reverse=True)
+    previous, following = frames_around(occluded, axis)
     has_previous, has_following = previous >= 0, (following < frames) & (not causal)
     start = jnp.clip(jnp.where(has_previous, previous, following), 0, frames - 1)
     stop = jnp.clip(jnp.where(has_following, following, previous), 0, frames - 1)
@@ -182,8 +181,7 @@ def fill_gaps_cubic(
 
     visible = zero_gaps(keypoints, occluded)
     here = jax.lax.broadcasted_iota(jnp.int32, occluded.shape, axis)
-    previous = jax.lax.cummax(jnp.where(occluded, -1, here), axis=axis)
-    following = jax.lax.cummin(jnp.where(occluded, frames, here), axis=axis, reverse=True)
+    previous, following = frames_around(occluded, axis)
     has_previous, has_following = previous >= 0, (following < frames) & (not causal)
     start, stop = jnp.maximum(previous, 0), jnp.minimum(following, frames - 1)
 
@@ -292,6 +290,18 @@ def gap_age(
     return jnp.minimum(age, OLDEST_GAP)
 
 
+def frames_around(
+    hidden: Bool[Array, "*shape"], axis: int
+) -> tuple[Int[Array, "*shape"], Int[Array, "*shape"]]:
+    """The last frame up to each that is not ``hidden``, -1 where there is none, and the first from it on, the
+    number of frames where there is none. int32. axis: that of the frames, from 0.
+    """
+    here = jax.lax.broadcasted_iota(jnp.int32, hidden.shape, axis)
+    before = jax.lax.cummax(jnp.where(hidden, -1, here), axis=axis)
+    after = jax.lax.cummin(jnp.where(hidden, hidden.shape[axis], here), axis=axis, reverse=True)
+    return before, after
+
+
 def nearest_visible(
     occluded: Bool[Array, "*batch frames joints"], times: Float[Array, " frames"]
 ) -> tuple[Float[Array, "*batch frames joints"], Float[Array, "*batch frames joints"]]:
@@ -318,11 +328,7 @@ def run_length(occluded: Bool[Array, "*batch frames joints"]) -> Int[Array, "*ba
 
     A run that begins before the first frame or ends after the last one counts with what is seen of it.
     """
-    frames = occluded.shape[-2]
-    axis = occluded.ndim - 2
-    here = jax.lax.broadcasted_iota(jnp.int32, occluded.shape, axis)
-    previous = jax.lax.cummax(jnp.where(occluded, -1, here), axis=axis)
-    following = jax.lax.cummin(jnp.where(occluded, frames, here), axis=axis, reverse=True)
+    previous, following = frames_around(occluded, occluded.ndim - 2)
     return jnp.where(occluded, following - previous - 1, 0)
 
 

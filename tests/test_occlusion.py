@@ -12,6 +12,7 @@ from gated_lift import occlusion
 from gated_lift.occlusion import (
     MaskDistribution,
     frame_times,
+    frames_around,
     run_length,
     sample_mask,
     sample_training_masks,
@@ -445,6 +446,14 @@ def test_causal_curves_read_no_later_frame():
     mask[:, 15:] ^= True
     changed = np.asarray(fill_gaps_cubic(jnp.asarray(later), jnp.asarray(mask), True))
     np.testing.assert_allclose(changed[:, :15], filled[:, :15], atol=1e-6)
+
+
+def test_frames_around_those_of_a_mask_made_by_hand():
+    hidden = jnp.array([[True, False, True, True, False, True]])
+    for mask, axis in ((hidden, 1), (hidden.T, 0)):
+        before, after = frames_around(mask, axis)
+        np.testing.assert_array_equal(np.ravel(before), [-1, 1, 1, 1, 4, 4])
+        np.testing.assert_array_equal(np.ravel(after), [1, 1, 4, 4, 4, 6])
 
 
 def test_run_lengths_of_a_mask_made_by_hand():

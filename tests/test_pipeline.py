@@ -5,8 +5,6 @@ nearly all the time that this file takes: so the random network is called with f
 that ships with one person and ``covariance``, wherever a test does not need something else.
 """
 
-from contextlib import contextmanager
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +12,7 @@ import pytest
 from lifter_oracle import random_variables
 from scenes import STANDING, on_the_spot
 
+from experiments.compilations import compilations
 from gated_lift import load_lifter, metrics, pipeline
 from gated_lift.bones import constant_bones as with_constant_bones
 from gated_lift.cameras import VirtualCamera, camera_to_world, look_at, screen_focal, world_to_camera
@@ -375,23 +374,6 @@ def test_padding_has_no_say(float64):
     for name, values in values_of(exact).items():
         np.testing.assert_allclose(values_of(padded)[name], values, atol=1e-6, err_msg=name)
     np.testing.assert_allclose(padded.covariance, exact.covariance, rtol=1e-4, atol=1e-9)
-
-
-@contextmanager
-def compilations():
-    """A list of the seconds of every compilation inside the block."""
-    compiled, inside = [], True
-
-    def listen(event, duration, **_):
-        if inside and event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(duration)
-
-    # JAX 0.8 has no way to take a listener back.
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield compiled
-    finally:
-        inside = False
 
 
 def test_clips_of_many_lengths_are_few_compilations():

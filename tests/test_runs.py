@@ -120,6 +120,30 @@ def test_data_is_told_by_its_arrays(tmp_path):
             runs.check_same_data(tmp_path, found)
 
 
+def test_a_folder_is_looked_at_again_once_a_run_has_it(tmp_path, monkeypatch):
+    described, data = {"seed": 0, "output": "a"}, {"files": [], "arrays": {}}
+    request = runs.Request(tmp_path / "run", False, described, described, {"output"})
+    runs.check_request(request)
+    with runs.begun(request, data) as check_there:
+        check_there()
+        with pytest.raises(ValueError, match="written by another run"), runs.begun(request, data):
+            pass
+    written = request.output / runs.CONFIG
+    # As if another run had been going on since the first look, and had ended.
+    monkeypatch.setattr(runs.checkpoints, "newest_step", lambda folder: 3)
+    changed = request._replace(described={"seed": 0, "output": "b"})
+    for refused, found, match in (
+        (changed, data, "holds a finished or stopped run: add --resume or choose another folder"),
+        (changed._replace(resume=True, described={"seed": 1, "output": "b"}), data, "has another seed"),
+        (changed._replace(resume=True), {"files": [], "arrays": {"poses": {}}}, "tells of other data"),
+    ):
+        with pytest.raises(ValueError, match=match), runs.begun(refused, found):
+            pass
+        assert json.loads(written.read_text()) == described
+    with runs.begun(changed._replace(resume=True), data):
+        assert json.loads(written.read_text()) == changed.described
+
+
 def test_numbers_that_are_not_finite_are_refused():
     runs.check_loss(0.5, 7, 0.1)
     with pytest.raises(runs.NonFiniteLossError, match=r"the loss is nan at step 7: .* \(0.1\) is at fault"):

@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from experiments.compilations import compilations
 from experiments.stopping.trainings import GENERATED_FRAMES, TRAINING, fork, last_step, runs_on, wait
 from experiments.training.configs import TrainConfig
 from experiments.training.loop import run as run_training
@@ -86,23 +87,17 @@ def lift_often(minutes: float, folder: Path) -> None:
     """Lifts videos of all `LENGTHS` and writes their people, round after round, and prints a line of JSON
     after each round: videos, frames and compilations until then.
     """
-    compiled: list[float] = []
-
-    def listen(event: str, duration_secs: float, **_: str | int) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(duration_secs)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
     videos = [of_length(frames, folder) for frames in LENGTHS]
     end = time.monotonic() + 60 * minutes
     rounds = 0
-    while not rounds or time.monotonic() < end:
-        for path in videos:
-            found = lift_file(path, intrinsics=EXAMPLE_CAMERA, people=EXAMPLE_PEOPLE)
-            write_whole(plan_all(found, folder / "lifted", path.stem, ("npz", "csv")), overwrite=True)
-        rounds += 1
-        told = {"videos": rounds * len(videos), "frames": rounds * sum(LENGTHS), "compiled": len(compiled)}
-        print(json.dumps(told), flush=True)
+    with compilations() as compiled:
+        while not rounds or time.monotonic() < end:
+            for path in videos:
+                found = lift_file(path, intrinsics=EXAMPLE_CAMERA, people=EXAMPLE_PEOPLE)
+                write_whole(plan_all(found, folder / "lifted", path.stem, ("npz", "csv")), overwrite=True)
+            rounds += 1
+            told = {"videos": rounds * len(videos), "frames": rounds * sum(LENGTHS)}
+            print(json.dumps(told | {"compiled": len(compiled)}), flush=True)
 
 
 def soak_lifts(minutes: float, output: Path) -> list[str]:

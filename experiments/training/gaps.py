@@ -21,7 +21,7 @@ from gated_lift.networks.infill import (
     path_velocity,
 )
 from gated_lift.networks.protocol import mirror
-from gated_lift.occlusion import sample_mask
+from gated_lift.occlusion import frames_around, sample_mask
 from gated_lift.recovery.observation import turn_to
 from gated_lift.skeleton import H36M_17 as SKELETON
 from gated_lift.synthetic.hiding import branches
@@ -233,9 +233,7 @@ def errors_of(drawn: Drawn, correction: Correction, fps: float) -> Errors:
     motion = drawn.motion
     hidden, absent = motion.occluded, motion.absent[..., None]
     frames = hidden.shape[1]
-    here = jax.lax.broadcasted_iota(jnp.int32, hidden.shape, 1)
-    before = jax.lax.cummax(jnp.where(hidden, -1, here), axis=1)
-    after = jax.lax.cummin(jnp.where(hidden, frames, here), axis=1, reverse=True)
+    before, after = frames_around(hidden, 1)
     counts = hidden & (before >= 0) & (after < frames) & ~absent
     pose = corrected_poses(motion.poses, correction.poses, hidden, fps) - drawn.poses
 

@@ -4,9 +4,7 @@ A run is decided by its configuration and seed alone: step n draws from fold_in(
 run continues exactly where the newest checkpoint stopped.
 """
 
-import contextlib
 import functools
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -254,33 +252,12 @@ def train(config: TrainConfig, console: Console | None = None) -> Path:
 
     mirror = mirrors.place(config.mirror) if config.mirror else None
     processes.together(lambda: meet_mirror(config, mirror, console))
-
-    def check_folder() -> None:
-        if config.resume:
-            defaults = runs.as_json(TrainConfig(network=settings_of(config.network.kind)))
-            runs.check_same_config(output, described, defaults, MAY_CHANGE)
-        else:
-            runs.check_unused(output, "add --resume or choose another folder")
-
-    processes.together(check_folder)
+    defaults = runs.as_json(TrainConfig(network=settings_of(config.network.kind)))
+    request = runs.Request(output, config.resume, described, defaults, MAY_CHANGE)
+    runs.check_request(request)
     with guards.stop_signals() as asked:
         clips, bank, data = processes.together(lambda: read(config))
-        processes.together(lambda: make_folder(output))
-        processes.check_one_folder(output)
-        decisive = {name: value for name, value in described.items() if name not in MAY_CHANGE}
-        processes.check_alike("what was asked", json.dumps(decisive), "start all with the same flags")
-        processes.check_alike("the data", json.dumps(data["arrays"]), "give all the same files")
-        with contextlib.ExitStack() as locked, saver(mirror, console.print) as saving:
-            check_there = processes.together(lambda: locked.enter_context(guards.only_run(output)))
-
-            def begin_folder() -> None:
-                check_folder()  # another run may have ended here in the meantime
-                if config.resume:
-                    runs.check_same_data(output, data)
-
-            processes.together(begin_folder)
-            if processes.is_first():
-                runs.start(output, described, data)
+        with runs.begun(request, data) as check_there, saver(mirror, console.print) as saving:
             per_epoch, steps, learning_rate, batch_norm_rate = make_schedules(config, len(bank.first))
             optimizer = OPTIMIZERS[config.optimizer](learning_rate)
             if config.resume and config.fall_back:
@@ -385,12 +362,6 @@ def read(config: TrainConfig) -> tuple[tuple[MotionClip, ...], Bank, dict[str, A
     bank = read_bank(config, clips)
     files = [*config.data, config.human36m, config.keypoints_2d, config.cameras]
     return clips, bank, runs.describe_data(bank, [path for path in files if path is not None])
-
-
-def make_folder(output: Path) -> None:
-    """Makes the run folder, for all processes."""
-    if processes.is_first():
-        output.mkdir(parents=True, exist_ok=True)
 
 
 def meet_mirror(config: TrainConfig, mirror: epath.Path | None, console: Console) -> None:

@@ -26,11 +26,11 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from gated_lift.clips import MotionClip, validate
+from gated_lift.clips import MotionClip
 from gated_lift.readers.conventions import (
-    NOT_SAID,
     Up,
     ascents,
+    clip_of,
     find,
     find_limbs,
     find_unit,
@@ -110,20 +110,7 @@ def read_bvh(path: str | Path, up: Up | None = None, unit: float | None = None) 
             "%s: its rest pose stands along another axis than its people: %s is taken to be up", path, axis
         )
     stem = path.name.removesuffix(path.suffix)
-    return (
-        validate(
-            MotionClip(
-                poses=placed,
-                fps=fps,
-                skeleton=H36M_17,
-                name=stem,
-                subject=subject_of(stem),
-                action=stem,
-                floor_z=floor_below(placed),
-                licence=NOT_SAID,
-            )
-        ),
-    )
+    return (clip_of(placed, fps, stem, subject_of(stem), stem, floor_below(placed)),)
 
 
 def _read_hierarchy(text: str, path: Path) -> list[Node]:

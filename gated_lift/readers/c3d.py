@@ -16,12 +16,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.interpolate import CubicSpline
 
-from gated_lift.clips import MotionClip, runs, validate
+from gated_lift.clips import MotionClip, runs
 from gated_lift.readers.c3d_file import Points, read_points
 from gated_lift.readers.conventions import (
-    NOT_SAID,
     Up,
     ascents,
+    clip_of,
     find,
     find_limbs,
     find_unit,
@@ -118,20 +118,9 @@ def read_c3d(path: str | Path, up: Up | None = None, unit: float | None = None) 
     subject = "+".join(map(subject_of, people)) if len(people) > 1 else subject_of(stem)
     clips, begin = [], 0
     for first, end in spans:
-        clips.append(
-            validate(
-                MotionClip(
-                    poses=placed[:, begin : begin + end - first],
-                    fps=points.fps,
-                    skeleton=H36M_17,
-                    name=stem if len(spans) == 1 else f"{stem}_{first}",
-                    subject=subject,
-                    action=stem,
-                    floor_z=floor,
-                    licence=NOT_SAID,
-                )
-            )
-        )
+        called = stem if len(spans) == 1 else f"{stem}_{first}"
+        poses = placed[:, begin : begin + end - first]
+        clips.append(clip_of(poses, points.fps, called, subject, stem, floor))
         begin += end - first
     return tuple(clips)
 

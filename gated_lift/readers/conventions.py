@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Float32
 
+from gated_lift.clips import MotionClip, validate
 from gated_lift.skeleton import H36M_17
 from gated_lift.video.size import ANKLE_HEIGHT, stature
 
@@ -153,3 +154,17 @@ def floor_below(poses: Float[np.ndarray, "people frames 17 3"]) -> float:
 def subject_of(name: str) -> str:
     """A subject's name, without the sign that joins several."""
     return name.replace("+", "_")
+
+
+def clip_of(
+    poses: Float32[np.ndarray, "people frames 17 3"],
+    fps: float,
+    name: str,
+    subject: str,
+    action: str,
+    floor_z: float,
+) -> MotionClip:
+    """A clip of people as they were found in a file: joints of `H36M_17`, metres, z up. Raises ValueError as
+    `clips.validate` does.
+    """
+    return validate(MotionClip(poses, fps, H36M_17, name, subject, action, floor_z, NOT_SAID))

@@ -15,6 +15,7 @@ from gated_lift.networks.infill import (
     heading_axes,
     path_velocity,
 )
+from gated_lift.occlusion import frames_around
 from gated_lift.recovery.observation import Clock, between_frames, mix_frames, turn_back, turn_to
 
 # Seconds: shorter hidings of a whole person are left to the lifter, and so are longer ones, of which the
@@ -47,20 +48,12 @@ def hidings(seen: Bool[Array, "P F"], fps: Any) -> tuple[Bool[Array, "P F"], Boo
     """Frames of hidings that are filled: of whole people between two frames that show them, longer than
     SHORTEST_HIDING and not than LONGEST_HIDING; and frames before anybody is seen or after.
     """
-    before, after = _around(seen)
+    before, after = frames_around(~seen, 1)
     frames = seen.shape[-1]
     hiding = ~seen & (before >= 0) & (after < frames)
     seconds = (after - before - 1).astype(jnp.float32) / jnp.asarray(fps, jnp.float32)
     filled = hiding & (seconds > SHORTEST_HIDING) & (seconds <= LONGEST_HIDING)
     return filled, (before < 0) | (after >= frames)
-
-
-def _around(seen: Bool[Array, "P F"]) -> tuple[Array, Array]:
-    """The last frame up to each that shows the person, -1 for none, and the first from it on, F for none."""
-    frames = seen.shape[-1]
-    here = jax.lax.broadcasted_iota(jnp.int32, seen.shape, 1)
-    before = jax.lax.cummax(jnp.where(seen, here, -1), axis=1)
-    return before, jax.lax.cummin(jnp.where(seen, here, frames), axis=1, reverse=True)
 
 
 def level_axes(up: Float[Array, "... 3"]) -> Float[Array, "... 3 3"]:
@@ -147,7 +140,7 @@ def _bridged(
     """Velocities that lead from where a person is before each gap to where they are after it: what they miss
     of that is shared out among the steps in proportion to their variances.
     """
-    before, after = _around(~gap)
+    before, after = frames_around(gap, 1)
     here = jnp.broadcast_to(jnp.arange(gap.shape[1], dtype=jnp.int32), gap.shape)
     first, last = jnp.where(gap, before, _earlier(before)), jnp.where(gap, after, here)
     moved = (gap | _earlier(gap))[..., None]
@@ -179,7 +172,8 @@ def _answers(loaded: LoadedInfill, motion: Motion) -> tuple[Array, ...]:
     chunks = -(-frames // CHUNK)
     here = np.minimum(np.arange(chunks * CHUNK), frames - 1)
     hidden = motion.occluded[..., 0] & ~motion.absent
-    before, after = (values[:, here].reshape(people, chunks, CHUNK) for values in _around(~hidden))
+    around = frames_around(hidden, 1)
+    before, after = (values[:, here].reshape(people, chunks, CHUNK) for values in around)
     inside = hidden[:, here].reshape(people, chunks, CHUNK)
     longest = jnp.argmax(jnp.where(inside, after - before, 0), axis=-1, keepdims=True)
     middle = jnp.take_along_axis((before + after) // 2, longest, axis=-1)[..., 0]

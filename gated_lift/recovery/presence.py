@@ -2,9 +2,10 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
+
+from gated_lift.occlusion import frames_around
 
 
 def present_frames(seen: Bool[Array, "*people F"], longest_gap: Any, fps: Any) -> Bool[Array, "*people F"]:
@@ -15,8 +16,6 @@ def present_frames(seen: Bool[Array, "*people F"], longest_gap: Any, fps: Any) -
     the person on either side of it.
     """
     frames = seen.shape[-1]
-    here = jax.lax.broadcasted_iota(jnp.int32, seen.shape, seen.ndim - 1)
-    before = jax.lax.cummax(jnp.where(seen, here, -1), axis=seen.ndim - 1)
-    after = jax.lax.cummin(jnp.where(seen, here, frames), axis=seen.ndim - 1, reverse=True)
+    before, after = frames_around(~seen, seen.ndim - 1)
     gap = (after - before).astype(jnp.float32) / jnp.asarray(fps, jnp.float32)
     return (before >= 0) & (after < frames) & (gap <= jnp.asarray(longest_gap, jnp.float32))
