@@ -16,7 +16,7 @@ from gated_lift.networks.checkpoints import LoadedInfill, LoadedLifter, without_
 from gated_lift.networks.infill import MotionInfill
 from gated_lift.networks.protocol import Hints
 from gated_lift.recovery.arguments import padded, read_arguments, read_up
-from gated_lift.recovery.infilling import LEAST_SEEN, level_axes
+from gated_lift.recovery.infilling import LEAST_SEEN, turn_upright
 from gated_lift.recovery.infilling import infill as fill_hidings
 from gated_lift.recovery.inspection import Hidden, describe_hidden, inspect
 from gated_lift.recovery.lengths import count_of, length_of
@@ -397,7 +397,7 @@ def _recover(options: Options, inputs: Inputs) -> Found:
             people_poses = camera_to_world(poses, turned)
         else:
             assumed = jnp.array([[0, -1, 0]], dtype) if inputs.up is None else inputs.up.astype(dtype)
-            level, people_poses = level_axes(assumed)[:, None], poses
+            level, people_poses = turn_upright(assumed)[:, None], poses
         filled = fill_hidings(
             LoadedInfill(options.infill, inputs.infill_variables, None),
             early(people_poses),

@@ -10,7 +10,7 @@ from test_infill import TINY
 
 from gated_lift.networks.checkpoints import LoadedInfill
 from gated_lift.networks.infill import fill_motion
-from gated_lift.recovery.infilling import hidings, infill, level_axes
+from gated_lift.recovery.infilling import hidings, infill, turn_upright
 from gated_lift.recovery.observation import Clock, network_frames
 from gated_lift.synthetic import generated
 
@@ -51,7 +51,7 @@ def test_an_untrained_network_gives_the_cubic():
 
 
 def test_axes_are_those_that_came():
-    level = level_axes(jnp.array([[0.0, -1.0, 0.0]]))[:, None]
+    level = turn_upright(jnp.array([[0.0, -1.0, 0.0]]))[:, None]
     found, *_ = filled(30.0, 60, slice(14, 26), level)
     plain, *_ = filled(30.0, 60, slice(14, 26), jnp.eye(3)[None, None])
     np.testing.assert_allclose(found.poses, plain.poses, atol=1e-5)
@@ -61,7 +61,7 @@ def test_axes_are_those_that_came():
 
 @pytest.mark.parametrize("up", ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.6, -0.64, -0.48)))
 def test_level_axes_are_rotations_with_the_vertical_up(up):
-    axes = np.asarray(level_axes(jnp.array(up)))
+    axes = np.asarray(turn_upright(jnp.array(up)))
     np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-6)
     assert np.linalg.det(axes) > 0
     np.testing.assert_allclose(axes @ np.array(up), [0, 0, 1], atol=1e-6)

@@ -56,7 +56,7 @@ def hidings(seen: Bool[Array, "P F"], fps: Any) -> tuple[Bool[Array, "P F"], Boo
     return filled, (before < 0) | (after >= frames)
 
 
-def level_axes(up: Float[Array, "... 3"]) -> Float[Array, "... 3 3"]:
+def turn_upright(up: Float[Array, "... 3"]) -> Float[Array, "... 3 3"]:
     """Rotations from axes in which ``up`` is the vertical, a unit vector, to ones with z up."""
     # Whichever of two axes is farther from the vertical becomes a level one.
     first, second = jnp.zeros_like(up).at[..., 0].set(1), jnp.zeros_like(up).at[..., 2].set(1)
