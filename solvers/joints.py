@@ -61,7 +61,7 @@ def lay_out(
     def piece(begin: Array, length: int) -> tuple[Joints, Array]:
         # Whole arrays: taking components before or in the transposition is many times slower.
         def cut(values: Array) -> Array:
-            return jnp.transpose(jax.lax.dynamic_slice_in_dim(values, begin, length, axis=1))
+            return jnp.transpose(_part(values, begin, length, axis=1))
 
         points, pixels, hidden = (cut(values) for values in (poses, keypoints, occluded))
         trust = None if confidence is None else cut(confidence)
@@ -74,7 +74,7 @@ def lay_out(
         u, v = jnp.where(visible[None], pixels, 0)
         if resizing is not None:
             still = resizing.shape[1] == 1
-            by = resizing if still else jax.lax.dynamic_slice_in_dim(resizing, begin, length, axis=1)
+            by = resizing if still else _part(resizing, begin, length, axis=1)
             u, v = u * by, v * by
         sound = jnp.all(finite | hidden, axis=0, keepdims=True)
         weight = visible.astype(points.dtype) if trust is None else jnp.where(visible, trust, 0)
@@ -114,7 +114,9 @@ def summarize(joints: Joints) -> Summary:
         total = jax.tree.map(jnp.add, sums[0], more[0])
         return total, jnp.minimum(sums[1], more[1]), jnp.maximum(sums[2], more[2])
 
-    total, nearest, largest = fold_joints(one, jax.lax.stop_gradient(joints), join=join)
+    total, nearest, largest = fold_joints(
+        one, jax.lax.stop_gradient(joints), join=join, begin_with=(0.0, jnp.inf, 0.0)
+    )
     share = 1 / jnp.maximum(total.visible, 1)
     return Summary(total.visible, jax.tree.map(lambda values: values * share, total), nearest, largest)
 
@@ -139,27 +141,39 @@ def fold_joints(
     joints: Joints,
     *near: Any,
     join: Callable[[Any, Any], Any] = lambda sums, more: jax.tree.map(jnp.add, sums, more),
+    begin_with: Any = 0.0,
 ) -> Any:
     """function(joint, *near) of all joints, joined to one (their sum), computed joint by joint for as many
     frames as the processor's cache holds the results of. near and the results are trees of (frames or 1,
-    people).
+    people); begin_with is what joining leaves alone: one number, or a tree of them.
     """
     count, frames, people = joints.x.shape
 
     def piece(begin: Array, length: int) -> Any:
         def cut(values: Array) -> Array:
-            return values if len(values) == 1 else jax.lax.dynamic_slice_in_dim(values, begin, length)
+            return values if len(values) in (1, length) else _part(values, begin, length)
 
         around = jax.tree.map(cut, near)
 
         def one(index: Array) -> Any:
             at, size = (index, begin, jnp.zeros_like(begin)), (1, length, people)
-            return function(Joints(*(jax.lax.dynamic_slice(v, at, size)[0] for v in joints)), *around)
+            # None of the three is negative: looking whether they are was a tenth of a solve's operations.
+            cuts = (jax.lax.dynamic_slice(v, at, size, allow_negative_indices=False) for v in joints)
+            return function(Joints(*(jax.lax.squeeze(v, (0,)) for v in cuts)), *around)
 
-        first = one(jnp.zeros_like(begin))
-        return jax.lax.fori_loop(1, count, lambda k, sums: join(sums, one(k)), first)
+        def filled(number: float, shapes: Any) -> Any:
+            return jax.tree.map(lambda like: jnp.full(like.shape, number, like.dtype), shapes)
+
+        # Not from the first joint's results: the function would be compiled twice.
+        nothing = jax.tree.map(filled, begin_with, jax.eval_shape(one, begin))
+        return jax.lax.fori_loop(0, count, lambda k, sums: join(sums, one(k)), nothing)
 
     return _by_chunks(piece, frames, max(1, SUM_CHUNK // people))
+
+
+def _part(values: Array, begin: Array, length: int, axis: int = 0) -> Array:
+    """``length`` entries from ``begin`` on, which is not negative."""
+    return jax.lax.dynamic_slice_in_dim(values, begin, length, axis, allow_negative_indices=False)
 
 
 def _by_chunks(piece: Callable[[Array, int], Any], frames: int, length: int, axis: int = 0) -> Any:

@@ -28,6 +28,10 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
     "while-loop-constant-sinking,hlo-verifier"
 )
 
+# JAX notes the calls that led to every operation, which only messages of the compiler show: a tenth of what a
+# small program costs. By its environment variable, which notebooks and other processes that tests start read.
+os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"
+
 import jax
 import pytest
 from beartype import beartype
@@ -62,9 +66,7 @@ gc.set_threshold(100_000, 50, 100)
 _context = functools.cache(getattr(mlir, "make_ir_context", object))
 mlir.make_ir_context = _context
 
-# JAX notes the calls that led to every operation, which only messages of the compiler show, and a fingerprint
-# of every program, for a cache on disk that only test_loop has: a sixth of what a small program costs.
-jax.config.update("jax_traceback_in_locations_limit", 0)
+# Nor is there a use for a fingerprint of every program, for a cache on disk that only test_loop has.
 jax.config.update("jax_enable_compilation_cache", False)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -79,20 +81,20 @@ def pytest_configure(config):
 
 # Files that take longest, the longest first.
 LONGEST = (
-    "test_trajectory",
-    "test_pipeline",
-    "test_notebooks",
     "test_loop",
-    "test_trajectory_arguments",
-    "test_trajectory_begin",
-    "test_lifting",
-    "test_trajectory_units",
+    "test_notebooks",
+    "test_pipeline",
+    "test_trajectory",
     "test_processes",
+    "test_lifting",
     "test_batches",
-    "test_robust",
-    "test_camera_path",
-    "test_trajectory_unsolved",
+    "test_trajectory_units",
     "test_solve_weights",
+    "test_trajectory_begin",
+    "test_robust",
+    "test_trajectory_unsolved",
+    "test_trajectory_arguments",
+    "test_camera_path",
     "test_report_browser",
     "test_stretches",
     "test_smoothing",

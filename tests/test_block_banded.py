@@ -90,7 +90,11 @@ def test_covariances_and_determinant_are_those_of_the_dense_inverse(float64, blo
 
 
 @pytest.mark.parametrize(
-    "blocks, lengths", [(1, (4,)), (3, (8,)), (7, (4,)), (9, (2,)), (40, (7, 4)), (37, (3, 3, 3))]
+    "blocks, lengths",
+    [
+        *((1, (4,)), (3, (8,)), (7, (4,)), (9, (2,)), (37, (3, 3, 3))),
+        pytest.param(40, (7, 4), marks=pytest.mark.thorough),
+    ],
 )
 def test_segments_solve_like_the_whole_chain(float64, blocks, lengths):
     @jax.jit
@@ -118,7 +122,10 @@ def test_lengths_are_chosen_by_device_and_size(monkeypatch):
     assert block_banded.choose_lengths(5001, 3) == (8, 8, 8, 8)
 
 
-@pytest.mark.parametrize("blocks, lengths", [(2, ()), (5, ()), (6, ()), (11, (4,)), (12, (4,))])
+@pytest.mark.parametrize(
+    "blocks, lengths",
+    [(2, ()), (5, ()), (6, ()), (11, (4,)), pytest.param(12, (4,), marks=pytest.mark.thorough)],
+)
 def test_banded_links_are_the_same_links_in_every_lane(float64, blocks, lengths):
     problem = random_chain(blocks)
     coefficients = np.random.default_rng(3).normal(size=(blocks - 1, 2, 2, 6, 1))

@@ -64,7 +64,7 @@ def starts(dtype=np.float64):
     return jnp.asarray(start, dtype)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.thorough)])
 def test_every_accepted_step_lowers_the_cost(dtype):
     with jax.enable_x64(dtype == np.float64):
         method, given = solver(), problem(dtype)

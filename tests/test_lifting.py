@@ -82,8 +82,12 @@ def about_vertical(joints, degrees):
     return (joints @ turn.T).astype(np.float32), turn
 
 
-@pytest.mark.parametrize("kind", list(NETWORKS))
-@pytest.mark.parametrize("fps", [50.0, 30.0])
+# Frames at another rate are brought to the network's before any network sees them.
+RATES = [*((kind, 50.0) for kind in NETWORKS), ("temporal", 30.0)]
+OTHERS = [pytest.param(kind, 30.0, marks=pytest.mark.thorough) for kind in NETWORKS if kind != "temporal"]
+
+
+@pytest.mark.parametrize(("kind", "fps"), [*RATES, *OTHERS])
 def test_padding_has_no_say(kind, fps):
     """Also where people are hidden at the end."""
     _, keypoints, occluded = clip(40, fps=fps)
@@ -100,11 +104,7 @@ def test_padding_has_no_say_in_clips_shorter_than_a_window(kind):
     np.testing.assert_allclose(padded[:, :6], exact, atol=2e-5)
 
 
-@pytest.mark.parametrize(
-    # Frames at another rate are brought to the network's before any network sees them.
-    ("kind", "fps"),
-    [*((kind, 50.0) for kind in NETWORKS), ("temporal", 30.0)],
-)
+@pytest.mark.parametrize(("kind", "fps"), RATES)
 def test_double_precision_is_kept(kind, fps, float64):
     # In single precision the program of the clips with padding.
     _, keypoints, occluded = clip(40, fps=fps)

@@ -15,6 +15,9 @@ from solvers.trajectory_rows import factored_smoothness
 
 CAMERA = Camera(oracle.FOCAL, oracle.CENTER)
 WEIGHTS = [(1.0, 1.0), (0.01, 0.01), (0.0, 1.0), (1.0, 0.0)]
+# Two people over 200 frames in double precision are one program, and with covariances one more, for every
+# test that needs no other shape.
+LONG = 200
 
 
 def arrays(scene, dtype=np.float32):
@@ -38,7 +41,7 @@ def expected_roots(scene, dtype, weights):
     "frames, gap, dtype, limit",
     # Rounding grows with the length: single precision has to hold on the long clip.
     [
-        (100, 40, np.float64, 1e-6),
+        (LONG, 40, np.float64, 1e-6),
         pytest.param(1000, 200, np.float32, 1e-4, marks=pytest.mark.default_flags),
     ],
 )
@@ -121,15 +124,20 @@ def test_spoilt_people_get_their_status_and_change_nobody_else():
         assert np.isnan(mixed.root[person]).all() and np.isnan(mixed.cost[person])
 
 
+def in_two_rows(values):
+    """(4, ...) -> (2, 2, ...)"""
+    return values.reshape(2, 2, *values.shape[1:])
+
+
 def test_too_few_observations_for_the_weights_at_hand():
-    # As many people and frames as where leading axes are tested, so that both are one program.
+    # Leading axes and frames as where the former are tested, so that both are one program.
     scene = oracle.walking_people(4, 20, hidden=0.0)
     occluded = np.ones_like(scene.occluded)
     occluded[0, 3, :2] = False  # one telling frame
     occluded[1, [1, 6], :2] = False  # two
     occluded[2, :19, :2] = False  # all but one
     occluded[3, :, :2] = False  # all
-    people = arrays(scene._replace(occluded=occluded))
+    people = [in_two_rows(values) for values in arrays(scene._replace(occluded=occluded))]
     few, good = Status.TOO_FEW_OBSERVATIONS, Status.CONVERGED
     for weights, expected in {
         (1.0, 0.0): [good, good, good, good],
@@ -138,8 +146,9 @@ def test_too_few_observations_for_the_weights_at_hand():
         (0.0, 0.0): [few, few, few, good],
     }.items():
         solution = solve_trajectory(*people, CAMERA, TrajectoryConfig(*weights))
-        assert [Status(int(status)) for status in solution.status] == expected, weights
-        np.testing.assert_array_equal(np.isfinite(solution.root).all(axis=(1, 2)), np.array(expected) == good)
+        assert [Status(int(status)) for status in solution.status.ravel()] == expected, weights
+        found = np.isfinite(solution.root).all(axis=(2, 3)).ravel()
+        np.testing.assert_array_equal(found, np.array(expected) == good)
 
 
 @pytest.mark.parametrize("frames", [1, *(pytest.param(each, marks=pytest.mark.thorough) for each in (2, 3))])
@@ -217,8 +226,8 @@ def test_cameras_of_people_and_frames_and_lenses(float64):
 
 def test_leading_axes_jit_and_vmap():
     scene = oracle.walking_people(4, 20)
-    expected = expected_roots(scene, np.float32, (1.0, 1.0)).reshape(2, 2, 20, 3)
-    grid = [values.reshape(2, 2, *values.shape[1:]) for values in arrays(scene)]
+    expected = in_two_rows(expected_roots(scene, np.float32, (1.0, 1.0)))
+    grid = [in_two_rows(values) for values in arrays(scene)]
     mapped = jax.jit(jax.vmap(lambda *clip: solve_trajectory(*clip, CAMERA)))
     for solution in (solve_trajectory(*grid, CAMERA), mapped(*grid)):
         np.testing.assert_allclose(solution.root, expected, atol=1e-5, rtol=0)
@@ -410,9 +419,6 @@ def test_factored_smoothness_is_the_smoothness(float64, weights, frames):
 
 # ------------------------------------------------------------------------------------------- how sure it is
 
-# The covariances of two people over 200 frames are one program for every test that needs no other shape.
-LONG = 200
-
 
 def oracle_rows(scene, root, weights):
     """Residuals and dense Jacobian of the first person at ``root``."""
@@ -438,20 +444,21 @@ def test_covariance_is_the_dense_inverse(weights, dtype, tolerance):
     assert float(solution.covariance[0, 100, 2, 2]) > 2 * float(solution.covariance[0, 10, 2, 2])
 
 
-def test_covariance_costs_nothing_else():
+def test_covariance_costs_nothing_else(float64):
     scene = oracle.walking_people(2, LONG)
-    plain = solve_trajectory(*arrays(scene), CAMERA)
-    sure = solve_trajectory(*arrays(scene), CAMERA, covariance=True)
+    people = arrays(scene, np.float64)
+    plain = solve_trajectory(*people, CAMERA)
+    sure = solve_trajectory(*people, CAMERA, covariance=True)
     np.testing.assert_allclose(plain.root, sure.root, atol=1e-6)
     assert plain.covariance is None and plain.log_evidence is None
     wide = TrajectoryConfig(size_std=0.05)
-    spread = solve_trajectory(*arrays(scene), CAMERA, wide, covariance=True)
+    spread = solve_trajectory(*people, CAMERA, wide, covariance=True)
     np.testing.assert_allclose(
         spread.covariance,
         sure.covariance + 0.0025 * sure.root[..., :, None] * sure.root[..., None, :],
         rtol=1e-4,
     )
-    shifted = solve_trajectory(*arrays(scene), CAMERA, TrajectoryConfig(bias_std=3.0), covariance=True)
+    shifted = solve_trajectory(*people, CAMERA, TrajectoryConfig(bias_std=3.0), covariance=True)
     root = np.asarray(sure.root)
     added = np.asarray(shifted.covariance - sure.covariance)
     # Nothing along the ray, and three pixels across it.

@@ -95,10 +95,10 @@ def check(found, expected, begin, limit):
 @pytest.mark.parametrize(
     "begin, dtype, limit, traced",
     # Every clip alone is a length of its own, and so a program of its own: the first and the last beginnings.
-    # Single precision has the answers of double.
+    # Single precision has the answers of double, of which the clip alone is the same program.
     [
-        *(pytest.param(begin, *DOUBLE, True, marks=pytest.mark.thorough) for begin in (0, 1)),
-        (22, *DOUBLE, True),
+        *(pytest.param(begin, *DOUBLE, True, marks=pytest.mark.thorough) for begin in (0, 22)),
+        (1, *DOUBLE, True),
         (1, *SINGLE, False),
     ],
 )
