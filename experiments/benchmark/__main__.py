@@ -8,10 +8,12 @@ python -m experiments.benchmark training --channels 128
 python -m experiments.benchmark inference --frames 128
 python -m experiments.benchmark live --people 1 4 --frames 20000
 python -m experiments.benchmark long_video --frames 10000
+python -m experiments.benchmark accelerator --minutes 9    # of a rented GPU or TPU
 """
 
 from collections.abc import Callable
 
+from experiments.benchmark.accelerator import AcceleratorBenchmark, run_accelerator
 from experiments.benchmark.elimination import EliminationBenchmark, run_elimination
 from experiments.benchmark.inference import InferenceBenchmark, run_inference
 from experiments.benchmark.live import LiveBenchmark, run_live
@@ -29,6 +31,7 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "inference": (InferenceBenchmark, run_inference),
     "live": (LiveBenchmark, run_live),
     "long_video": (LongVideoBenchmark, run_long_video),
+    "accelerator": (AcceleratorBenchmark, run_accelerator),
 }
 
 

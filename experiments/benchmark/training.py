@@ -63,7 +63,7 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
             )
     runs: dict[Any, Callable[[], object]] = {}
     for name, each in settings.items():
-        runs[name, "step"], runs[name, "drawing"] = _training(each, bank)
+        runs[name, "step"], runs[name, "drawing"] = training_step(each, bank)
     rival = videopose3d.is_there()
     if rival:
         videopose3d.use_threads(len(os.sched_getaffinity(0)))
@@ -125,7 +125,9 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
     return rows
 
 
-def _training(settings: TrainConfig, bank: batches.Bank) -> tuple[Callable[[], object], Callable[[], object]]:
+def training_step(
+    settings: TrainConfig, bank: batches.Bank
+) -> tuple[Callable[[], object], Callable[[], object]]:
     """A whole step, and drawing its batch alone."""
     lifter = loop.make_lifter(settings)
     _, _, learning_rate, batch_norm_rate = loop.make_schedules(settings, len(bank.first))
