@@ -44,8 +44,8 @@ def stop_signals() -> Iterator[Callable[[int], signal.Signals | None]]:
 
     Where several processes train together, all of them have to stop after the same step, whichever of them
     was sent a signal or was told by JAX's preemption service that its machine is taken back. So every process
-    has to call asked(step) for every step, and all are told the same, one step later. The service names a step
-    too, but once two processes understood different steps, and one waited for the other.
+    has to call asked(step) for every step, and all are told the same, one step later. The service names a
+    step too, but once two processes understood different steps, and one waited for the other.
     """
     received: list[signal.Signals] = []
     before: dict[signal.Signals, Any] = {}
