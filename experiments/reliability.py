@@ -124,6 +124,8 @@ class ReliabilityConfig:
     """SIGKILLs of the first of two, which the others find each other by."""
     pair_terminations: int = 0
     """SIGTERMs of two processes: of both, the first and the second in turn."""
+    pair_interrupts: int = 0
+    """SIGINTs likewise."""
     steps: int = 240
     """Of a training, which is begun anew when it has ended."""
     stretch: int = 40
@@ -148,7 +150,7 @@ class ReliabilityConfig:
 
 RULES = {
     **dict.fromkeys(("kills", "terminations", "interrupts", "validation_windows", "soak"), WHOLE),
-    **dict.fromkeys(("worker_kills", "coordinator_kills", "pair_terminations"), WHOLE),
+    **dict.fromkeys(("worker_kills", "coordinator_kills", "pair_terminations", "pair_interrupts"), WHOLE),
     **dict.fromkeys(("steps", "stretch"), COUNT),
     "lift_minutes": NOT_NEGATIVE,
     "seed": SEED,
@@ -283,26 +285,35 @@ def fill_disk(config: ReliabilityConfig, training: TrainConfig, disk: Path) -> l
 
 def stop_all_pairs(config: ReliabilityConfig, training: TrainConfig) -> list[list[str]]:
     """Two processes that train together are killed one at a time and asked to stop: rows of the table."""
+    kill, term, interrupt = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
     asked = (
-        (WORKER, "worker_kills", "a killed worker ends the others, and all go on as one unbroken run"),
-        (COORDINATOR, "coordinator_kills", "a killed coordinator ends the others likewise"),
-        (None, "pair_terminations", "SIGTERM of both or either: no step is lost, exit code 0 of both"),
+        (WORKER, kill, "worker_kills", "a killed worker ends the others, and all go on as one unbroken run"),
+        (COORDINATOR, kill, "coordinator_kills", "a killed coordinator ends the others likewise"),
+        (None, term, "pair_terminations", "SIGTERM of both or either: no step is lost, exit code 0 of both"),
+        (
+            None,
+            interrupt,
+            "pair_interrupts",
+            "SIGINT of both or either: no step is lost, exit code 130 of both",
+        ),
     )
-    if not any(getattr(config, option) for _, option, _ in asked):
+    if not any(getattr(config, option) for _, _, option, _ in asked):
         return []
     unbroken = train_pair(dataclasses.replace(training, output=config.output / "pair_unbroken"))
     rows = []
-    for killed, option, promise in asked:
+    for killed, number, option, promise in asked:
         times = getattr(config, option)
         if not times:
             continue
-        found = stop_pairs(config.output, training, unbroken, killed, times, config.stretch, config.seed)
+        found = stop_pairs(
+            config.output, training, unbroken, killed, number, times, config.stretch, config.seed
+        )
         result = f"{found.identical} of {found.finished} ends identical, {found.lost} steps taken again"
         if killed is not None:
             result += f"; the other ended within {found.slowest:.1f} s (heartbeat: {HEARTBEAT} s)"
         if found.wrong:
             result += f"; {len(found.wrong)} not as promised: {'; '.join(found.wrong)}"
-        test = "SIGTERM of both, the first or the second" if killed is None else "SIGKILL of one"
+        test = f"{number.name} of {'both, the first or the second' if killed is None else 'one'}"
         test += f" of two processes, after 1 to {config.stretch} steps"
         command = f"`python -m experiments.reliability --{option.replace('_', '-')} {times}`"
         rows.append([promise, test, str(found.stopped), result, command])

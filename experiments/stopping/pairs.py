@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from experiments import processes
+from experiments.guards import EXIT_CODES
 from experiments.stopping.trainings import fork, hash_of, last_step, reaches, train_and_hash, wait
 from experiments.training.configs import TrainConfig
 from experiments.training.loop import run as run_training
@@ -78,15 +79,16 @@ def stop_pairs(
     training: TrainConfig,
     unbroken: str,
     killed: int | None,
+    number: signal.Signals,
     times: int,
     stretch: int,
     seed: int,
 ) -> PairOutcome:
-    """Trains in pairs and stops them ``times`` times, with a resume after each: by a SIGKILL of process
-    ``killed``, or with None by a SIGTERM of both, of the first and of the second in turn.
+    """Trains in pairs and sends them a signal ``times`` times, with a resume after each: to process
+    ``killed``, or with None to both, to the first and to the second in turn, all of which then have to stop.
     """
-    rng = np.random.default_rng((seed, 9 if killed is None else killed))
-    name = "terminated" if killed is None else ("coordinator", "worker")[killed]
+    rng = np.random.default_rng((seed, int(number) if killed is None else killed))
+    name = number.name.lower() if killed is None else ("coordinator", "worker")[killed]
     stopped = lost = identical = finished = 0
     slowest = 0.0
     wrong: list[str] = []
@@ -107,9 +109,9 @@ def stop_pairs(
             taken = last_step(folder)
             if killed is None:
                 for process in (pair, pair[:1], pair[1:])[stopped % 3]:
-                    os.kill(process, signal.SIGTERM)
+                    os.kill(process, number)
             else:
-                os.kill(pair[killed], signal.SIGKILL)
+                os.kill(pair[killed], number)
             codes = [wait(process) for process in pair]
             seconds = time.monotonic() - began
             if (folder / "curves.png").exists():
@@ -118,11 +120,10 @@ def stop_pairs(
             newest = checkpoints.newest_step(folder / "checkpoints") or 0
             lost += max(0, last_step(folder) - newest)
             if killed is None:
-                if codes != [0, 0] or newest < taken:
+                if codes != 2 * [EXIT_CODES[number]] or newest < taken:
                     said = [said_by(folder, index).read_text()[-300:] for index in (0, 1)]
-                    wrong.append(
-                        f"SIGTERM {stopped}: exit codes {codes}, step {newest} saved of {taken}, said {said}"
-                    )
+                    steps = f"step {newest} saved of {taken}"
+                    wrong.append(f"{number.name} {stopped}: exit codes {codes}, {steps}, said {said}")
                 continue
             slowest = max(slowest, seconds)
             other = 1 - killed
