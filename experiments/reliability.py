@@ -5,7 +5,8 @@
     python -m experiments.reliability --small-disk /mnt/small        # besides, a file system that runs full
     python -m experiments.reliability --soak 10000 --lift-minutes 60 # and a long training and lift, watched
     python -m experiments.reliability --devices 1 2 8                # and the same steps on simulated devices
-    python -m experiments.reliability --worker-kills 10 --coordinator-kills 10 --pair-terminations 20
+    python -m experiments.reliability --worker-kills 10 --coordinator-kills 10
+    python -m experiments.reliability --pair-terminations 20 --pair-interrupts 20
 
 A small network is trained on generated motion without interruption. Then it is trained again and again, with
 a signal after a random number of steps and a random delay, and resumed each time. In the end weights,
