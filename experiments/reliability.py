@@ -1,7 +1,7 @@
 """Measures what a training run promises about being stopped: kills it, interrupts it, and compares the end.
 
     python -m experiments.reliability                                # 50 SIGKILLs, 20 SIGTERMs, 20 SIGINTs
-    python -m experiments.reliability --kills 3 --terminations 1 --interrupts 1 --output /tmp/reliability
+    python -m experiments.reliability --kills 3 --terminations 1 --interrupts 1 --output runs/short
     python -m experiments.reliability --small-disk /mnt/small        # besides, a file system that runs full
     python -m experiments.reliability --soak 10000 --lift-minutes 60 # and a long training and lift, watched
     python -m experiments.reliability --devices 1 2 8                # and the same steps on simulated devices
@@ -58,8 +58,8 @@ AFTER = """
   and 130; a second signal ends the process at once. Before the first step there is nothing to save.
   While Python imports JAX, a few seconds, signals do what they do to any Python program. Several
   processes tell each other at every step, beside it, whether a signal or the notice of JAX's preemption
-  service has come to any of them, and all stop after the same step, one later; a millisecond a step on
-  one machine. (JAX's service names a step by itself, and was relied on before: one of twenty times two
+  service has come to any of them, and all stop after the same step, one later.
+  (JAX's service names a step by itself, and was relied on before: one of twenty times two
   processes understood different steps, and four steps were lost.) docs/scaling.md says what of several
   processes has been tried. `experiments.finetune` and `experiments.train_infill` do the same;
   `experiments.tune_solve` and `experiments.train_tracklets`, which have no checkpoints, say what is lost.
