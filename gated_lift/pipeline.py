@@ -453,17 +453,14 @@ def _recover(options: Options, inputs: Inputs) -> Found:
 def _parted(inputs: Inputs) -> tuple[Inputs, Inputs]:
     """What all people need, and what each has of its own; None where the other one holds it."""
 
-    def own(values: Any, lead: int) -> bool:
-        return values is not None and values.ndim >= lead
-
     extrinsics = inputs.extrinsics
     if extrinsics is not None:
-        extrinsics = Extrinsics(own(extrinsics.rotation, 4), own(extrinsics.position, 3))
+        extrinsics = Extrinsics(extrinsics.rotation.ndim > 3, extrinsics.position.ndim > 2)
     by_person = jax.tree.map(lambda _: False, inputs)._replace(
         keypoints=True,
         occluded=True,
         confidence=None if inputs.confidence is None else True,
-        camera=jax.tree.map(lambda values: own(values, 2), inputs.camera),
+        camera=jax.tree.map(lambda values: values.ndim > 1, inputs.camera),
         extrinsics=extrinsics,
     )
     whole = jax.tree.map(lambda split, values: None if split else values, by_person, inputs)

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 
 from experiments import processes
+from experiments.stopping.pairs import free_address
 from experiments.training import loop
 from experiments.training.configs import SMOKE
 from gated_lift.networks import checkpoints
@@ -40,9 +40,7 @@ def compiled(tmp_path_factory):
 
 def train_together(compiled, outputs):
     """Exit codes and errors of one process for each of ``outputs``."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = free_address()
     environment = {
         **os.environ,
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2",
@@ -127,9 +125,7 @@ def test_a_signal_to_one_process_stops_all_after_the_same_step():
     """The second of two is told by the preemption service, which says nothing to the first, and is then sent
     either signal.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = free_address()
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parent.parent)}
     begun = [
         subprocess.Popen(

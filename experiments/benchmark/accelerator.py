@@ -22,7 +22,7 @@ from experiments.training import batches
 from experiments.training.chips import peak_flops
 from experiments.training.configs import PAPER, SMALL, TrainConfig
 from experiments.training.loop import make_lifter
-from experiments.training.pods import forward_flops
+from experiments.training.pods import sample_flops
 from gated_lift.skeleton import H36M_17
 from solvers import Camera, solve_trajectory
 from solvers.block_banded import back_substitute, factor_segments, nested_lengths
@@ -169,9 +169,8 @@ def eliminations(config: AcceleratorBenchmark) -> Iterator[Job]:
         if frames < min(1000, max(config.frames)):
             continue
         for length in config.segments:
-            what = f"{people} people x {frames} frames, " + (
-                f"segments of {length}" if length else "no segments"
-            )
+            cut = f"segments of {length}" if length else "no segments"
+            what = f"{people} people x {frames} frames, {cut}"
             make = partial(_eliminate, people, frames, length)
             yield Job("elimination", what, people * frames, None, make)
 
@@ -190,12 +189,13 @@ def trainings(config: AcceleratorBenchmark) -> Iterator[Job]:
     """The whole step of `experiments.train`, its batch drawn inside, by batch and type."""
     bank = batches.make_bank(batches.read_motion(TrainConfig()))
     dtypes: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
+    # Counted once for each network: it takes seconds of the minutes.
+    flops = {name: sample_flops(NETWORKS[name]) for name in config.networks}
     for size in sorted(config.batches):
         for name, dtype in itertools.product(config.networks, dtypes):
-            settings = replace(NETWORKS[name], batch_frames=size, compute_dtype=dtype)
-            flops = 3 * forward_flops(settings) / settings.chunk_frames * size
-            make = partial(_train, settings, bank)
-            yield Job("training", f"{name}, {dtype}, {size} frames a step", size, flops, make)
+            make = partial(_train, replace(NETWORKS[name], batch_frames=size, compute_dtype=dtype), bank)
+            what = f"{name}, {dtype}, {size} frames a step"
+            yield Job("training", what, size, size * flops[name], make)
 
 
 def _train(settings: TrainConfig, bank: batches.Bank) -> Callable[[], object]:

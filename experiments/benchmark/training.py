@@ -15,7 +15,7 @@ from experiments.benchmark import videopose3d
 from experiments.benchmark.timing import interleave, write_markdown
 from experiments.training import batches, loop
 from experiments.training.configs import OURS, TrainConfig
-from experiments.training.pods import forward_flops
+from experiments.training.pods import sample_flops
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def run_training(config: TrainingBenchmark) -> list[list[str]]:
     for (chunk, stride, gating), each in settings.items():
         step, drawing = (seconds[(chunk, stride, gating), what] for what in ("step", "drawing"))
         rate = config.batch_frames / step
-        cost = 3 * forward_flops(each) / chunk
+        cost = sample_flops(each)
         share = "–" if config.peak_tflops is None else f"{rate * cost / config.peak_tflops / 1e12:.1%}"
         streams = 2 if gating == "two_stream" else 1
         faster = f"{streams * seconds[videopose3d.NAME] / step:.2f} x" if rival else "–"

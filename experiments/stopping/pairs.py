@@ -56,11 +56,16 @@ def _member(config: TrainConfig, address: str, index: int) -> None:
         jax.distributed.shutdown()
 
 
-def start_pair(config: TrainConfig) -> list[int]:
-    """The numbers of two new processes that train together; the first is the coordinator."""
+def free_address() -> str:
+    """A loopback address with a port that nobody listens at."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+def start_pair(config: TrainConfig) -> list[int]:
+    """The numbers of two new processes that train together; the first is the coordinator."""
+    address = free_address()
     return [fork(partial(_member, config, address, index), said_by(config.output, index)) for index in (0, 1)]
 
 
@@ -107,11 +112,8 @@ def stop_pairs(
             time.sleep(float(rng.uniform(0, 0.03)))
             began = time.monotonic()
             taken = last_step(folder)
-            if killed is None:
-                for process in (pair, pair[:1], pair[1:])[stopped % 3]:
-                    os.kill(process, number)
-            else:
-                os.kill(pair[killed], number)
+            for process in (pair, pair[:1], pair[1:])[stopped % 3] if killed is None else [pair[killed]]:
+                os.kill(process, number)
             codes = [wait(process) for process in pair]
             seconds = time.monotonic() - began
             if (folder / "curves.png").exists():

@@ -109,7 +109,7 @@ def _named(failure: str) -> Iterator[None]:
     """Whatever the block raises becomes an OSError: every bucket's client has errors of its own."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # of whatever kind
         raise OSError(f"{failure} ({_reason(error)})") from error
 
 

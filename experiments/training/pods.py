@@ -183,6 +183,13 @@ def forward_flops(config: TrainConfig) -> float:
     return counted["flops"]
 
 
+def sample_flops(config: TrainConfig) -> float:
+    """The model's own operations of a training step for one output frame: three times those of the forward
+    pass, since the backward pass is two more of the same size.
+    """
+    return 3 * forward_flops(config) / config.chunk_frames
+
+
 def bank_shapes(config: TrainConfig) -> Bank:
     """Shapes of what steps draw from, `BANK_FRAMES` frames of it."""
 
@@ -286,20 +293,20 @@ def compile_twice(config: TrainConfig, devices: Sequence[jax.Device]) -> tuple[C
 
 
 def describe(
-    topology: str, chips: int, asked: Costs, other: Costs, sample_flops: float, chunk: int
+    topology: str, chips: int, asked: Costs, other: Costs, model_flops: float, chunk: int
 ) -> tuple[list[str], list[list[str]]]:
     """Lines on one slice, and rows of the table of all of them, one a batch of `BATCHES`.
 
-    asked, other: at the batch that was asked for, and at another one. sample_flops: the model's own
+    asked, other: at the batch that was asked for, and at another one. model_flops: the model's own
     operations for an output frame. chunk: output frames a window.
     """
     chip = CHIPS[topology.partition(":")[0]]
     largest = largest_batch(asked, other, chip.memory, chips * chunk)
-    share = sample_flops * asked.frames / (asked.flops * chips) if asked.flops else math.nan
+    share = model_flops * asked.frames / (asked.flops * chips) if asked.flops else math.nan
     lines = [
         f"{topology}: {chips} chips, compiled at {asked.frames:,} and {other.frames:,} frames a step",
         f"  a step of {asked.frames:,} frames: {asked.flops * chips / 1e12:.3g} TFLOP on all chips, "
-        f"{share:.0%} of them the model's ({sample_flops / 1e9:.3g} GFLOP a frame); "
+        f"{share:.0%} of them the model's ({model_flops / 1e9:.3g} GFLOP a frame); "
         f"{asked.read / 1e9:.3g} GB read and written a chip",
         f"  memory a chip: {asked.held / 1e9:.3g} GB of {chip.memory / 1e9:.3g} (arguments "
         f"{asked.arguments / 1e9:.3g}, temporaries {asked.temporaries / 1e9:.3g}, outputs "
@@ -362,7 +369,7 @@ def report(config: TrainConfig, console: Console | None = None) -> None:
     slices = [(topology, slice_devices(topology)) for topology in config.compile_for]
     for _, devices in slices:
         check_settings(config, len(devices))
-    sample_flops = 3 * forward_flops(config) / config.chunk_frames
+    model_flops = sample_flops(config)
     console.print(
         f"Motion of {BANK_FRAMES:,} frames lies on every chip. Times are estimates, the roofline of "
         "published peaks: no program is faster, and most are slower."
@@ -370,7 +377,7 @@ def report(config: TrainConfig, console: Console | None = None) -> None:
     rows = []
     for topology, devices in slices:
         asked, other = compile_twice(config, devices)
-        lines, more = describe(topology, len(devices), asked, other, sample_flops, config.chunk_frames)
+        lines, more = describe(topology, len(devices), asked, other, model_flops, config.chunk_frames)
         console.print("\n".join(lines), highlight=False)
         rows += more
     for line in reporting.markdown(COLUMNS, rows, 1):

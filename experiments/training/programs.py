@@ -24,10 +24,8 @@ def count_collectives(program: str) -> dict[str, tuple[int, float]]:
             # (operands, results, and two marks of where the transfer is)
             arrays = [array for array in arrays if array != ("u32", "")]
             arrays = arrays[len(arrays) // 2 :]
-        sizes = (math.prod(map(int, filter(None, shape.split(",")))) for _, shape in arrays)
-        size = sum(_item_bytes(dtype) * items for (dtype, _), items in zip(arrays, sizes, strict=True))
         count, before = found.get(kind, (0, 0.0))
-        found[kind] = count + 1, before + size
+        found[kind] = count + 1, before + sum(_bytes(dtype, shape) for dtype, shape in arrays)
     return found
 
 
@@ -63,8 +61,7 @@ def count_traffic(program: str) -> float:
             continue
         name, result, kind, rest = found.groups()
         arrays = [
-            (_item_bytes(dtype) * math.prod(map(int, filter(None, shape.split(",")))), "S(" not in layout)
-            for dtype, shape, layout in PLACED.findall(result)
+            (_bytes(dtype, shape), "S(" not in layout) for dtype, shape, layout in PLACED.findall(result)
         ]
         held[name] = sum(size for size, in_memory in arrays if in_memory)
         if not counted or kind in NAMING or kind.endswith(("-done", "-update")):
@@ -78,7 +75,7 @@ def count_traffic(program: str) -> float:
     return total
 
 
-def _item_bytes(dtype: str) -> float:
-    """Of XLA's names: f32, bf16, s8, u4, c64, pred."""
+def _bytes(dtype: str, shape: str) -> float:
+    """Of an array by XLA's names: f32, bf16, s8, u4, c64 or pred, and sizes between commas."""
     bits = re.search(r"\d+", dtype)
-    return int(bits[0]) / 8 if bits else 1
+    return (int(bits[0]) / 8 if bits else 1) * math.prod(map(int, filter(None, shape.split(","))))
